@@ -1,0 +1,65 @@
+# One command a job:
+#
+#   make demo     install into .venv-demo (no torch), diagnose both examples, print the verdicts
+#   make check    lint, format, types, layers
+#   make test     all tests
+#   make format   let ruff format and sort imports
+#   make clean    remove what the above made
+#
+# check, test and format share .venv, which holds every extra. Another place or interpreter: make test VENV=… PYTHON=…
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_VENV ?= .venv-demo
+DEMO_OUTPUT ?= demo-output
+PYTEST_ARGS ?=
+# Debian packages that the tests need; installed by root only. None so far.
+DEBIAN_PACKAGES ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO_INSTALLED := $(DEMO_VENV)/.installed
+PACKAGE_FILES := pyproject.toml README.md LICENSE NOTICE \
+	$(shell find src -type f -not -path '*/__pycache__/*')
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo check test format clean
+
+demo: $(DEMO_INSTALLED)
+	scripts/demo.sh $(DEMO_VENV) $(DEMO_OUTPUT)
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(INSTALLED)
+	scripts/debian-packages.sh $(DEBIAN_PACKAGES)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUTPUT) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+# The package is installed in place, so only a change of what it needs asks for a new installation.
+$(INSTALLED): pyproject.toml constraints.txt src/jcs_ct/_version.py
+	scripts/make-venv.sh $(PYTHON) $(VENV)
+	@echo "Installing jcs-ct with all extras into $(VENV) (torch included; the first time takes minutes)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,evaluate,test,dev]'
+	@touch $@
+
+# As a user installs it: a copy of the package and what diagnosing needs.
+$(DEMO_INSTALLED): $(PACKAGE_FILES)
+	scripts/make-venv.sh $(PYTHON) $(DEMO_VENV)
+	@echo "Installing jcs-ct into $(DEMO_VENV)"
+	$(DEMO_VENV)/bin/python -m pip install --quiet .
+	@touch $@

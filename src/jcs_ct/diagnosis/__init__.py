@@ -1,0 +1,1 @@
+"""From a study to a diagnosis: classify, decide, segment, measure. No torch."""

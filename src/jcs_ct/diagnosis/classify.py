@@ -1,0 +1,44 @@
+"""Probability of infection and activation map of every lung slice (paper §III-A)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jcs_ct.engine import Network
+
+INFECTED = 1
+"""Index of the infected class in the classifier's logits."""
+
+Progress = Callable[[int], None]
+"""Called with the number of slices just done."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the classifier says of the lung slices, in their order."""
+
+    probabilities: NDArray[np.float32]
+    """(M,)."""
+    activation_maps: NDArray[np.float32]
+    """(M, h, w) at the classifier's stride, not negative: equations (1) and (2)."""
+
+
+def classify(network: Network, crops: NDArray[np.uint8], progress: Progress | None = None) -> Scores:
+    """Classify slices (M, h, w), each seen as it is and mirrored; probability and map are the means of the two."""
+    probabilities, maps = [], []
+    for plain, mirrored in zip(network.run(crops), network.run(crops[:, :, ::-1]), strict=True):
+        probabilities.append((_probability(plain[0]) + _probability(mirrored[0])) / 2)
+        maps.append((plain[1] + mirrored[1][..., ::-1])[:, 0] / 2)
+        if progress is not None:
+            progress(len(plain[0]))
+    return Scores(np.concatenate(probabilities), np.concatenate(maps))
+
+
+def _probability(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Softmax over (N, 2), infected class."""
+    margin = logits[:, INFECTED] - logits[:, 1 - INFECTED]
+    return np.asarray(1 / (1 + np.exp(-np.clip(margin, -60, 60))), np.float32)

@@ -1,0 +1,132 @@
+"""The patient rule: from slices to a verdict (paper §III-A1 and Table IV).
+
+The paper calls a patient positive if the number of infected slices reaches a threshold, 25 in its main result, on
+scans of 250 to 400 slices about 1 mm apart. The same rule on other scans is the same extent along the patient: 25 mm,
+whatever the distance of the slices. Where positions are unknown it is the same share of the slices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jcs_ct.diagnosis.result import RuleOutcome, ThresholdStep, Verdict
+
+PAPER_THRESHOLDS = (15, 20, 25, 30)
+"""Table IV."""
+CURVE = tuple(range(5, 101, 5))
+"""Thresholds of the paper's kind at which the verdict is shown."""
+
+
+@dataclass(frozen=True)
+class PatientRule:
+    """Settings of the rule; checked when made."""
+
+    paper_threshold: int = 25
+    """Infected slices on a scan like the paper's."""
+    paper_slice_distance_mm: float = 1.0
+    """The paper's scans have slices of 0.75 to 1.25 mm."""
+    paper_slice_count: int = 325
+    """The paper's scans have 250 to 400 slices; for inputs without positions."""
+    slice_probability: float = 0.5
+    """A slice is infected above this: the larger of the two classes, as in the paper."""
+    minimum_assessed: int = 5
+    """Fewer lung slices than this say nothing about a patient."""
+    minimum_infected: int = 2
+    """One slice alone never makes a patient positive."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.slice_probability < 1:
+            raise ValueError(f"expected a slice probability between 0 and 1, found {self.slice_probability}")
+        if min(self.paper_threshold, self.paper_slice_count, self.minimum_infected) < 1:
+            raise ValueError("expected thresholds of at least 1")
+
+    def threshold(self, paper_threshold: float, slice_distance_mm: float | None, slice_count: int) -> float:
+        """A threshold of the paper's kind in slices of this study."""
+        if slice_distance_mm is not None:
+            own = paper_threshold * self.paper_slice_distance_mm / slice_distance_mm
+        else:
+            own = paper_threshold / self.paper_slice_count * slice_count
+        return max(own, float(self.minimum_infected))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The rule applied to one study."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    probability: float | None
+    rule: RuleOutcome
+
+
+def decide(
+    probabilities: NDArray[np.float32],
+    extents_mm: NDArray[np.float64] | None,
+    slice_count: int,
+    rule: PatientRule,
+) -> Decision:
+    """Apply the rule.
+
+    The patient's probability is that of the slice that decides: with a threshold of T slices, the T-th most suspicious.
+    It is above `slice_probability` exactly where the verdict is positive. It is not calibrated.
+
+    Args:
+        probabilities: (M,) of the assessed slices.
+        extents_mm: (M,) length along the patient that each stands for, or None where the input does not tell.
+        slice_count: all slices of the study, assessed or not.
+        rule: settings.
+    """
+    distance = None if extents_mm is None else float(np.median(extents_mm))
+    infected = probabilities > rule.slice_probability
+    count = int(infected.sum())
+    threshold = rule.threshold(rule.paper_threshold, distance, slice_count)
+    outcome = RuleOutcome(
+        infected_slices=count,
+        assessed_slices=len(probabilities),
+        threshold=round(threshold, 3),
+        unit="slices by fraction" if distance is None else "slices by mm",
+        infected_extent_mm=None if extents_mm is None else float(extents_mm[infected].sum()),
+        explanation=_explanation(rule, threshold, distance, slice_count),
+        curve=tuple(_curve(rule, count, distance, slice_count)),
+    )
+    if len(probabilities) < rule.minimum_assessed:
+        reason = (
+            f"only {len(probabilities)} slice(s) with lung were found, at least {rule.minimum_assessed} are needed to "
+            "judge a patient; the findings on single slices are listed"
+        )
+        return Decision(Verdict.NOT_ASSESSABLE, (reason,), None, outcome)
+    positive = count >= threshold
+    deciding = min(math.ceil(threshold), len(probabilities))
+    probability = float(np.sort(probabilities)[-deciding])
+    if math.ceil(threshold) > len(probabilities):  # more slices are asked for than there are
+        probability = min(probability, rule.slice_probability)
+    verdict = Verdict.POSITIVE if positive else Verdict.NEGATIVE
+    reason = (
+        f"{count} of {len(probabilities)} assessed slices show signs of infection, "
+        f"{'at least' if positive else 'fewer than'} the threshold of {threshold:.3g}"
+    )
+    return Decision(verdict, (reason,), probability, outcome)
+
+
+def _explanation(rule: PatientRule, threshold: float, distance: float | None, slice_count: int) -> str:
+    paper = f"The paper's rule: positive from {rule.paper_threshold} infected slices"
+    if distance is not None:
+        return (
+            f"{paper} {rule.paper_slice_distance_mm:g} mm apart. These slices stand for {distance:.3g} mm each, so the "
+            f"threshold is {threshold:.3g} slices."
+        )
+    return (
+        f"{paper} of {rule.paper_slice_count}. The distance of these slices is not known; the same share of "
+        f"{slice_count} is {threshold:.3g}."
+    )
+
+
+def _curve(rule: PatientRule, count: int, distance: float | None, slice_count: int) -> Sequence[ThresholdStep]:
+    wanted = sorted({*CURVE, *PAPER_THRESHOLDS, rule.paper_threshold})
+    own = [rule.threshold(paper, distance, slice_count) for paper in wanted]
+    return [ThresholdStep(p, round(t, 3), count >= t) for p, t in zip(wanted, own, strict=True)]

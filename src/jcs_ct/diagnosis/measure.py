@@ -1,0 +1,265 @@
+"""From a lesion mask to lesions and their measures.
+
+Volumes are sums over slices of area times the extent that the slice stands for, so that gaps and uneven distances count
+for what they are. What the input cannot tell (millimetres without spacing, HU of a grey picture) stays None.
+
+Everything runs slice by slice over integer labels: a study of 300 slices of 512² needs no full-size float array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from jcs_ct.diagnosis.result import Lesion, Measures
+from jcs_ct.study.volume import Geometry, IntensityKind, Study
+
+_MAX_LESIONS = int(np.iinfo(np.uint16).max)  # labels are uint16, in memory and in every report
+_MM3_PER_ML = 1000.0
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """What counts as a lesion of its own."""
+
+    minimum_volume_ml: float = 0.05
+    """Smaller components are dropped from labels and totals: noise of the segmenter, a sphere of 4.6 mm across."""
+    minimum_voxels: int = 20
+    """The same where the input has no volumes in mL."""
+    gap_factor: float = 1.5
+    """Slices further apart than this times the usual distance are not neighbours: no lesion spans such a gap."""
+
+    def __post_init__(self) -> None:
+        if self.minimum_volume_ml < 0 or self.minimum_voxels < 0:
+            raise ValueError("the smallest lesion cannot have a negative size")
+        if self.gap_factor < 1:
+            raise ValueError(f"gap_factor must be at least 1, found {self.gap_factor}")
+
+
+_DEFAULTS = MeasureSettings()
+
+
+def measure_lesions(
+    mask: NDArray[np.bool_],
+    probability: NDArray[np.floating] | NDArray[np.uint8] | None,
+    lung_mask: NDArray[np.bool_],
+    study: Study,
+    settings: MeasureSettings = _DEFAULTS,
+) -> tuple[NDArray[np.uint16], tuple[Lesion, ...], Measures]:
+    """Find the connected opacities of a mask and measure them.
+
+    Args:
+        mask: (Z, H, W) lesion voxels, canonical.
+        probability: (Z, H, W) of the segmenter, floats 0..1 or bytes 0..255, or None.
+        lung_mask: (Z, H, W) lung voxels, canonical; may leave out consolidated parts.
+        study: the study that the mask belongs to.
+        settings: what counts as a lesion.
+
+    Returns:
+        Labels (Z, H, W), 0 or the id of a lesion; the lesions, largest first, ids from 1; the totals. All three agree:
+        what was dropped as too small is in none of them.
+    """
+    if not mask.shape == lung_mask.shape == study.voxels.shape:
+        raise ValueError(f"masks {mask.shape} and {lung_mask.shape} do not fit voxels {study.voxels.shape}")
+    extents = _known_extents(study.geometry)
+    components = _components(mask, study.geometry, settings.gap_factor)
+    labels, count = _keep_and_sort(components, study.geometry, extents, settings)
+    lesions = _describe(labels, count, probability, study, extents)
+    return labels, lesions, _totals(labels, lung_mask, lesions, study.geometry, extents)
+
+
+def slice_burden(
+    labels: NDArray[np.uint16], lung_mask: NDArray[np.bool_], study: Study
+) -> tuple[list[float | None], list[float | None]]:
+    """Lesion area in mm² and lesion share of the lung (0..1) on each slice; None where the input cannot tell.
+
+    The share is None on a slice without lung.
+    """
+    lesion, lung = _pixels_per_slice(labels, lung_mask)
+    geometry = study.geometry
+    areas: list[float | None] = [None if geometry is None else float(n * geometry.pixel_area) for n in lesion]
+    shares: list[float | None] = [float(n / m) if m else None for n, m in zip(lesion, lung, strict=True)]
+    return areas, shares
+
+
+def _known_extents(geometry: Geometry | None) -> NDArray[np.float64] | None:
+    """(Z,) mm that each slice stands for, or None where that is not known."""
+    if geometry is None:
+        return None
+    extents = geometry.slice_extents
+    return extents if np.isfinite(extents).all() else None
+
+
+def _components(mask: NDArray[np.bool_], geometry: Geometry | None, gap_factor: float) -> NDArray[np.uint32]:
+    """Label 26-connected components (Z, H, W), none of which reaches across a gap between slices."""
+    blocks = _contiguous_blocks(len(mask), geometry, gap_factor)
+    if len(blocks) == 1:  # as good as always: spares a second array of this size
+        return np.asarray(cc3d.connected_components(mask, connectivity=26, out_dtype=np.uint32))
+    components = np.zeros(mask.shape, np.uint32)
+    found = 0
+    for start, stop in blocks:
+        block = np.asarray(cc3d.connected_components(mask[start:stop], connectivity=26, out_dtype=np.uint32))
+        highest = int(block.max())
+        if found:
+            block[block > 0] += found
+        components[start:stop] = block
+        found += highest
+    return components
+
+
+def _contiguous_blocks(count: int, geometry: Geometry | None, gap_factor: float) -> list[tuple[int, int]]:
+    """Ranges of slices (start, stop) without a gap inside."""
+    if geometry is None or count < 2:
+        return [(0, count)]
+    distances = geometry.slice_distances
+    cuts = [int(k) + 1 for k in np.flatnonzero(distances > gap_factor * np.median(distances))]
+    return list(zip([0, *cuts], [*cuts, count], strict=True))
+
+
+def _keep_and_sort(
+    components: NDArray[np.uint32],
+    geometry: Geometry | None,
+    extents: NDArray[np.float64] | None,
+    settings: MeasureSettings,
+) -> tuple[NDArray[np.uint16], int]:
+    """Drop components that are too small and number the rest by size, the largest as 1."""
+    weights = np.ones(len(components)) if extents is None else extents
+    size = np.zeros(int(components.max()) + 1)
+    for weight, plane in zip(weights, components, strict=True):
+        # cc3d numbers in scan order, so the counts of a slice end with the highest id seen so far
+        counts = np.bincount(plane[plane > 0])
+        size[: len(counts)] += counts * weight
+    if geometry is None or extents is None:
+        minimum = float(settings.minimum_voxels)
+    else:
+        minimum = settings.minimum_volume_ml * _MM3_PER_ML / geometry.pixel_area
+    size[0] = -1.0  # the background never wins
+    # a hair below the minimum is still the minimum: the products above round
+    order = np.argsort(-size, kind="stable")
+    kept = order[(size[order] >= minimum * (1 - 1e-9)) & (size[order] > 0)][:_MAX_LESIONS]
+    lookup = np.zeros(len(size), np.uint16)
+    lookup[kept] = np.arange(1, len(kept) + 1, dtype=np.uint16)
+    return lookup[components], len(kept)
+
+
+def _describe(
+    labels: NDArray[np.uint16],
+    count: int,
+    probability: NDArray[np.floating] | NDArray[np.uint8] | None,
+    study: Study,
+    extents: NDArray[np.float64] | None,
+) -> tuple[Lesion, ...]:
+    """Measure every lesion; averages weigh each voxel with the extent of its slice where that is known."""
+    if not count:
+        return ()
+    sums = _sum_over_slices(labels, count, probability, study, extents)
+    # (count + 1, 6): first and last voxel along each axis
+    boxes = cc3d.statistics(labels, no_slice_conversion=True)["bounding_boxes"].astype(int)
+    geometry = study.geometry
+    volumes = None if geometry is None or extents is None else sums.weight * geometry.pixel_area / _MM3_PER_ML
+    lesions = []
+    for k in range(1, count + 1):
+        z0, z1, r0, r1, c0, c1 = (int(v) for v in boxes[k])
+        lesions.append(
+            Lesion(
+                id=k,
+                voxels=int(sums.voxels[k]),
+                volume_ml=None if volumes is None else float(volumes[k]),
+                area_mm2=None if geometry is None else float(sums.largest[k] * geometry.pixel_area),
+                slices=(z0, z1),
+                centroid_mm=_centroid(sums, k),
+                bbox=(z0, r0, c0, z1, r1, c1),
+                mean_hu=float(sums.value[k] / sums.weight[k]) if study.intensity is IntensityKind.HU else None,
+                mean_probability=None if probability is None else float(sums.probability[k] / sums.weight[k]),
+            )
+        )
+    return tuple(lesions)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums by label (count + 1,), each voxel weighted with its slice's extent where not said otherwise."""
+
+    voxels: NDArray[np.int64]
+    """Not weighted."""
+    largest: NDArray[np.int64]
+    """Most voxels on one slice."""
+    weight: NDArray[np.float64]
+    value: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    position: NDArray[np.float64] | None
+    """(count + 1, 3): patient coordinates, or None without geometry."""
+
+
+def _centroid(sums: _Sums, k: int) -> tuple[float, float, float] | None:
+    if sums.position is None:
+        return None
+    x, y, z = sums.position[k] / sums.weight[k]
+    return float(x), float(y), float(z)
+
+
+def _sum_over_slices(
+    labels: NDArray[np.uint16],
+    count: int,
+    probability: NDArray[np.floating] | NDArray[np.uint8] | None,
+    study: Study,
+    extents: NDArray[np.float64] | None,
+) -> _Sums:
+    size, geometry = count + 1, study.geometry
+    sums = _Sums(
+        voxels=np.zeros(size, np.int64),
+        largest=np.zeros(size, np.int64),
+        weight=np.zeros(size),
+        value=np.zeros(size),
+        probability=np.zeros(size),
+        position=None if geometry is None else np.zeros((size, 3)),
+    )
+    scale = 1 / 255 if probability is not None and probability.dtype == np.uint8 else 1.0
+    for z in np.flatnonzero(labels.any(axis=(1, 2))):
+        weight = 1.0 if extents is None else float(extents[z])
+        rows, columns = np.nonzero(labels[z])
+        ids = labels[z, rows, columns]
+        counts = np.bincount(ids, minlength=size)
+        sums.voxels[:] += counts
+        np.maximum(sums.largest, counts, out=sums.largest)
+        sums.weight[:] += counts * weight
+        sums.value[:] += np.bincount(ids, study.voxels[z, rows, columns], size) * weight
+        if probability is not None:
+            sums.probability[:] += np.bincount(ids, probability[z, rows, columns], size) * (weight * scale)
+        if geometry is not None and sums.position is not None:
+            down = np.bincount(ids, rows, size)[:, None] * (geometry.pixel_spacing[0] * geometry.row_direction)
+            across = np.bincount(ids, columns, size)[:, None] * (geometry.pixel_spacing[1] * geometry.column_direction)
+            sums.position[:] += (counts[:, None] * geometry.positions[z] + down + across) * weight
+    return sums
+
+
+def _pixels_per_slice(
+    labels: NDArray[np.uint16], lung_mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(Z,) lesion pixels and (Z,) lung pixels; a lesion is lung even where the lung mask left it out."""
+    lesion = np.array([np.count_nonzero(plane) for plane in labels], np.int64)
+    lung = np.array([np.count_nonzero((p > 0) | m) for p, m in zip(labels, lung_mask, strict=True)], np.int64)
+    return lesion, lung
+
+
+def _totals(
+    labels: NDArray[np.uint16],
+    lung_mask: NDArray[np.bool_],
+    lesions: tuple[Lesion, ...],
+    geometry: Geometry | None,
+    extents: NDArray[np.float64] | None,
+) -> Measures:
+    lesion, lung = _pixels_per_slice(labels, lung_mask)
+    weights = np.ones(len(labels)) if extents is None else extents
+    lesion_size, lung_size = float(lesion @ weights), float(lung @ weights)
+    known = geometry is not None and extents is not None
+    ml = geometry.pixel_area / _MM3_PER_ML if geometry is not None else 0.0
+    return Measures(
+        lesion_volume_ml=lesion_size * ml if known else None,
+        lung_volume_ml=lung_size * ml if known else None,
+        lesion_share_of_lung=lesion_size / lung_size if lung_size else None,
+        lesion_count=len(lesions),
+    )

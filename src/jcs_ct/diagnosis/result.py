@@ -1,0 +1,132 @@
+"""What a diagnosis holds. Plain data: reports read it, nothing in here computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jcs_ct.study.volume import Study
+
+
+class Verdict(StrEnum):
+    """The decision on a patient."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    NOT_ASSESSABLE = "not_assessable"
+
+
+@dataclass(frozen=True)
+class SliceFinding:
+    """What was found on one slice."""
+
+    index: int
+    """Position in the canonical stack, 0 at the feet (image folders: in the order of reading)."""
+    source: str
+    position_mm: float | None
+    assessed: bool
+    """False where the slice shows too little lung to be classified; the fields below are then None."""
+    probability: float | None = None
+    infected: bool | None = None
+    lesion_area_mm2: float | None = None
+    lesion_share: float | None = None
+    """Lesion area over lung area on this slice, 0..1; None where the slice was not segmented."""
+
+
+@dataclass(frozen=True)
+class ThresholdStep:
+    """The verdict as it would be at one threshold of the patient rule."""
+
+    paper_threshold: int
+    """Infected slices of a thin-slice scan, as in the paper's Table IV (15, 20, 25, 30...)."""
+    threshold: float
+    """The same threshold in the unit of the rule for this study."""
+    positive: bool
+
+
+@dataclass(frozen=True)
+class RuleOutcome:
+    """The patient rule, applied."""
+
+    infected_slices: int
+    assessed_slices: int
+    threshold: float
+    """Number of infected slices at and above which the patient is positive, on this study."""
+    unit: str
+    """What the threshold was derived from: "slices by mm" or "slices by fraction"."""
+    infected_extent_mm: float | None
+    """Length along the patient that the infected slices stand for."""
+    explanation: str
+    """One sentence for the reader of a report."""
+    curve: tuple[ThresholdStep, ...] = ()
+    """The verdict over a range of thresholds, ascending."""
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One connected opacity."""
+
+    id: int
+    """1 for the largest; the value of its voxels in `Diagnosis.lesion_labels`."""
+    voxels: int
+    volume_ml: float | None
+    area_mm2: float | None
+    """Largest area on one slice."""
+    slices: tuple[int, int]
+    """First and last slice, both included."""
+    centroid_mm: tuple[float, float, float] | None
+    """LPS."""
+    bbox: tuple[int, int, int, int, int, int]
+    """z, row and column of the first voxel and of the last voxel, inclusive: (z0, r0, c0, z1, r1, c1)."""
+    mean_hu: float | None
+    mean_probability: float | None = None
+    """Mean segmenter probability inside, 0..1."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Totals over the study."""
+
+    lesion_volume_ml: float | None
+    lung_volume_ml: float | None
+    lesion_share_of_lung: float | None
+    """Lesion voxels (weighted with their volume where known) over lung voxels, 0..1."""
+    lesion_count: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made the result, so that it can be traced and repeated."""
+
+    version: str
+    weights: dict[str, dict[str, str]]
+    """By model: name and sha256 of the file that ran."""
+    settings: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The whole answer for one study."""
+
+    study: Study
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    """Why the verdict is what it is; for `not_assessable` what was found and what was expected."""
+    probability: float | None
+    """Of the patient being positive, 0..1."""
+    rule: RuleOutcome | None
+    slices: tuple[SliceFinding, ...]
+    lesions: tuple[Lesion, ...]
+    measures: Measures
+    provenance: Provenance
+    timing_s: dict[str, float]
+    warnings: tuple[str, ...] = ()
+    lesion_labels: NDArray[np.uint16] | None = field(default=None, repr=False)
+    """(Z, H, W) canonical: 0 or the id of the lesion; None where nothing was segmented."""
+    lung_mask: NDArray[np.bool_] | None = field(default=None, repr=False)
+    """(Z, H, W) canonical."""
+    activation: NDArray[np.uint8] | None = field(default=None, repr=False)
+    """(Z, H, W) canonical: activation mapping, 255 = the strongest of the study; None where nothing was classified."""

@@ -1,0 +1,127 @@
+"""From a study to the slices that networks see, and back to its voxel grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.morphology import convex_hull_image
+
+from jcs_ct import lungs as lung_search
+from jcs_ct import preprocessing
+from jcs_ct.preprocessing import Box
+from jcs_ct.study.volume import IntensityKind, SourceGrid, Study
+
+QUARTER_TURN_REMARK = (
+    "the pictures do not state their orientation; they were turned by 90° to bring the lungs side by side"
+)
+
+
+@dataclass(frozen=True)
+class LungSlices:
+    """The lung slices of a study in the one form.
+
+    Attributes that are arrays share one order: position k is slice `indices[k]` of the study.
+    """
+
+    study: Study
+    """Upright."""
+    indices: NDArray[np.int64]
+    """(M,): slices of the study that show enough lung."""
+    crops: NDArray[np.uint8]
+    """(M, h, w): what the networks see."""
+    regions: NDArray[np.bool_]
+    """(M, h, w): where opacities can be, the convex hull of the lungs; dense opacities are not in the lung mask."""
+    box: Box
+    """Where the crops were cut out."""
+    lung_mask: NDArray[np.bool_]
+    """(Z, H, W)."""
+
+    def to_grid(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values (h, w) on a crop to (H, W) on the study's slice."""
+        height, width = self.study.voxels.shape[1:]
+        return preprocessing.paste_back(patch, self.box, (height, width))
+
+
+def inside_mask(study: Study) -> NDArray[np.bool_] | None:
+    """(Z, H, W): which pixels are the input's own; None if all."""
+    if study.extents is None:
+        return None
+    inside = np.zeros(study.voxels.shape, bool)
+    for index in range(len(study)):
+        inside[(index, *study.own_pixels(index))] = True
+    return inside
+
+
+def one_form(study: Study) -> NDArray[np.uint8]:
+    """(Z, H, W): the study's voxels on the one intensity scale."""
+    if study.intensity is IntensityKind.HU:
+        out = np.empty(study.voxels.shape, np.uint8)
+        for index, hu in enumerate(study.voxels):  # slice by slice: no float copy of the volume
+            out[index] = preprocessing.window_hu(hu)
+        return out
+    inside = inside_mask(study)
+    grey = study.voxels.astype(np.uint8, copy=False)
+    anchors = preprocessing.grey_anchors(grey, np.ones(grey.shape, bool) if inside is None else inside)
+    normal = anchors.apply(grey)
+    if inside is not None:
+        normal[~inside] = 0
+    return normal
+
+
+def turned_upright(study: Study) -> Study:
+    """A study turned by a quarter counter-clockwise within its slices; its grid remembers the way back."""
+    height, width = study.voxels.shape[1:]
+    del height
+    z, row, column = study.grid.axes
+    flip_z, flip_row, flip_column = study.grid.flips
+    extents = None
+    if study.extents is not None:
+        top, bottom, left, right = study.extents.T
+        extents = np.stack([width - right, width - left, top, bottom], axis=1)
+    return replace(
+        study,
+        voxels=np.ascontiguousarray(np.rot90(study.voxels, 1, (1, 2))),
+        # Turning is exchanging the two axes and reversing the first of them.
+        grid=SourceGrid((z, column, row), (flip_z, not flip_column, flip_row), study.grid.affine),
+        extents=extents,
+        remarks=(*study.remarks, QUARTER_TURN_REMARK),
+    )
+
+
+def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
+    """The slices with enough lung, cut out around the lungs; None where no lungs are found.
+
+    Args:
+        study: of any source; turned upright first if it does not state its orientation and lies on its side.
+        size: height and width that the networks take.
+    """
+    normal = one_form(study)
+    inside = inside_mask(study)
+    lungs = lung_search.find_lungs(normal, inside)
+    if study.plane is None and lung_search.quarter_turns(lungs):
+        study = turned_upright(study)
+        normal, lungs = (np.ascontiguousarray(np.rot90(a, 1, (1, 2))) for a in (normal, lungs))
+        inside = inside_mask(study)
+    shown = lung_search.lung_slices(lungs, inside)
+    box = lung_search.lung_box(lungs[shown]) if shown.any() else None
+    if box is None:
+        return None
+    box = preprocessing.network_box(box, size)
+    indices = np.flatnonzero(shown)
+    crops = np.stack([preprocessing.crop_resize(normal[k], box, size) for k in indices])
+    regions = np.stack([lesion_region(lungs[k], box, size) for k in indices])
+    return LungSlices(study, indices, crops, regions, box, lungs)
+
+
+def lesion_region(lungs: NDArray[np.bool_], box: Box, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where opacities can be on a crop: the convex hull of the lungs.
+
+    Args:
+        lungs: (H, W) lung mask of one slice.
+        box: of the crop.
+        size: of the crop.
+    """
+    cropped = preprocessing.crop_resize(lungs.astype(np.uint8) * 255, box, size) > 127
+    return np.asarray(convex_hull_image(cropped)) if cropped.any() else cropped

@@ -1,0 +1,45 @@
+"""Every exception that jcs_ct raises on purpose.
+
+    JcsError                     anything below; the command line prints its message and exits with `exit_code`
+    ├── InputError               the input cannot be read as a study                         exit 2
+    │   ├── UnreadableFileError  one file is damaged, truncated or of an unknown kind
+    │   └── UnsupportedInputError  read correctly, but not something that JCS takes
+    ├── UsageError               an option or a setting is wrong                             exit 2
+    ├── WeightsError             weights are missing or do not match their checksum          exit 2
+    └── DataError                a data set for training or evaluation is not as documented  exit 2
+
+A study that was read but must not be judged is not an error: its verdict is `not_assessable`, and the command exits
+with 3. Messages say what was found, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+
+class JcsError(Exception):
+    """Base of all exceptions raised on purpose."""
+
+    exit_code = 2
+
+
+class InputError(JcsError):
+    """The input cannot be read as a study."""
+
+
+class UnreadableFileError(InputError):
+    """A file is damaged, truncated, or not of the kind that its place or name promises."""
+
+
+class UnsupportedInputError(InputError):
+    """A file was read correctly, but JCS does not take what it holds."""
+
+
+class UsageError(JcsError):
+    """An option or a setting is wrong."""
+
+
+class WeightsError(JcsError):
+    """Model weights are missing, or differ from their recorded checksum."""
+
+
+class DataError(JcsError):
+    """A data set for training or evaluation is not laid out as documented."""

@@ -1,0 +1,1 @@
+"""Arithmetic on predictions and splits; knows neither networks nor files."""

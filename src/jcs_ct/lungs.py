@@ -1,0 +1,122 @@
+"""Lung mask by threshold and shape, on slices of the one form (see `preprocessing`)."""
+
+from __future__ import annotations
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from jcs_ct.preprocessing import AIR_THRESHOLD, Box, Bytes, bounding_box, enclosed_regions
+
+WORKING_SIZE = 256
+"""Longer side of the grid on which lungs are sought; finer detail does not change the answer."""
+MIN_SHARE_OF_LARGEST = 0.08
+"""A dark region is lung only if it has at least this share of the largest one's size: leaves out gas and trachea."""
+CLOSING_SHARE = 0.05
+"""Vessels, walls and opacities up to this share of the slice's width are closed over."""
+MIN_LUNG_SHARE = 0.02
+"""A slice is a lung slice if at least this share of its own pixels is lung..."""
+MIN_SHARE_OF_MEDIAN = 0.10
+"""...and it has at least this share of the lung area of the study's fullest slices."""
+
+Mask = NDArray[np.bool_]
+
+
+def find_lungs(slices: Bytes, inside: Mask | None = None) -> Mask:
+    """Lung mask of a stack.
+
+    Args:
+        slices: (Z, H, W), 0..1 stored as 0..255.
+        inside: (Z, H, W), False where a pixel is padding; all True if None.
+
+    Returns:
+        (Z, H, W): aerated lung with what it encloses. Dense consolidation at the pleura can be left out; opacities
+        found by the segmenter are added to the lung before shares are computed.
+    """
+    depth, height, width = slices.shape
+    step = max(height, width) / WORKING_SIZE
+    small = (max(1, round(height / step)), max(1, round(width / step))) if step > 1 else (height, width)
+    dark = np.empty((depth, *small), bool)
+    for index, image in enumerate(slices):
+        own = np.ones(small, bool) if inside is None else _resized(inside[index], small)
+        reduced = np.asarray(Image.fromarray(image).resize((small[1], small[0]), Image.Resampling.BOX))
+        dark[index] = enclosed_regions((reduced < AIR_THRESHOLD * 255) & own, own)
+    lungs = _closed(_large_components(dark))
+    out = np.empty(slices.shape, bool)
+    for index in range(depth):
+        out[index] = _resized(lungs[index], (height, width))
+    if inside is not None:
+        out &= inside
+    return out
+
+
+def _resized(mask: Mask, shape: tuple[int, int]) -> Mask:
+    if mask.shape == shape:
+        return mask
+    return np.asarray(
+        Image.fromarray(mask.astype(np.uint8)).resize((shape[1], shape[0]), Image.Resampling.NEAREST)
+    ).astype(bool)
+
+
+def _large_components(dark: Mask) -> Mask:
+    """Keep the regions that are large beside the largest; thin bridges are opened first."""
+    opened = ndimage.binary_opening(dark, np.ones((1, 3, 3), bool))
+    labels = cc3d.connected_components(opened, connectivity=6)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    if sizes.max(initial=0) == 0:
+        return np.zeros_like(dark)
+    keep = sizes >= MIN_SHARE_OF_LARGEST * sizes.max()
+    return np.asarray(keep[labels])
+
+
+def _closed(lungs: Mask) -> Mask:
+    """Close over vessels and small opacities slice by slice, and fill holes."""
+    size = max(3, round(lungs.shape[2] * CLOSING_SHARE)) | 1
+    pad = size
+    padded = np.pad(lungs.astype(np.uint8), ((0, 0), (pad, pad), (pad, pad)))
+    padded = ndimage.maximum_filter(padded, (1, size, size))
+    padded = ndimage.minimum_filter(padded, (1, size, size))
+    closed = padded[:, pad:-pad, pad:-pad].astype(bool)
+    for index, mask in enumerate(closed):
+        closed[index] = ndimage.binary_fill_holes(mask)
+    return np.asarray(closed)
+
+
+def lung_slices(lungs: Mask, inside: Mask | None = None) -> Mask:
+    """(Z,): whether each slice of (Z, H, W) shows enough lung to be classified."""
+    areas = lungs.sum((1, 2), dtype=np.int64)
+    own = np.full(len(lungs), lungs[0].size) if inside is None else inside.sum((1, 2), dtype=np.int64)
+    fullest = np.percentile(areas, 90)
+    return np.asarray((areas >= MIN_LUNG_SHARE * own) & (areas >= MIN_SHARE_OF_MEDIAN * fullest))
+
+
+def lung_box(lungs: Mask) -> Box | None:
+    """One box around the lungs of all slices (Z, H, W), so that every slice is seen at one scale; None without lungs."""
+    return bounding_box(lungs.any(0))
+
+
+def quarter_turns(lungs: Mask) -> int:
+    """Counter-clockwise quarter turns (0 or 1) that bring the two lungs side by side.
+
+    For images that do not state their orientation. An upright chest is nearly symmetric left to right and not top to
+    bottom; every slice votes with the difference.
+
+    Args:
+        lungs: (Z, H, W).
+    """
+    votes = []
+    for mask in lungs:
+        box = bounding_box(mask)
+        if box is None:
+            continue
+        own = mask[box.top : box.bottom, box.left : box.right]
+        votes.append(_overlap(own, own[:, ::-1]) - _overlap(own, own[::-1]) + np.log(box.width / box.height))
+    return int(bool(votes) and float(np.mean(votes)) < 0)
+
+
+def _overlap(a: Mask, b: Mask) -> float:
+    """Intersection over union."""
+    return float((a & b).sum() / max((a | b).sum(), 1))

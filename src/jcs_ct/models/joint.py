@@ -1,0 +1,59 @@
+"""The joint model (paper §III-B4, Fig. 4): the classifier's features enhance the segmenter's."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from jcs_ct.models.activation_map import margin_activation_map
+from jcs_ct.models.classifier import Classification, Classifier
+from jcs_ct.models.layers import SqueezeExcitation, conv_bn_relu, resize_like
+from jcs_ct.models.segmenter import Segmentation, Segmenter
+
+
+class JointPrediction(NamedTuple):
+    """Both answers for a batch of slices."""
+
+    classification: Classification
+    segmentation: Segmentation
+
+
+class FeatureCombination(nn.Module):
+    """One stage of Fig. 4: A_k resized up to M_E^k, concatenated, 1×1, SE, 3×3."""
+
+    def __init__(self, channels_segmenter: int, channels_classifier: int) -> None:
+        super().__init__()
+        self.reduce = conv_bn_relu(channels_segmenter + channels_classifier, channels_segmenter, kernel=1)
+        self.attention = SqueezeExcitation(channels_segmenter)
+        self.transition = conv_bn_relu(channels_segmenter, channels_segmenter)
+
+    def forward(self, segmenter: Tensor, classifier: Tensor) -> Tensor:
+        """M_E^k (N, C, H, W) and A_k (N, C', h, w) to N_E^k (N, C, H, W)."""
+        x = torch.cat([segmenter, resize_like(classifier, segmenter)], dim=1)
+        return self.transition(self.attention(self.reduce(x)))
+
+
+class JointModel(nn.Module):
+    """Segmenter whose encoder levels are enhanced by the classifier's stages; gives both answers in one pass."""
+
+    def __init__(self, classifier: Classifier, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.segmenter = segmenter
+        self.combinations = nn.ModuleList(
+            FeatureCombination(m, a) for m, a in zip(segmenter.encoder.widths, classifier.backbone.widths, strict=True)
+        )
+
+    def forward(self, x: Tensor) -> JointPrediction:
+        """(N, 1, H, W) in 0..1 to classification and segmentation."""
+        stages = self.classifier.backbone(x)
+        logits = self.classifier.head(self.classifier.dropout(stages[-1].mean((2, 3))))
+        activation_map = margin_activation_map(stages[-1], self.classifier.head)
+        levels, top = self.segmenter.encode(x)
+        combined = [combine(m, a) for combine, m, a in zip(self.combinations, levels, stages, strict=True)]
+        side_logits = self.segmenter.decoder(combined, top)
+        return JointPrediction(
+            Classification(logits, activation_map), Segmentation(resize_like(side_logits[0], x), side_logits)
+        )

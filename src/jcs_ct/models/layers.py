@@ -1,0 +1,63 @@
+"""Building blocks that several networks share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def conv_bn_relu(channels_in: int, channels_out: int, kernel: int = 3, dilation: int = 1) -> nn.Sequential:
+    """Convolution that keeps the size, batch normalisation, ReLU."""
+    padding = dilation * (kernel - 1) // 2
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, kernel, padding=padding, dilation=dilation, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    )
+
+
+def resize_like(x: Tensor, reference: Tensor) -> Tensor:
+    """Bilinear resize of `x` to the height and width of `reference`.
+
+    To the reference's size rather than by a factor of two, so that inputs of any size pass: pooling rounds down.
+    """
+    if x.shape[-2:] == reference.shape[-2:]:
+        return x
+    return F.interpolate(x, size=reference.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class SqueezeExcitation(nn.Module):
+    """Channel attention (Hu et al., CVPR 2018): global pooling, two linear layers, sigmoid (paper §III-B2)."""
+
+    def __init__(self, channels: int, reduction: int = 4) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, max(1, channels // reduction), 1)
+        self.excite = nn.Conv2d(max(1, channels // reduction), channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same, each channel multiplied by a factor in 0..1."""
+        factor = x.mean((2, 3), keepdim=True)  # (N, C, H, W) -> (N, C, 1, 1)
+        factor = torch.sigmoid(self.excite(F.relu(self.squeeze(factor))))
+        return x * factor
+
+
+class InputNormalisation(nn.Module):
+    """Shift and scale of the one grey channel; belongs to the model, so that callers pass 0..1.
+
+    The figures are the means over the colours of ImageNet's usual ones, as the encoders start from ImageNet weights.
+    """
+
+    MEAN = 0.449
+    STD = 0.226
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(self.MEAN))
+        self.register_buffer("std", torch.tensor(self.STD))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 1, H, W) in 0..1 to the same, normalised."""
+        if x.ndim != 4 or x.shape[1] != 1:
+            raise ValueError(f"expected a tensor of shape (N, 1, H, W), found {tuple(x.shape)}")
+        return (x - self.mean) / self.std

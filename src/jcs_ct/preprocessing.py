@@ -1,0 +1,216 @@
+"""Pure functions that bring every source to one form before a network sees it, and the way back to the voxel grid.
+
+One form: intensity 0..1 where 0 is -1000 HU and 1 is +200 HU; upright axial slices; a box around the lungs, resized to
+the network's input. Images without HU are brought to the same scale through two anchors that every chest slice has,
+aerated lung and soft tissue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+HU_WINDOW = (-1000.0, 200.0)
+"""Lower and upper end, mapped to 0 and 1."""
+LUNG_LEVEL = (-860.0 - HU_WINDOW[0]) / (HU_WINDOW[1] - HU_WINDOW[0])
+"""Where aerated lung (-860 HU) lies on the 0..1 scale."""
+TISSUE_LEVEL = (40.0 - HU_WINDOW[0]) / (HU_WINDOW[1] - HU_WINDOW[0])
+"""Where soft tissue (40 HU) lies on the 0..1 scale."""
+AIR_THRESHOLD = 0.5
+"""Darker than this is air or lung: -400 HU."""
+
+BLACK = 2
+"""Grey levels up to this are blank in a picture with padding."""
+
+Float = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class GreyAnchors:
+    """Grey levels of aerated lung and of soft tissue in images without HU."""
+
+    lung: float
+    tissue: float
+
+    def apply(self, grey: NDArray[np.generic]) -> Bytes:
+        """Grey levels of any shape to the one scale, 0..1 stored as 0..255."""
+        levels = np.arange(256, dtype=np.float32)
+        scale = (TISSUE_LEVEL - LUNG_LEVEL) / max(self.tissue - self.lung, 1.0)
+        table = np.clip(LUNG_LEVEL + (levels - self.lung) * scale, 0, 1)
+        return np.asarray((255 * table + 0.5).astype(np.uint8)[np.asarray(grey, dtype=np.uint8)])
+
+
+def window_hu(hu: NDArray[np.generic]) -> Bytes:
+    """HU of any shape to the one scale, 0..1 stored as 0..255 (4.7 HU a step)."""
+    low, high = HU_WINDOW
+    scaled = np.clip(hu, low, high).astype(np.float32)
+    scaled -= low
+    scaled *= 255 / (high - low)
+    scaled += 0.5
+    return np.asarray(scaled.astype(np.uint8))
+
+
+def otsu_threshold(histogram: NDArray[np.float64]) -> int:
+    """Level that best divides a histogram of 256 levels in two (Otsu 1979)."""
+    levels = np.arange(256)
+    weight = np.cumsum(histogram)
+    mean = np.cumsum(histogram * levels)
+    total, total_mean = weight[-1], mean[-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (total_mean * weight / total - mean) ** 2 / (weight * (total - weight))
+    return int(np.argmax(np.nan_to_num(between)))
+
+
+def _mode(histogram: NDArray[np.float64], low: int, high: int) -> float:
+    """Most frequent level in low..high (inclusive) of a smoothed histogram."""
+    smooth = ndimage.gaussian_filter1d(histogram, 3.0, mode="nearest")
+    return float(low + int(np.argmax(smooth[low : high + 1])))
+
+
+def grey_anchors(slices: Bytes, inside: NDArray[np.bool_]) -> GreyAnchors:
+    """Find the levels of lung and soft tissue in slices of one study.
+
+    Args:
+        slices: (Z, H, W) grey levels 0..255.
+        inside: (Z, H, W), False where a pixel is padding.
+
+    The blank surround of a round field of view is left out first: where the window is wide, it is a class of its own.
+    The two classes are told apart by Otsu's threshold. Lung is the most frequent dark level among dark regions that do
+    not reach a corner of the picture, which leaves out the air around the patient.
+    """
+    inside = inside & ~np.stack([_blank_surround(image, own) for image, own in zip(slices, inside, strict=True)])
+    histogram = np.bincount(slices[inside], minlength=256).astype(np.float64)
+    threshold = otsu_threshold(histogram)
+    tissue = _mode(histogram, min(threshold + 1, 255), 255)
+    enclosed = np.zeros(256)
+    for image, own in zip(slices, inside, strict=True):
+        dark = enclosed_regions((image <= threshold) & own, own)
+        enclosed += np.bincount(image[dark], minlength=256)
+    lung = _mode(enclosed if enclosed.sum() > 0 else histogram, 0, threshold)
+    return GreyAnchors(lung, max(tissue, lung + 1.0))
+
+
+def _corner_labels(labels: NDArray[np.int32], inside: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Labels of (H, W) that reach a corner of the slice's own pixels; 0 (unlabelled) may be among them."""
+    box = bounding_box(inside)
+    if box is None:
+        return np.zeros(0, np.int32)
+    reach_y, reach_x = max(2, box.height // 40), max(2, box.width // 40)
+    own = labels[box.top : box.bottom, box.left : box.right]
+    corners = [
+        own[rows, columns]
+        for rows in (slice(reach_y), slice(-reach_y, None))
+        for columns in (slice(reach_x), slice(-reach_x, None))
+    ]
+    return np.unique(np.concatenate([corner.ravel() for corner in corners]))
+
+
+def _blank_surround(image: Bytes, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(H, W): black pixels that are connected with a corner of the picture."""
+    labels, _ = ndimage.label((image <= BLACK) & inside)
+    return np.asarray((labels > 0) & np.isin(labels, _corner_labels(labels, inside)))
+
+
+def enclosed_regions(dark: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Dark regions of a slice that the body encloses.
+
+    Regions that reach a corner of the picture are outside, and so are those that lie along a side (the gap above a
+    couch). Touching a side alone does not make a region the outside: a crop to the lungs may cut them.
+
+    Args:
+        dark: (H, W).
+        inside: (H, W), False where a pixel is padding.
+    """
+    box = bounding_box(inside)
+    if box is None:
+        return np.zeros_like(dark)
+    labels, count = ndimage.label(dark)
+    own = labels[box.top : box.bottom, box.left : box.right]
+    sides = np.concatenate([own[0], own[-1], own[:, 0], own[:, -1]])
+    contact = np.bincount(sides, minlength=count + 1)
+    area = np.bincount(labels.ravel(), minlength=count + 1)
+    outside = contact > np.sqrt(area)
+    outside[_corner_labels(labels, inside)] = True
+    outside[0] = True
+    return np.asarray(~outside[labels])
+
+
+@dataclass(frozen=True)
+class Box:
+    """Rows and columns of a slice, half open; may reach beyond the picture."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.right - self.left
+
+    def with_margin(self, share: float) -> Box:
+        """The box, larger by a share of its size on every side."""
+        dy, dx = round(self.height * share), round(self.width * share)
+        return Box(self.top - dy, self.bottom + dy, self.left - dx, self.right + dx)
+
+    def with_aspect(self, height: int, width: int) -> Box:
+        """The smallest box around this one, same centre, whose sides are as height to width."""
+        rows = max(self.height, round(self.width * height / width))
+        columns = max(self.width, round(self.height * width / height))
+        top = self.top - (rows - self.height) // 2
+        left = self.left - (columns - self.width) // 2
+        return Box(top, top + rows, left, left + columns)
+
+
+def bounding_box(mask: NDArray[np.bool_]) -> Box | None:
+    """Box around what is True in (H, W), or None."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+
+
+def crop_resize(image: Bytes, box: Box, size: tuple[int, int]) -> Bytes:
+    """Cut a box out of (H, W) and resize it to `size` (height, width); outside the picture there is air (0)."""
+    height, width = image.shape
+    piece = np.zeros((box.height, box.width), np.uint8)
+    top, bottom = max(box.top, 0), min(box.bottom, height)
+    left, right = max(box.left, 0), min(box.right, width)
+    if top < bottom and left < right:
+        piece[top - box.top : bottom - box.top, left - box.left : right - box.left] = image[top:bottom, left:right]
+    # Pillow's bilinear filter averages when it shrinks, so fine texture does not alias.
+    return np.asarray(Image.fromarray(piece).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def paste_back(patch: Float, box: Box, shape: tuple[int, int]) -> Float:
+    """Undo `crop_resize`: (h, w) values in the box back onto a slice of `shape`, zero elsewhere."""
+    height, width = shape
+    resized = np.asarray(
+        Image.fromarray(patch.astype(np.float32)).resize((box.width, box.height), Image.Resampling.BILINEAR)
+    )
+    out = np.zeros(shape, np.float32)
+    top, bottom = max(box.top, 0), min(box.bottom, height)
+    left, right = max(box.left, 0), min(box.right, width)
+    if top < bottom and left < right:
+        out[top:bottom, left:right] = resized[top - box.top : bottom - box.top, left - box.left : right - box.left]
+    return out
+
+
+LUNG_MARGIN = 0.08
+"""Margin around the lungs' bounding box, as a share of it: consolidated lung at the rim is not in the lung mask."""
+
+
+def network_box(lungs: Box, size: tuple[int, int]) -> Box:
+    """The box that a network of input `size` (height, width) sees: lungs, margin, no distortion."""
+    return lungs.with_margin(LUNG_MARGIN).with_aspect(*size)

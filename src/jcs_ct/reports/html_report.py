@@ -1,0 +1,223 @@
+"""`report.html`: one page that a radiologist can judge in two minutes, print, and open without a network.
+
+The page holds no script and loads nothing; every value passes through Jinja's escaping. This module gathers what the
+templates show and puts numbers into words; `pictures` and `charts` make what is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from jcs_ct.diagnosis.result import Diagnosis, Lesion, Verdict
+from jcs_ct.reports import charts, pictures
+from jcs_ct.study.volume import InputKind, IntensityKind, Study, usual_spacing
+
+_LESIONS_SHOWN = 20
+_KINDS = {InputKind.DICOM: "DICOM series", InputKind.NIFTI: "NIfTI volume", InputKind.IMAGES: "Folder of pictures"}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The verdict in words."""
+
+    title: str
+    meaning: str
+
+
+_HEADINGS = {
+    Verdict.POSITIVE: Heading(
+        "Positive",
+        "Opacities of the kind seen in COVID-19 were found on enough slices.",
+    ),
+    Verdict.NEGATIVE: Heading(
+        "Negative",
+        "Opacities of the kind seen in COVID-19 were not found, or on too few slices. This does not rule out an "
+        "infection: early in its course a CT can be normal.",
+    ),
+    Verdict.NOT_ASSESSABLE: Heading(
+        "Not assessable",
+        "No diagnosis was made, neither positive nor negative. The reasons are below.",
+    ),
+}
+
+
+def write_html(diagnosis: Diagnosis, folder: Path) -> list[Path]:
+    """Write `report.html` into `folder`."""
+    path = folder / "report.html"
+    path.write_text(render_html(diagnosis), encoding="utf-8")
+    return [path]
+
+
+def render_html(diagnosis: Diagnosis) -> str:
+    """The whole page as text."""
+    study = diagnosis.study
+    page = _environment().get_template("report.html.j2")
+    return page.render(
+        d=diagnosis,
+        heading=_HEADINGS[diagnosis.verdict],
+        patient=_patient(study),
+        key_figures=_key_figures(diagnosis),
+        curve=None if diagnosis.rule is None else charts.threshold_curve(diagnosis.rule),
+        stability="" if diagnosis.rule is None else charts.stability(diagnosis.rule),
+        profile=charts.profile(diagnosis),
+        panels=[pictures.render(diagnosis, index) for index in pictures.telling_slices(diagnosis)],
+        window=pictures.LUNG_WINDOW if study.intensity is IntensityKind.HU else None,
+        gradient=pictures.heat_gradient(),
+        lesions=diagnosis.lesions[:_LESIONS_SHOWN],
+        rest=_rest(diagnosis.lesions[_LESIONS_SHOWN:]),
+        measures=_measures(diagnosis),
+        facts=_facts(study),
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("jcs_ct.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, percent=percent, probability=_probability, words=_words, setting=_setting)
+    return environment
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, two below ten, none lost before the point; a dash where the number is not known."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    significant = 3 if abs(value) >= 10 else 2
+    decimals = 0 if value == int(value) else significant - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:,.{min(max(decimals, 0), 6)}f}".replace(",", "\u202f").replace("-", "\u2212")
+
+
+def percent(share: float | None) -> str:
+    """A share 0..1 in percent, one decimal below ten."""
+    if share is None or not math.isfinite(share):
+        return "–"
+    if 0 < share < 0.001:
+        return "< 0.1\u00a0%"
+    return f"{100 * share:.{1 if share < 0.0995 else 0}f}\u00a0%"
+
+
+def _probability(value: float | None) -> str:
+    """Two decimals, but never rounded to a certainty that is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if 0.995 <= value < 1:
+        return "> 0.99"
+    return "< 0.01" if 0 < value < 0.005 else f"{value:.2f}"
+
+
+def _words(name: str) -> str:
+    """A DICOM keyword or a setting's name as words: PatientName, lung_share."""
+    spaced = "".join(f" {c}" if c.isupper() and k and name[k - 1].islower() else c for k, c in enumerate(name))
+    text = spaced.replace("_", " ").strip()
+    return text[:1].upper() + text[1:]
+
+
+def _setting(value: object) -> str:
+    """A setting's value as text: yes and no, lists and tables without brackets."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_words(str(key)).lower()} {_setting(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_setting(item) for item in value)
+    return "none" if value is None else str(value)
+
+
+def _patient(study: Study) -> list[tuple[str, str]]:
+    """Who and when, for the head of the page: what the input states, nothing else."""
+    keywords = (
+        ("Patient", "PatientName"), ("ID", "PatientID"), ("Born", "PatientBirthDate"), ("Sex", "PatientSex"),
+        ("Study date", "StudyDate"), ("Study", "StudyDescription"), ("Series", "SeriesDescription"),
+    )  # fmt: skip
+    return [(label, _date(study.attributes[key])) for label, key in keywords if study.attributes.get(key)]
+
+
+def _date(text: str) -> str:
+    """A DICOM date (DA, eight digits) as year-month-day; other text as it is."""
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdigit() else text
+
+
+def _key_figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
+    """Label, figure and a remark of what to know at a glance; nothing that was not found."""
+    figures = []
+    if diagnosis.probability is not None:
+        figures.append(("Patient probability", _probability(diagnosis.probability), "of being positive, 0 to 1"))
+    rule, measures = diagnosis.rule, diagnosis.measures
+    if rule is not None:
+        remark = f"of {rule.assessed_slices} assessed; threshold {number(rule.threshold)}"
+        figures.append(("Infected slices", str(rule.infected_slices), remark))
+    if diagnosis.lesion_labels is not None and measures.lesion_share_of_lung is not None:
+        figures.append(("Lung affected", percent(measures.lesion_share_of_lung), "share of lung with opacities"))
+        volume = measures.lesion_volume_ml
+        remark = "volume not known" if volume is None else f"{number(volume)} mL in all"
+        figures.append(("Opacities", str(measures.lesion_count), remark))
+    return figures
+
+
+def _measures(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    """The table of measures: a figure, or why there is none."""
+    measures, study = diagnosis.measures, diagnosis.study
+    if diagnosis.lesion_labels is None:
+        unknown_volume = unknown_share = "not measured: the opacities of this study were not outlined"
+    else:
+        if study.geometry is None:
+            unknown_volume = "not known: the input has no spacing"
+        else:
+            unknown_volume = "not known: the input does not tell the thickness of its slice"
+        unknown_share = "not known: no lung was found"
+    share = measures.lesion_share_of_lung
+    count = str(measures.lesion_count) if diagnosis.lesion_labels is not None else unknown_share
+    return [
+        ("Volume of opacities", _with_unit(measures.lesion_volume_ml, "mL", unknown_volume)),
+        ("Volume of lung", _with_unit(measures.lung_volume_ml, "mL", unknown_volume)),
+        ("Share of lung with opacities", unknown_share if share is None else percent(share)),
+        ("Number of opacities", count),
+    ]
+
+
+def _with_unit(value: float | None, unit: str, unknown: str) -> str:
+    return unknown if value is None else f"{number(value)}\u00a0{unit}"
+
+
+def _millimetres(value: float | None, unknown: str) -> str:
+    return unknown if value is None else f"{value:.4g}\u00a0mm"
+
+
+def _rest(lesions: tuple[Lesion, ...]) -> str:
+    """One sentence on the lesions that the table leaves out."""
+    if not lesions:
+        return ""
+    volumes = [lesion.volume_ml for lesion in lesions if lesion.volume_ml is not None]
+    together = f", together {number(sum(volumes))}\u00a0mL" if volumes else ""
+    return f"And {len(lesions)} smaller ones{together}; all are in result.json."
+
+
+def _facts(study: Study) -> list[tuple[str, str]]:
+    """What the input is, and what it states about itself."""
+    unknown, geometry = "not known: the input has no spacing", study.geometry
+    rows, columns = study.voxels.shape[1:]
+    facts = [
+        ("Kind", _KINDS[study.kind]),
+        ("Slices", f"{len(study)} of {rows} × {columns} pixels" + (" (largest)" if study.extents is not None else "")),
+        ("Values", "Hounsfield units" if study.intensity is IntensityKind.HU else "grey levels, window not known"),
+    ]
+    if geometry is None:
+        facts += [("Pixel size", unknown), ("Slice distance", unknown)]
+    else:
+        facts.append(("Pixel size", f"{geometry.pixel_spacing[0]:.4g} × {geometry.pixel_spacing[1]:.4g}\u00a0mm"))
+        facts.append(("Slice distance", _millimetres(usual_spacing(geometry), "not known")))
+        facts.append(("Slice thickness", _millimetres(geometry.slice_thickness, "not stated")))
+    facts += [("Plane", study.plane or "not known"), ("Series UID", study.series_uid or "none")]
+    facts += [(_words(key), _date(value) if "Date" in key else value) for key, value in study.attributes.items()]
+    return [*facts, ("Digest (SHA-256)", study.digest)]

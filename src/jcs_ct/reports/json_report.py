@@ -1,0 +1,92 @@
+"""`result.json`: the whole diagnosis for machines, without its voxels. Its JSON Schema is `result.schema.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from enum import Enum
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.study.volume import Study, usual_spacing
+
+RESULT_SCHEMA = "jcs-result/1"
+"""Name and version of the format: the number grows when a reader of the old one would break."""
+
+
+def write_json(diagnosis: Diagnosis, folder: Path) -> list[Path]:
+    """Write `result.json` into `folder`."""
+    path = folder / "result.json"
+    text = json.dumps(result_document(diagnosis), indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    return [path]
+
+
+def result_document(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Everything that `result.json` holds, as plain data.
+
+    A number that is not known, or not finite, is None: JSON has no NaN, and an invented number would be worse.
+    """
+    document = {
+        "schema": RESULT_SCHEMA,
+        "verdict": diagnosis.verdict,
+        "reasons": diagnosis.reasons,
+        "warnings": diagnosis.warnings,
+        "probability": diagnosis.probability,
+        "rule": None if diagnosis.rule is None else asdict(diagnosis.rule),
+        "slices": [asdict(finding) for finding in diagnosis.slices],
+        "lesions": [asdict(lesion) for lesion in diagnosis.lesions],
+        "measures": asdict(diagnosis.measures),
+        "input": _input(diagnosis.study),
+        "provenance": asdict(diagnosis.provenance),
+        "timing_s": diagnosis.timing_s,
+    }
+    plain: dict[str, Any] = _plain(document)
+    return plain
+
+
+def result_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of `result.json`."""
+    text = resources.files("jcs_ct.reports").joinpath("result.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _input(study: Study) -> dict[str, Any]:
+    geometry = study.geometry
+    return {
+        "kind": study.kind,
+        "intensity": study.intensity,
+        "series_uid": study.series_uid,
+        "digest": study.digest,
+        "slices": len(study),
+        "rows": study.voxels.shape[1],
+        "columns": study.voxels.shape[2],
+        "spacing_mm": None if geometry is None else [usual_spacing(geometry), *geometry.pixel_spacing],
+        "slice_thickness_mm": None if geometry is None else geometry.slice_thickness,
+        "plane": study.plane,
+        "attributes": study.attributes,
+    }
+
+
+def _plain(value: object) -> Any:
+    """Reduce numpy scalars, enums, paths, tuples and mappings to what JSON knows; not finite becomes None."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Enum):
+        value = value.value
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return str(value)

@@ -1,0 +1,132 @@
+"""Writes all reports of a diagnosis into a folder, all or nothing.
+
+Reports are first written into a folder beside the target and then moved into place by renaming, so that nobody ever
+sees half a result. `result.json` comes last and goes first: where it lies, the rest is complete and belongs to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.errors import UsageError
+from jcs_ct.reports.html_report import write_html
+from jcs_ct.reports.images import write_pngs
+from jcs_ct.reports.json_report import RESULT_SCHEMA, write_json
+from jcs_ct.reports.nifti_report import has_grid, nifti_warnings, write_niftis
+
+Report = Callable[[Diagnosis, Path], list[Path]]
+
+_FILES = ("report.html", "lesions.nii.gz", "activation.nii.gz", "lungs.nii.gz", "result.json")
+_FOLDERS = ("lesions", "activation")
+_OUR_PICTURE = re.compile(r"\d{3,}\.png")
+
+
+def write_reports(diagnosis: Diagnosis, out_dir: Path) -> list[Path]:
+    """Write `result.json`, `report.html` and the masks of a diagnosis into `out_dir`.
+
+    Masks are NIfTI volumes where the input has geometry, PNG pictures otherwise. Results of an earlier run in `out_dir`
+    are replaced once everything is written; other files there are left alone.
+
+    Args:
+        diagnosis: what to report.
+        out_dir: the folder; made, with its parents, where missing.
+
+    Returns:
+        The files written, sorted.
+
+    Raises:
+        UsageError: `out_dir` is a file, cannot be written to, or holds files that carry the name of a result but were
+            not written by an earlier run.
+    """
+    out_dir = out_dir.resolve()
+    _refuse_foreign(out_dir)
+    warnings = tuple(w for w in nifti_warnings(diagnosis.study) if w not in diagnosis.warnings)
+    diagnosis = replace(diagnosis, warnings=diagnosis.warnings + warnings)
+    reports: tuple[Report, ...] = (
+        write_niftis if has_grid(diagnosis.study) else write_pngs,
+        write_html,
+        write_json,
+    )
+    try:
+        with _staging_folder(out_dir) as staging:
+            written = [path.relative_to(staging) for report in reports for path in report(diagnosis, staging)]
+            _move_into_place(staging, out_dir)
+    except OSError as error:
+        raise UsageError(f"cannot write results to {out_dir}: {error}. Nothing there was changed.") from error
+    return sorted(out_dir / path for path in written)
+
+
+def _refuse_foreign(out_dir: Path) -> None:
+    """Raise where writing would overwrite something that is not an earlier result."""
+    if not out_dir.exists():
+        return
+    if not out_dir.is_dir():
+        raise UsageError(f"{out_dir} is a file; give a folder for the results")
+    in_the_way = [name for name in (*_FILES, *_FOLDERS) if (out_dir / name).exists()]
+    if in_the_way and not _is_earlier_result(out_dir / "result.json"):
+        raise UsageError(
+            f"{out_dir} holds {', '.join(in_the_way)}, but no result.json of an earlier run that they belong to; "
+            "move them away or give another folder"
+        )
+    for name in _FOLDERS:
+        if (out_dir / name).is_dir():
+            foreign = [p.name for p in (out_dir / name).iterdir() if not _OUR_PICTURE.fullmatch(p.name)]
+            if foreign:
+                raise UsageError(f"{out_dir / name} holds {foreign[0]}, which is no result; move it away")
+
+
+def _is_earlier_result(path: Path) -> bool:
+    family = RESULT_SCHEMA.partition("/")[0] + "/"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and str(document.get("schema", "")).startswith(family)
+
+
+@contextmanager
+def _staging_folder(out_dir: Path) -> Iterator[Path]:
+    """A fresh folder on the same file system as `out_dir`, gone afterwards.
+
+    Beside `out_dir` where possible; inside it where it is a mount point (a container's volume) or its parent is closed.
+    """
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    beside = out_dir.parent
+    inside_only = out_dir.exists() and (not os.access(beside, os.W_OK) or out_dir.stat().st_dev != beside.stat().st_dev)
+    # mkdir, not tempfile: the folder becomes `out_dir`, and a temporary one would be closed to everybody else
+    staging = (out_dir if inside_only else beside) / f".{out_dir.name}.{uuid.uuid4().hex[:8]}.partial"
+    staging.mkdir()
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move_into_place(staging: Path, out_dir: Path) -> None:
+    if not out_dir.exists():
+        staging.rename(out_dir)
+        return
+    old = staging / ".old"
+    old.mkdir()
+    names = [*_FOLDERS, *_FILES]  # result.json last
+    retired = [name for name in reversed(names) if (out_dir / name).exists()]
+    arriving = [name for name in names if (staging / name).exists()]
+    moves = [(out_dir / n, old / n) for n in retired] + [(staging / n, out_dir / n) for n in arriving]
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in moves:
+            source.rename(target)
+            done.append((source, target))
+    except BaseException:  # also Ctrl-C between two renames: put everything back
+        for source, target in reversed(done):
+            target.rename(source)
+        raise

@@ -1,0 +1,260 @@
+"""DICOM CT: picks the series, orders its slices by where they lie, and turns stored values into Hounsfield units.
+
+File names and instance numbers say nothing reliable about order. Image Position (Patient), projected onto the normal
+of the slices, does (PS3.3 C.7.6.2.1.1).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError
+from jcs_ct.study.dicom_frames import Frame, read_frames
+from jcs_ct.study.dicom_series import select_frames
+from jcs_ct.study.files import listing, one_line
+from jcs_ct.study.quality import plane_objections
+from jcs_ct.study.volume import (
+    AIR_HU,
+    Geometry,
+    InputKind,
+    IntensityKind,
+    SourceGrid,
+    Study,
+    content_digest,
+)
+
+_DECODING_THREADS = 2
+_MAX_VOLUME_BYTES = 4 * 1024**3
+_HIGHEST_HU = np.iinfo(np.int16).max
+# Terms of Rescale Type that are defined, and are not Hounsfield units (PS3.3 C.11.1.1.2).
+_FOREIGN_UNITS = frozenset({"OD", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"})
+
+
+def read_dicom(files: list[Path], root: Path) -> Study:
+    """Read the CT series that fits best among `files` (any order, any names).
+
+    Axial slices come in canonical form. Others, which no later layer judges, keep slices along the first axis.
+
+    Args:
+        files: At least one DICOM file.
+        root: Folder that names are given relative to.
+
+    Returns:
+        A study in HU, with its slices ordered from the feet to the head.
+
+    Raises:
+        UnreadableFileError: More than half of the files are damaged.
+        UnsupportedInputError: None of the files is a CT image.
+    """
+    frames, damaged, remarks = _read_headers(files, root)
+    selection = select_frames(frames)
+    grid = _grid(selection.frames[0])
+    voxels, failed = _read_voxels(selection.frames, grid)
+    kept = [frame for index, frame in enumerate(selection.frames) if index not in failed]
+    damaged += list(dict.fromkeys(failed.values()))
+    _refuse_mostly_damaged(len(kept), damaged)
+    geometry = _geometry(kept, grid)
+    first = kept[0]
+    return Study(
+        voxels=voxels,
+        intensity=IntensityKind.HU,
+        kind=InputKind.DICOM,
+        sources=tuple(frame.name for frame in kept),
+        digest=content_digest(voxels, IntensityKind.HU, geometry),
+        geometry=geometry,
+        grid=grid,
+        plane=first.plane,
+        series_uid=first.series_uid,
+        sop_uids=tuple(frame.sop_uid for frame in kept),
+        attributes=first.attributes,
+        remarks=(
+            *remarks,
+            *(f"left out: {reason}" for reason in damaged),
+            *selection.remarks,
+            *_value_remarks(kept),
+            *_geometry_remarks(geometry),
+        ),
+        objections=(*plane_objections(first.plane), *selection.objections, *_unit_objections(kept)),
+    )
+
+
+def _read_headers(files: list[Path], root: Path) -> tuple[list[Frame], list[str], list[str]]:
+    """Frames of all CT images, a reason for each damaged file, and remarks about files of other kinds."""
+    frames: list[Frame] = []
+    damaged: list[InputError] = []
+    foreign: list[InputError] = []
+    names: list[str] = []
+    for path in files:
+        name = path.relative_to(root).as_posix()
+        try:
+            frames += read_frames(path, name)
+        except UnreadableFileError as error:
+            damaged.append(error)
+        except UnsupportedInputError as error:
+            foreign.append(error)
+            names.append(name)
+    if not frames:
+        raise _no_frames(damaged, foreign)
+    remarks = [f"{len(foreign)} DICOM files are not CT images and are left out: {listing(names)}"] if foreign else []
+    return frames, [str(error) for error in damaged], remarks
+
+
+def _no_frames(damaged: list[InputError], foreign: list[InputError]) -> InputError:
+    reasons = damaged + foreign
+    if not reasons:
+        return UnsupportedInputError("a DICOMDIR is only a list of files: give the folder that holds the images")
+    if len(reasons) == 1:
+        return reasons[0]
+    found = f"none of {len(reasons)} DICOM files is a readable CT image; the first: {reasons[0]}"
+    return UnreadableFileError(found) if damaged else UnsupportedInputError(found)
+
+
+def _refuse_mostly_damaged(readable: int, damaged: list[str]) -> None:
+    if readable >= max(1, len(damaged)):
+        return
+    if len(damaged) == 1:
+        raise UnreadableFileError(damaged[0])
+    total = readable + len(damaged)
+    raise UnreadableFileError(f"{len(damaged)} of {total} slices are damaged; the first: {damaged[0]}")
+
+
+def _grid(frame: Frame) -> SourceGrid:
+    """How to turn stored (row, column) to anterior-posterior and right-left; only axial slices are turned."""
+    if frame.plane != "axial" or frame.orientation is None:
+        return SourceGrid()
+    along_row, along_column = frame.orientation[:3], frame.orientation[3:]
+    if abs(along_row[0]) >= abs(along_row[1]):
+        return SourceGrid((0, 1, 2), (False, along_column[1] < 0, along_row[0] < 0))
+    return SourceGrid((0, 2, 1), (False, along_row[1] < 0, along_column[0] < 0))
+
+
+def _read_voxels(frames: list[Frame], grid: SourceGrid) -> tuple[NDArray[np.int16], dict[int, str]]:
+    """Decode into one canonical volume; slices that fail are left out of it, with the reason by their index."""
+    rows, columns = frames[0].shape if grid.axes == (0, 1, 2) else frames[0].shape[::-1]
+    if len(frames) * rows * columns * 2 > _MAX_VOLUME_BYTES:
+        raise UnsupportedInputError(f"{len(frames)} slices of {rows} x {columns} are more than 4 GiB; give one series")
+    voxels = np.empty((len(frames), rows, columns), dtype=np.int16)
+    by_file: dict[Path, list[int]] = defaultdict(list)
+    for index, frame in enumerate(frames):
+        by_file[frame.path].append(index)
+
+    def decode(indices: list[int]) -> dict[int, str]:
+        return _decode_file([frames[index] for index in indices], indices, voxels, grid)
+
+    failed: dict[int, str] = {}
+    with ThreadPoolExecutor(_DECODING_THREADS) as threads:
+        for failures in threads.map(decode, by_file.values()):
+            failed |= failures
+    if failed:
+        voxels = voxels[[index for index in range(len(frames)) if index not in failed]]
+    return voxels, failed
+
+
+def _decode_file(
+    frames: list[Frame], indices: list[int], voxels: NDArray[np.int16], grid: SourceGrid
+) -> dict[int, str]:
+    """Decode the frames of one file into `voxels[indices]`; the reasons of those that fail."""
+    try:
+        dataset = dcmread(frames[0].path, force=True)
+        if "TransferSyntaxUID" not in dataset.file_meta:  # a file without preamble: pydicom found out while reading
+            dataset.file_meta.TransferSyntaxUID = _plain_syntax(*dataset.original_encoding)
+        if "PixelData" not in dataset:
+            raise ValueError("there are none, or they are cut off")
+        for frame, index in zip(frames, indices, strict=True):
+            stored = pixel_array(dataset, index=frame.index)
+            if stored.shape != frame.shape:
+                raise ValueError(f"{stored.shape} pixels, expected {frame.shape}")
+            voxels[index] = grid.to_canonical(_to_hu(stored, frame)[np.newaxis])[0]
+    except Exception as error:  # decoders raise nearly anything on damaged data
+        reason = f"the pixels of {frames[0].name} cannot be decoded ({one_line(error)}): copy or export the file again"
+        return dict.fromkeys(indices, reason)
+    return {}
+
+
+def _plain_syntax(implicit: bool | None, little_endian: bool | None) -> UID:
+    if implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian
+
+
+def _to_hu(stored: NDArray[np.generic], frame: Frame) -> NDArray[np.int16]:
+    """One slice in HU; what was not scanned becomes air."""
+    slope = 1.0 if frame.slope is None else frame.slope
+    intercept = 0.0 if frame.intercept is None else frame.intercept
+    values: NDArray[np.generic]
+    if slope == 1 and intercept.is_integer() and abs(intercept) < _HIGHEST_HU:
+        values = stored.astype(np.int32) + np.int32(intercept)
+    else:
+        values = np.rint(stored.astype(np.float64) * slope + intercept)
+    if frame.padding is not None:
+        low, high = frame.padding
+        values[(stored >= low) & (stored <= high)] = AIR_HU  # type: ignore[operator]
+    return np.clip(values, AIR_HU, _HIGHEST_HU).astype(np.int16)
+
+
+def _geometry(frames: list[Frame], grid: SourceGrid) -> Geometry | None:
+    """Where the canonical slices lie; None unless every slice says so."""
+    first = frames[0]
+    if first.orientation is None or first.spacing is None or any(frame.position is None for frame in frames):
+        return None
+    # Stored rows are told apart along the direction of a column, and the other way round.
+    directions = [np.array(first.orientation[3:]), np.array(first.orientation[:3])]
+    corner = np.array([frame.position for frame in frames], dtype=np.float64)
+    axes = [axis - 1 for axis in grid.axes[1:]]
+    for axis, flipped in zip(axes, grid.flips[1:], strict=True):
+        if flipped:
+            corner += directions[axis] * first.spacing[axis] * (first.shape[axis] - 1)
+            directions[axis] = -directions[axis]
+    return Geometry(
+        positions=corner,
+        column_direction=directions[axes[1]],
+        row_direction=directions[axes[0]],
+        pixel_spacing=(first.spacing[axes[0]], first.spacing[axes[1]]),
+        slice_thickness=first.thickness,
+    )
+
+
+def _value_remarks(frames: list[Frame]) -> list[str]:
+    remarks = []
+    if any(frame.slope is None or frame.intercept is None for frame in frames):
+        remarks.append("Rescale Slope or Intercept is missing, as it must not be in CT: stored values are taken as HU")
+    if any(frame.slope == 0 for frame in frames):
+        remarks.append("Rescale Slope is 0: all values of such slices are the same")
+    if frames[0].attributes.get("LossyImageCompression") == "01":
+        remarks.append("the images went through lossy compression: fine ground glass may be altered")
+    return remarks
+
+
+def _unit_objections(frames: list[Frame]) -> list[str]:
+    units = sorted({frame.rescale_type for frame in frames} & _FOREIGN_UNITS)
+    return [f"the values are not Hounsfield units (Rescale Type {units[0]}), HU are needed"] if units else []
+
+
+def _geometry_remarks(geometry: Geometry | None) -> list[str]:
+    """Gaps, uneven distances and slices that are stacked at a slant."""
+    if geometry is None or len(geometry.positions) < 2:
+        return []
+    distances, places = geometry.slice_distances, geometry.slice_positions
+    usual = float(np.median(distances))
+    remarks = []
+    gaps = np.flatnonzero(distances > 1.5 * usual)
+    if len(gaps):
+        named = [f"{distances[k]:.1f} mm between {places[k]:.1f} and {places[k + 1]:.1f} mm" for k in gaps]
+        what = "a gap" if len(gaps) == 1 else f"{len(gaps)} gaps"
+        remarks.append(f"{what} between slices that are usually {usual:.2f} mm apart: {listing(named)}; not measured")
+    even = np.delete(distances, gaps)
+    if even.max() - even.min() > max(0.05, 0.02 * usual):
+        remarks.append(f"the slices are unevenly spaced, {even.min():.2f} to {even.max():.2f} mm apart")
+    drift = geometry.positions[-1] - geometry.positions[0]
+    slant = np.linalg.norm(drift - geometry.normal * (drift @ geometry.normal)) / (drift @ geometry.normal)
+    if slant > 0.02:
+        remarks.append(f"the slices are stacked at a slant of {np.degrees(np.arctan(slant)):.0f} degrees (gantry tilt)")
+    return remarks

@@ -1,0 +1,325 @@
+"""From DICOM headers to a flat list of frames: one for a CT Image, as many as there are for an enhanced CT.
+
+Where single-frame and enhanced objects keep the same fact in different places (PS3.3 A.3 and A.38), the difference
+ends here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
+from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, MediaStorageDirectoryStorage
+
+from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
+from jcs_ct.study.files import one_line
+
+LEGACY_ENHANCED_CT_STORAGE = UID("1.2.840.10008.5.1.4.1.1.2.2")
+CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LEGACY_ENHANCED_CT_STORAGE})
+MAX_SIDE = 4096
+
+ATTRIBUTES = (
+    "Modality",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "InstitutionName",
+    "ConvolutionKernel",
+    "BodyPartExamined",
+    "PatientPosition",
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "PatientAge",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "StudyDescription",
+    "StudyInstanceUID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "SeriesDescription",
+    "SeriesNumber",
+    "SeriesDate",
+    "SeriesTime",
+    "ProtocolName",
+    "FrameOfReferenceUID",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "KVP",
+    "XRayTubeCurrent",
+    "ContrastBolusAgent",
+    "ImageType",
+    "RescaleType",
+    "LossyImageCompression",
+)
+"""DICOM keywords that a study keeps, where the file has them."""
+
+# What makes pixels a slice of a body. A converter that wrote these as UN has not understood the file it converted.
+_ESSENTIAL = (
+    Tag("ImagePositionPatient"),
+    Tag("ImageOrientationPatient"),
+    Tag("PixelSpacing"),
+    Tag("RescaleSlope"),
+)
+# The functional group macros that describe a CT slice (PS3.3 C.7.6.16.2, C.8.15.3).
+_MACROS = (
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+    "PixelValueTransformationSequence",
+    "CTImageFrameTypeSequence",
+    "FrameContentSequence",
+)
+_UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)+")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One slice as its header describes it; the pixels stay on disk."""
+
+    path: Path
+    name: str
+    index: int | None
+    """Number of the frame in its file; None for an object of one frame."""
+    shape: tuple[int, int]
+    """Rows, columns."""
+    position: tuple[float, ...] | None
+    """Image Position (Patient): LPS mm."""
+    orientation: tuple[float, ...] | None
+    """Image Orientation (Patient): direction along a row (column index grows), then along a column."""
+    spacing: tuple[float, float] | None
+    """Pixel Spacing: between rows, between columns, in mm."""
+    thickness: float | None
+    slope: float | None
+    intercept: float | None
+    rescale_type: str
+    padding: tuple[int, int] | None
+    """Lowest and highest stored value that mean "no data" (PS3.3 C.7.5.1.1.2)."""
+    image_type: tuple[str, ...]
+    series_uid: str
+    sop_uid: str
+    order: tuple[float, float, str]
+    """Acquisition number, instance number, SOP Instance UID (frame number): which of two twins comes first."""
+    slice_location: float | None
+    attributes: dict[str, str]
+
+    @property
+    def localizer(self) -> bool:
+        """Whether this is an overview image, not a slice (PS3.3 C.8.2.1.1.1)."""
+        return "LOCALIZER" in self.image_type or "SCOUT" in self.image_type
+
+    @property
+    def plane(self) -> str | None:
+        """Plane: "axial", "coronal", "sagittal" or "oblique"; None without an orientation."""
+        if self.orientation is None:
+            return None
+        normal = np.abs(np.cross(self.orientation[:3], self.orientation[3:]))
+        # A tilted gantry stays axial: tilts go to 30 degrees, whose cosine is 0.87.
+        return ("sagittal", "coronal", "axial")[int(normal.argmax())] if normal.max() >= 0.8 else "oblique"
+
+
+def read_frames(path: Path, name: str) -> list[Frame]:
+    """The frames of one DICOM file; none if it is the directory of a disc.
+
+    Raises:
+        UnreadableFileError: The file is damaged, or its header contradicts itself.
+        UnsupportedInputError: It holds something else than CT images.
+    """
+    header = _read_header(path, name)
+    try:
+        sop_class = _sop_class(header)
+        if sop_class in CT_CLASSES:
+            _refuse_incomplete(header)
+            _refuse_untyped(header)
+            _refuse_invalid_uids(header)
+            return list(_frames(header, path, name))
+    except Exception as error:  # pydicom converts values on access, and raises nearly anything
+        raise UnreadableFileError(
+            f"{name} has a damaged DICOM header ({one_line(error)}); expected a CT image: export it again"
+        ) from error
+    if sop_class == MediaStorageDirectoryStorage:
+        return []
+    raise UnsupportedInputError(f"{name} is a DICOM file of another kind ({sop_class.name}); expected CT images")
+
+
+def _read_header(path: Path, name: str) -> Dataset:
+    try:
+        try:
+            return dcmread(path, stop_before_pixels=True)
+        except InvalidDicomError:
+            return dcmread(path, stop_before_pixels=True, force=True)
+    except Exception as error:  # pydicom raises nearly anything on damaged files
+        raise UnreadableFileError(
+            f"{name} is a damaged or truncated DICOM file ({one_line(error)}): copy or export it again"
+        ) from error
+
+
+def _sop_class(header: Dataset) -> UID:
+    value = _text(header, "SOPClassUID") or _text(header.file_meta, "MediaStorageSOPClassUID")
+    if not _is_uid(value):
+        raise ValueError(f"SOPClassUID is {value[:64]!r}" if value else "SOPClassUID is missing")
+    return UID(value)
+
+
+def _is_uid(value: str) -> bool:
+    return len(value) <= 64 and _UID_PATTERN.fullmatch(value) is not None
+
+
+def _refuse_incomplete(header: Dataset) -> None:
+    missing = [
+        keyword for keyword in ("Rows", "Columns", "BitsAllocated", "PixelRepresentation") if keyword not in header
+    ]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing, so it may be cut off")
+
+
+def _refuse_untyped(header: Dataset) -> None:
+    # Elements are raw until they are looked at, so this has to come before any other access to them.
+    untyped = [str(tag) for tag in _ESSENTIAL if tag in header and header.get_item(tag).VR == "UN"]
+    if untyped:
+        raise ValueError(f"{len(untyped)} elements that describe the slice have no type (VR UN), first {untyped[0]}")
+
+
+def _refuse_invalid_uids(header: Dataset) -> None:
+    # Results refer to the images by these; with something else in their place they could not be tied to them.
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        value = _text(header, keyword)
+        if not _is_uid(value):
+            found = f"{value[:64]!r}, expected digits and dots" if value else "missing"
+            raise ValueError(f"{keyword} is {found}")
+
+
+def _frames(header: Dataset, path: Path, name: str) -> Iterator[Frame]:
+    shape = (int(header.Rows), int(header.Columns))
+    if min(shape) < 1 or max(shape) > MAX_SIDE:
+        raise ValueError(f"matrix of {shape[0]} x {shape[1]}, expected at most {MAX_SIDE}")
+    if int(header.get("SamplesPerPixel", 1)) != 1:
+        raise ValueError("colour pixels, expected one sample per pixel")
+    # MONOCHROME1 inverts the display only, not the stored values that become HU.
+    if not _text(header, "PhotometricInterpretation").startswith("MONOCHROME"):
+        raise ValueError(f"PhotometricInterpretation is {_text(header, 'PhotometricInterpretation') or 'missing'!r}")
+    attributes = {keyword: _text(header, keyword) for keyword in ATTRIBUTES if _text(header, keyword)}
+    count = int(header.get("NumberOfFrames", 1) or 1)
+    enhanced = "PerFrameFunctionalGroupsSequence" in header
+    if enhanced and len(header.PerFrameFunctionalGroupsSequence) != count:
+        raise ValueError(f"{count} frames, but {len(header.PerFrameFunctionalGroupsSequence)} described")
+    for index in range(count):
+        facts = _functional_groups(header, index) if enhanced else [header]
+        yield _frame(header, facts, index if count > 1 or enhanced else None, shape, attributes, path, name)
+
+
+def _functional_groups(header: Dataset, index: int) -> list[Dataset]:
+    """Where the facts about frame `index` may be, nearest first: its own groups, the shared ones, the top level."""
+    groups = [header.PerFrameFunctionalGroupsSequence[index], *header.get("SharedFunctionalGroupsSequence", [])]
+    return [item for group in groups for keyword in _MACROS for item in group.get(keyword, [])] + [header]
+
+
+def _frame(
+    header: Dataset,
+    facts: list[Dataset],
+    index: int | None,
+    shape: tuple[int, int],
+    attributes: dict[str, str],
+    path: Path,
+    name: str,
+) -> Frame:
+    spacing = _numbers(facts, "PixelSpacing", 2)
+    if spacing is not None and min(spacing) <= 0:
+        raise ValueError(f"pixel spacing of {spacing[0]:g} x {spacing[1]:g} mm")
+    orientation = _numbers(facts, "ImageOrientationPatient", 6)
+    if orientation is not None:
+        orientation = _unit_directions(orientation)
+    sop_uid = _text(header, "SOPInstanceUID")
+    thickness = _number(facts, "SliceThickness")
+    return Frame(
+        path=path,
+        name=name,
+        index=index,
+        shape=shape,
+        position=_numbers(facts, "ImagePositionPatient", 3),
+        orientation=orientation,
+        spacing=(spacing[0], spacing[1]) if spacing else None,
+        thickness=thickness if thickness and thickness > 0 else None,
+        slope=_number(facts, "RescaleSlope"),
+        intercept=_number(facts, "RescaleIntercept"),
+        rescale_type=_first_text(facts, "RescaleType").upper(),
+        padding=_padding(header),
+        image_type=tuple((_first_text(facts, "FrameType") or _text(header, "ImageType")).upper().split("\\")),
+        series_uid=_text(header, "SeriesInstanceUID"),
+        sop_uid=sop_uid,
+        order=(
+            _number([header], "AcquisitionNumber") or 0.0,
+            _number([header], "InstanceNumber") or 0.0,
+            f"{sop_uid} {index or 0:06d}",
+        ),
+        slice_location=_number(facts, "SliceLocation"),
+        attributes=attributes,
+    )
+
+
+def _unit_directions(orientation: tuple[float, ...]) -> tuple[float, ...]:
+    along_row, along_column = np.array(orientation[:3]), np.array(orientation[3:])
+    lengths = np.linalg.norm(along_row), np.linalg.norm(along_column)
+    if not np.allclose(lengths, 1, atol=0.01) or abs(float(along_row @ along_column)) > 0.01:
+        raise ValueError("ImageOrientationPatient does not hold two unit vectors at a right angle")
+    return tuple(float(v) for v in (*(along_row / lengths[0]), *(along_column / lengths[1])))
+
+
+def _padding(header: Dataset) -> tuple[int, int] | None:
+    values = [_number([header], keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    if values[0] is None:
+        return None
+    bits = int(header.get("BitsAllocated", 16))
+    signed = int(header.get("PixelRepresentation", 0)) == 1
+    limits = [_in_type(int(value), bits, signed) for value in values if value is not None]
+    return min(limits), max(limits)
+
+
+def _in_type(value: int, bits: int, signed: bool) -> int:
+    """The padding value as the pixels hold it: writers often give it in the other signedness."""
+    if signed and value >= 1 << (bits - 1):
+        return value - (1 << bits)
+    if not signed and value < 0:
+        return value + (1 << bits)
+    return value
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    value = dataset.get(keyword)
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
+        return "\\".join(str(part) for part in value)
+    return str(value).strip()
+
+
+def _first_text(facts: list[Dataset], keyword: str) -> str:
+    return next((text for text in (_text(fact, keyword) for fact in facts) if text), "")
+
+
+def _number(facts: list[Dataset], keyword: str) -> float | None:
+    text = _first_text(facts, keyword)
+    if not text:
+        return None
+    number = float(text)
+    if not np.isfinite(number):
+        raise ValueError(f"{keyword} is {text}")
+    return number
+
+
+def _numbers(facts: list[Dataset], keyword: str, count: int) -> tuple[float, ...] | None:
+    text = _first_text(facts, keyword)
+    if not text:
+        return None
+    numbers = tuple(float(part) for part in text.split("\\"))
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise ValueError(f"{keyword} is {text!r}, expected {count} numbers")
+    return numbers

@@ -1,0 +1,214 @@
+"""NIfTI files: a volume, an affine, and no word about what the values mean.
+
+NIfTI's world is RAS+ mm (x to the patient's right is negative there), ours is LPS+ as in DICOM.
+"""
+
+from __future__ import annotations
+
+from io import IOBase
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import io_orientation
+from numpy.typing import NDArray
+
+from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
+from jcs_ct.study.files import one_line, open_maybe_gzip
+from jcs_ct.study.quality import plane_objections
+from jcs_ct.study.volume import (
+    AIR_HU,
+    Geometry,
+    InputKind,
+    IntensityKind,
+    SourceGrid,
+    Study,
+    content_digest,
+)
+
+# NIfTI uses RAS+, DICOM LPS+. Multiplying the first two rows of an affine by -1 converts between the two.
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_MAX_VOLUME_BYTES = 4 * 1024**3
+_MAX_CONDITION = 1e4  # voxels ten thousand times longer than wide, or axes that fall together: not a volume's affine
+_INT16 = np.iinfo(np.int16)
+
+
+def read_nifti(path: Path, name: str) -> Study:
+    """Read a .nii or .nii.gz file whose values are HU or grey levels 0..255.
+
+    Args:
+        path: The file.
+        name: What to call it in messages and in `sources`.
+
+    Returns:
+        A study in canonical form; `grid` leads back to the file's own axes.
+
+    Raises:
+        UnreadableFileError: The file is damaged or holds values that are not numbers.
+        UnsupportedInputError: It is not one 3-D volume of plain numbers, or the values are on an unknown scale.
+    """
+    stored, slope, offset, affine, thick_axis = _load(path, name)
+    stated = affine is not None
+    # Without a stated orientation the axes are taken in the format's own order, RAS+; a remark says so.
+    grid = _grid(affine if affine is not None else np.eye(4), affine)
+    low, high = _value_range(stored, slope, offset, name)
+    intensity = _intensity_of(low, high, name)
+    voxels = _convert(grid.to_canonical(stored), slope, offset, intensity)
+    geometry = _geometry(affine, stored.shape, grid) if affine is not None else None
+    plane = _plane(grid, thick_axis) if stated else None
+    remarks = [] if stated else [f"{name} states no usable sform or qform: no sizes in mm, axes taken as RAS+"]
+    return Study(
+        voxels=voxels,
+        intensity=intensity,
+        kind=InputKind.NIFTI,
+        sources=(name,) * len(voxels),
+        digest=content_digest(voxels, intensity, geometry),
+        geometry=geometry,
+        grid=grid,
+        plane=plane,
+        remarks=tuple(remarks),
+        objections=plane_objections(plane),
+    )
+
+
+def _load(path: Path, name: str) -> tuple[NDArray[np.generic], float, float, NDArray[np.float64] | None, int | None]:
+    """Raw 3-D values, slope, intercept, affine (None if not stated) and the axis of thick slices (None if unknown)."""
+    try:
+        stream = open_maybe_gzip(path) or path.open("rb")
+        with stream:
+            image = _open_image(stream, name)
+            _refuse_unsupported(image, name)
+            header = image.header
+            values: Any = image.dataobj
+            slope, offset = float(values.slope), float(values.inter)
+            stored = np.asanyarray(values.get_unscaled())
+            affine = _stated_affine(header)
+    except UnsupportedInputError:
+        raise
+    except Exception as error:  # nibabel, gzip and mmap raise nearly anything on damaged files
+        raise UnreadableFileError(
+            f"{name} is damaged or truncated ({one_line(error)}); expected a whole NIfTI file: copy or export it again"
+        ) from error
+    if stored.ndim == 4:
+        stored = stored[..., 0]
+    return stored, slope, offset, affine, _thick_axis(header)
+
+
+def _open_image(stream: IOBase, name: str) -> nib.Nifti1Image:
+    head = stream.read(8)
+    stream.seek(0)
+    second = head[4:8] in (b"n+2\0", b"ni2\0")
+    if head[4:8] == b"ni2\0":
+        raise _pair(name)
+    if not second:
+        magic = stream.read(348)[344:]
+        stream.seek(0)
+        if magic == b"ni1\0":
+            raise _pair(name)
+    return (nib.Nifti2Image if second else nib.Nifti1Image).from_stream(stream)
+
+
+def _pair(name: str) -> UnsupportedInputError:
+    return UnsupportedInputError(f"{name} is half of a .hdr/.img pair; expected one .nii or .nii.gz file: convert it")
+
+
+def _refuse_unsupported(image: nib.Nifti1Image, name: str) -> None:
+    shape = image.shape
+    if not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 1)) or min(shape) < 1:
+        raise UnsupportedInputError(
+            f"{name} has {len(shape)} dimensions {tuple(shape)}; expected one 3-D volume: extract the CT volume"
+        )
+    dtype = image.get_data_dtype()
+    if dtype.kind not in "iuf":
+        raise UnsupportedInputError(f"{name} holds values of type {dtype}; expected plain numbers in HU or 0 to 255")
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if size > _MAX_VOLUME_BYTES:
+        raise UnsupportedInputError(f"{name} holds {size / 1024**3:.1f} GiB {tuple(shape)}; expected at most 4 GiB")
+
+
+def _stated_affine(header: nib.Nifti1Header) -> NDArray[np.float64] | None:
+    """The affine if the file states one that spans space; nibabel makes one up otherwise."""
+    if not (int(header["sform_code"]) or int(header["qform_code"])):
+        return None
+    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    if not np.isfinite(affine).all() or np.linalg.cond(affine[:3, :3]) > _MAX_CONDITION:
+        return None
+    return affine
+
+
+def _thick_axis(header: nib.Nifti1Header) -> int | None:
+    """Stored axis along which the slices were taken: the header's word, else the axis at least twice as coarse."""
+    stated = header.get_dim_info()[2]
+    if stated is not None:
+        return int(stated)
+    zooms = np.asarray(header.get_zooms()[:3], dtype=np.float64)
+    order = np.argsort(zooms)
+    return int(order[2]) if zooms[order[2]] >= 2 * zooms[order[1]] > 0 else None
+
+
+def _grid(affine: NDArray[np.float64], stated: NDArray[np.float64] | None) -> SourceGrid:
+    orientation = io_orientation(affine)  # (3, 2): RAS axis of each stored axis, and its sign
+    axes = tuple(int(np.flatnonzero(orientation[:, 0] == world)[0]) for world in (2, 1, 0))
+    signs = [orientation[axis, 1] for axis in axes]
+    # z runs to S as RAS+ does; rows run to P and columns to L, against RAS+.
+    flips = (bool(signs[0] < 0), bool(signs[1] > 0), bool(signs[2] > 0))
+    return SourceGrid(axes=(axes[0], axes[1], axes[2]), flips=flips, affine=stated)
+
+
+def _geometry(affine: NDArray[np.float64], shape: tuple[int, ...], grid: SourceGrid) -> Geometry:
+    to_stored = np.zeros((4, 4))
+    to_stored[3, 3] = 1.0
+    for canonical_axis, (stored_axis, flipped) in enumerate(zip(grid.axes, grid.flips, strict=True)):
+        to_stored[stored_axis, canonical_axis] = -1.0 if flipped else 1.0
+        to_stored[stored_axis, 3] = shape[stored_axis] - 1 if flipped else 0.0
+    lps = _RAS_TO_LPS @ affine @ to_stored  # canonical (z, row, column) to LPS mm
+    lengths = np.linalg.norm(lps[:3, :3], axis=0)
+    steps = np.arange(shape[grid.axes[0]])[:, None]
+    return Geometry(
+        positions=lps[:3, 3] + steps * lps[:3, 0],
+        column_direction=lps[:3, 2] / lengths[2],
+        row_direction=lps[:3, 1] / lengths[1],
+        pixel_spacing=(float(lengths[1]), float(lengths[2])),
+        slice_thickness=float(lengths[0]) if len(steps) == 1 else None,
+    )
+
+
+def _plane(grid: SourceGrid, thick_axis: int | None) -> str | None:
+    if thick_axis is None:
+        return None
+    return ("axial", "coronal", "sagittal")[grid.axes.index(thick_axis)]
+
+
+def _value_range(stored: NDArray[np.generic], slope: float, offset: float, name: str) -> tuple[float, float]:
+    bounds = np.array([stored.min(), stored.max()], dtype=np.float64) * slope + offset
+    # NaN passes through min and max; so does an infinity.
+    if not np.isfinite(bounds).all():
+        raise UnreadableFileError(
+            f"{name} holds values that are not numbers (NaN or infinite); expected HU or 0 to 255: export it again"
+        )
+    return float(bounds.min()), float(bounds.max())
+
+
+def _intensity_of(low: float, high: float, name: str) -> IntensityKind:
+    if _INT16.min <= low < -200 and low + 100 < high <= _INT16.max:
+        return IntensityKind.HU
+    if low >= 0 and 1 < high <= 255:
+        return IntensityKind.GRAY8
+    raise UnsupportedInputError(
+        f"{name} holds values from {low:g} to {high:g}, which are neither HU (air near -1000) nor grey levels "
+        "0 to 255: convert it to HU"
+    )
+
+
+def _convert(
+    canonical: NDArray[np.generic], slope: float, offset: float, intensity: IntensityKind
+) -> NDArray[np.generic]:
+    """Scale slice by slice, so that no floating-point copy of the volume is ever held."""
+    hu = intensity is IntensityKind.HU
+    voxels = np.empty(canonical.shape, dtype=np.int16 if hu else np.uint8)
+    low, high = (AIR_HU, _INT16.max) if hu else (0, 255)
+    for z, plane in enumerate(canonical):
+        values = plane if (slope, offset) == (1.0, 0.0) else plane * np.float64(slope) + offset
+        voxels[z] = np.clip(np.rint(values), low, high)
+    return voxels

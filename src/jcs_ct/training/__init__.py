@@ -1,0 +1,1 @@
+"""Training on Lightning: data, augmentation, losses, one task a network, export."""

@@ -1,0 +1,6 @@
+"""What the command line needs of training, in one import."""
+
+from jcs_ct.training.config import load_config
+from jcs_ct.training.run import RunPaths, train
+
+__all__ = ["RunPaths", "load_config", "train"]

@@ -1,0 +1,144 @@
+"""Settings of a training run: YAML in, checked dataclasses out."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jcs_ct.errors import UsageError
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """How far training slices are changed, each amount drawn evenly within the range."""
+
+    flip: bool = True
+    """Left-right and top-bottom, each in half of the draws."""
+    quarter_turn: float = 0.0
+    """Share of draws turned by 90 degrees, for sources of unknown orientation."""
+    rotate: float = 15.0
+    """Degrees, both ways."""
+    scale: tuple[float, float] = (0.7, 1.25)
+    """Size of the lungs in the picture."""
+    shift: float = 0.06
+    """Share of the picture, both ways."""
+    elastic: float = 0.015
+    """Largest displacement of a coarse random field, as a share of the picture."""
+    gamma: float = 0.25
+    """Largest change of log(gamma)."""
+    level: float = 0.06
+    """Largest shift of grey, as a share of the window."""
+    contrast: float = 0.15
+    """Largest relative change of contrast."""
+    blur: float = 0.3
+    """Share of draws that are blurred."""
+    noise: float = 0.04
+    """Largest standard deviation of added noise."""
+
+
+@dataclass(frozen=True)
+class BatchGroup:
+    """Part of every batch, drawn from one kind of slice."""
+
+    count: int
+    """Slices of this group in a batch."""
+    sources: tuple[str, ...]
+    """Names of data sources; drawn from each alike."""
+    kind: str = "any"
+    """`masked` (has a lesion mask), `infected`, `uninfected` (an empty mask) or `any`."""
+    pseudo: bool = False
+    """Take masks that `pseudo_masks` predicts in place of a reader's."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    task: str
+    """`classifier`, `segmenter`, `joint`, `encoder` (narrow VGG-16) or `backbone` (warm start of Res2Net)."""
+    batch: tuple[BatchGroup, ...]
+    steps: int
+    """Optimiser steps."""
+    size: str = "default"
+    """`paper` or `default`."""
+    input_size: tuple[int, int] = (224, 288)
+    """Height and width that the network sees."""
+    seed: int = 0
+    optimiser: str = "adamw"
+    """`adamw`, `adam` or `sgd`."""
+    learning_rate: float = 1e-3
+    encoder_rate: float | None = None
+    """Learning rate of what was warm-started; the same as `learning_rate` if absent."""
+    weight_decay: float = 1e-4
+    schedule: str = "onecycle"
+    """`onecycle`, `poly` (power 0.9) or `step` (divided by ten at each third)."""
+    ema: float | None = 0.99
+    """Decay of the averaged weights that are validated and kept; none if absent."""
+    mixing: float = 0.0
+    """α of equation (3); 0 turns mixing off."""
+    map_weight: float = 0.0
+    """Weight of L_seg, equation (4)."""
+    label_smoothing: float = 0.0
+    deep_supervision: bool = True
+    """Loss on all five side outputs, equation (6), or on the last alone."""
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    validate_every: int = 100
+    """Steps between looks at the validation data."""
+    validation: tuple[str, ...] = ()
+    """Sources whose validation slices choose the checkpoint; those of the batch if empty."""
+    init: dict[str, str] = field(default_factory=dict)
+    """Safetensors to start from, by part: `encoder`, `backbone`, `classifier`, `segmenter`."""
+    pseudo_masks: str | None = None
+    """Segmenter weights (safetensors) that label slices of the groups marked `pseudo`."""
+    precision: str = "32-true"
+    """Lightning's; `bf16-mixed` on a GPU."""
+
+    def __post_init__(self) -> None:
+        tasks = ("classifier", "segmenter", "joint", "encoder", "backbone")
+        if self.task not in tasks:
+            raise UsageError(f"config: found task {self.task!r}, expected one of {', '.join(tasks)}")
+        if self.steps < 1 or not self.batch:
+            raise UsageError("config: expected steps >= 1 and at least one batch group")
+        if any(group.pseudo for group in self.batch) and not self.pseudo_masks:
+            raise UsageError("config: a batch group is marked `pseudo`, but `pseudo_masks` names no segmenter weights")
+        if self.mixing < 0:
+            raise UsageError(f"config: found mixing {self.mixing}, expected alpha >= 0")
+
+    @property
+    def batch_size(self) -> int:
+        """Slices in a batch."""
+        return sum(group.count for group in self.batch)
+
+
+def load_config(path: Path, **overrides: Any) -> TrainConfig:
+    """Read a YAML file; `overrides` that are not None win over it.
+
+    Raises:
+        UsageError: the file is not readable, or a key or value is not one of `TrainConfig`.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"cannot read the config {path}: {error}") from error
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path}: expected a mapping of settings, found {type(raw).__name__}")
+    raw |= {key: value for key, value in overrides.items() if value is not None}
+    known = {f.name for f in dataclasses.fields(TrainConfig)}
+    if unknown := sorted(set(raw) - known):
+        raise UsageError(f"{path}: unknown settings {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    try:
+        raw["batch"] = tuple(
+            BatchGroup(**{**group, "sources": tuple(group["sources"])}) for group in raw.get("batch", ())
+        )
+        raw["augment"] = AugmentSettings(**{k: _frozen(v) for k, v in (raw.get("augment") or {}).items()})
+        return TrainConfig(**{k: _frozen(v) for k, v in raw.items()})
+    except (TypeError, KeyError) as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,127 @@
+"""From trained weights to what ships: ONNX for the engine, fp16 safetensors, and a manifest of checksums."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from jcs_ct.models import registry
+from jcs_ct.models.classifier import Classifier
+from jcs_ct.models.segmenter import Segmenter
+from jcs_ct.training.run import load_weights
+from jcs_ct.weights import file_sha256
+
+OPSET = 18
+OUTPUTS = {"classifier": ("logits", "activation_map"), "segmenter": ("logits",)}
+"""Names of the exported networks' outputs."""
+
+
+class _MaskOnly(nn.Module):
+    """A segmenter without its side outputs."""
+
+    def __init__(self, network: Segmenter) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x).logits
+        return logits
+
+
+class _Pair(nn.Module):
+    """A classifier whose outputs are a plain tuple."""
+
+    def __init__(self, network: Classifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        output = self.network(x)
+        return output.logits, output.activation_map
+
+
+def export_onnx(network: nn.Module, name: str, input_size: tuple[int, int], path: Path) -> None:
+    """Write a network as ONNX with free batch size; weights are stored as fp16 and computed with as fp32.
+
+    Args:
+        network: a classifier or a segmenter.
+        name: "classifier" or "segmenter".
+        input_size: height and width that the exported network takes.
+        path: of the ONNX file.
+    """
+    wrapped = _Pair(network) if isinstance(network, Classifier) else _MaskOnly(network)  # type: ignore[arg-type]
+    part = path.with_suffix(".partial")
+    torch.onnx.export(
+        wrapped.eval(),
+        (torch.zeros(1, 1, *input_size),),
+        str(part),
+        input_names=["image"],
+        output_names=list(OUTPUTS[name]),
+        dynamic_axes={key: {0: "batch"} for key in ("image", *OUTPUTS[name])},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    model = onnx.load(part)
+    part.unlink()
+    _halve(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, part)
+    part.replace(path)
+
+
+def _halve(model: onnx.ModelProto) -> None:
+    """Store large fp32 weights as fp16 with a cast behind each: half the size, the same arithmetic."""
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        value = numpy_helper.to_array(tensor)
+        if value.dtype != np.float32 or value.size < 256:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}_fp16"))
+        casts.append(helper.make_node("Cast", [f"{name}_fp16"], [name], to=TensorProto.FLOAT))
+    for cast in reversed(casts):
+        graph.node.insert(0, cast)
+
+
+def ship(runs: dict[str, Path], folder: Path, size: str, input_size: tuple[int, int]) -> Path:
+    """Export trained networks into a weights folder, with what made them.
+
+    Args:
+        runs: training output folder of each network, by name.
+        folder: where the weights go.
+        size: of the networks.
+        input_size: height and width that they were trained for.
+
+    Returns:
+        The manifest.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"networks": {}}
+    for name, run in sorted(runs.items()):
+        network = registry.build(name, size)
+        weights = folder / f"{name}.safetensors"
+        shutil.copyfile(run / f"{name}.safetensors", weights)
+        load_weights(network, weights)
+        exported = folder / f"{name}.onnx"
+        export_onnx(network, name, input_size, exported)
+        shutil.copyfile(run / "config.yaml", folder / f"{name}.config.yaml")
+        manifest["networks"][name] = {
+            "size": size,
+            "input_size": list(input_size),
+            "onnx": exported.name,
+            "onnx_sha256": file_sha256(exported),
+            "safetensors": weights.name,
+            "safetensors_sha256": file_sha256(weights),
+            "training": json.loads((run / "summary.json").read_text(encoding="utf-8")),
+        }
+    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,79 @@
+"""Losses of the paper: equations (3), (4) and (6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from jcs_ct.models.activation_map import normalised
+from jcs_ct.models.layers import resize_like
+
+DICE_SMOOTHING = 1.0
+"""Pixels added above and below the fraction, so that an empty prediction of an empty mask costs nothing."""
+
+
+def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Equation (6) for one output: binary cross-entropy plus Dice loss, per image, then the mean.
+
+    The equation prints the Dice term without its factor 2, so that a perfect mask would cost 0.5; the usual form is
+    meant.
+
+    Args:
+        logits: (N, 1, H, W).
+        target: (N, 1, H, W) in 0..1.
+    """
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((1, 2, 3))
+    probability = torch.sigmoid(logits)
+    overlap = (probability * target).sum((1, 2, 3))
+    total = probability.sum((1, 2, 3)) + target.sum((1, 2, 3))
+    dice = (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)
+    return (cross_entropy + 1 - dice).mean()
+
+
+def deep_supervision_loss(side_logits: Sequence[Tensor], target: Tensor) -> Tensor:
+    """Equation (6) summed over the side outputs, each upsampled to the mask's size first."""
+    return torch.stack([mask_loss(resize_like(logits, target), target) for logits in side_logits]).sum()
+
+
+def mix(image: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Equation (3): each image mixed with another of the batch, λ ~ Beta(α, α).
+
+    Returns:
+        The mixed images (N, 1, H, W), λ (N,), and the partner of each (N,).
+    """
+    count = len(image)
+    first = torch._standard_gamma(torch.full((count,), alpha), generator=generator)
+    second = torch._standard_gamma(torch.full((count,), alpha), generator=generator)
+    weight = first / (first + second).clamp_min(1e-8)
+    partner = torch.roll(torch.arange(count), int(torch.randint(1, max(count, 2), (1,), generator=generator)))
+    share = weight[:, None, None, None]
+    return share * image + (1 - share) * image[partner], weight, partner
+
+
+def mixed_cross_entropy(logits: Tensor, label: Tensor, weight: Tensor, partner: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy with the labels of equation (3)."""
+    own = F.cross_entropy(logits, label, reduction="none", label_smoothing=smoothing)
+    other = F.cross_entropy(logits, label[partner], reduction="none", label_smoothing=smoothing)
+    return (weight * own + (1 - weight) * other).mean()
+
+
+def activation_map_loss(activation_map: Tensor, mask: Tensor, known: Tensor) -> Tensor:
+    """L_seg, equation (4): distance of the normalised map from the mask, mean over images that have one.
+
+    Images whose mask is unknown or empty are left out: a map divided by its largest value cannot be empty.
+
+    Args:
+        activation_map: (N, 1, h, w), not negative.
+        mask: (N, 1, H, W) in 0..1; brought to the map's size by averaging.
+        known: (N,), whether the mask counts.
+    """
+    target = F.adaptive_avg_pool2d(mask, list(activation_map.shape[-2:]))
+    known = known & (target.amax((1, 2, 3)) > 0.25)
+    if not bool(known.any()):
+        return activation_map.sum() * 0
+    difference = normalised(activation_map[known]) - target[known]
+    area = difference.shape[-1] * difference.shape[-2]
+    return (torch.linalg.vector_norm(difference.flatten(1), dim=1) / area).mean()

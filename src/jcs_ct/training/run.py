@@ -1,0 +1,248 @@
+"""One training run: data, task, trainer, checkpoints, and what is left behind for others to check."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from jcs_ct.datasets.prepared import NO_MASK, PSEUDO_MASK, PreparedSlices, prepare
+from jcs_ct.errors import UsageError, WeightsError
+from jcs_ct.models import registry
+from jcs_ct.models.vgg import VGGEncoder
+from jcs_ct.training.batches import FixedBatches, GroupedBatches
+from jcs_ct.training.classification import ClassificationTask
+from jcs_ct.training.config import TrainConfig
+from jcs_ct.training.joint_training import JointTask
+from jcs_ct.training.segmentation import SegmentationTask
+from jcs_ct.training.task import Task
+from jcs_ct.training.warm_start import BackboneTask, narrow_imagenet_encoder
+
+LOG = logging.getLogger(__name__)
+VALIDATION_LIMIT = 100
+"""Validation slices of one source that are looked at; a fixed, even choice of them."""
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Where a run reads and writes."""
+
+    data: Path
+    output: Path
+    cache: Path | None = None
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a module, strictly.
+
+    Raises:
+        WeightsError: the file is missing, or is of another network.
+    """
+    try:
+        state = {name: value.float() for name, value in load_file(path).items()}
+        module.load_state_dict(state)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(f"cannot load {path}: {error}") from error
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write a module's state as fp16 safetensors, aside first."""
+    state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in module.state_dict().items()}
+    part = path.with_suffix(".partial")
+    save_file(state, part)
+    part.replace(path)
+
+
+@torch.inference_mode()
+def add_pseudo_masks(slices: PreparedSlices, chosen: np.ndarray, weights: Path, size: str) -> None:
+    """Let a segmenter label slices: mean of its probability over the four flips, kept as a soft mask inside the lungs."""
+    network = registry.segmenter(size).eval()
+    load_weights(network, weights)
+    for part in np.array_split(np.flatnonzero(chosen), max(1, int(chosen.sum()) // 16)):
+        image = torch.from_numpy(slices.images[part])[:, None].float() / 255
+        total = torch.zeros_like(image)
+        for flips in ([], [2], [3], [2, 3]):
+            total += torch.sigmoid(network(image.flip(flips)).logits).flip(flips)
+        slices.masks[part] = (total[:, 0] / 4 * 255).round().to(torch.uint8).numpy()
+        slices.mask_kinds[part] = PSEUDO_MASK
+
+
+def training_slices(config: TrainConfig, paths: RunPaths) -> tuple[PreparedSlices, PreparedSlices]:
+    """Training and validation slices of a run, pseudo masks added where the config asks for them."""
+    batch_sources = {source for group in config.batch for source in group.sources}
+    validation_sources = set(config.validation) or batch_sources
+    slices = prepare(sorted(batch_sources | validation_sources), paths.data, config.input_size, paths.cache)
+    training = slices.split("train")
+    validation = slices.split("val")
+    if config.task in ("segmenter", "joint"):  # nothing can be said of a mask that nobody knows
+        validation = validation.subset(validation.mask_kinds != NO_MASK)
+    keep = np.zeros(len(validation), bool)
+    for source in validation_sources:
+        places = np.flatnonzero([record.source == source for record in validation.records])
+        keep[places[np.linspace(0, len(places) - 1, min(len(places), VALIDATION_LIMIT)).astype(int)]] = True
+    if config.pseudo_masks:
+        wanted = {source for group in config.batch if group.pseudo for source in group.sources}
+        chosen = np.array([record.source in wanted for record in training.records], bool)
+        chosen &= (training.infected == 1) & (training.mask_kinds == NO_MASK)
+        LOG.info("labelling %d slices with %s", int(chosen.sum()), config.pseudo_masks)
+        add_pseudo_masks(training, chosen, Path(config.pseudo_masks), config.size)
+    return training, validation.subset(keep)
+
+
+def build_task(config: TrainConfig, training: PreparedSlices) -> Task:
+    """The network of the config, warm-started as it says, in its task."""
+    if config.task == "backbone":
+        teacher = VGGEncoder(registry.segmenter(config.size).encoder.widths)
+        load_weights(teacher, _init(config, "encoder"))
+        return BackboneTask(registry.classifier(config.size).backbone, teacher.eval(), config)
+    if config.task == "segmenter":
+        segmenter = registry.segmenter(config.size)
+        _start(segmenter.encoder, config, "encoder")
+        _start(segmenter, config, "segmenter")
+        return SegmentationTask(segmenter, config)
+    if config.task == "classifier":
+        classifier = registry.classifier(config.size)
+        _start(classifier.backbone, config, "backbone")
+        _start(classifier, config, "classifier")
+        return ClassificationTask(classifier, config)
+    joint = registry.joint(config.size)
+    _start(joint.classifier, config, "classifier")
+    _start(joint.segmenter, config, "segmenter")
+    return JointTask(joint, config)
+
+
+def _init(config: TrainConfig, part: str) -> Path:
+    if part not in config.init:
+        raise UsageError(f"config: task {config.task} needs `init: {{{part}: FILE}}`")
+    return Path(config.init[part])
+
+
+def _start(module: nn.Module, config: TrainConfig, part: str) -> None:
+    if part in config.init:
+        load_weights(module, _init(config, part))
+
+
+def train(config: TrainConfig, paths: RunPaths, device: str = "auto", resume: bool = False, devices: int = 1) -> Path:
+    """Train, and leave behind weights, config, log and a summary.
+
+    Args:
+        config: the run's settings.
+        paths: data in, results out; the output folder is made.
+        device: `auto`, `cpu` or `cuda`.
+        resume: go on from the last checkpoint in the output folder, if there is one.
+        devices: GPUs to train on (DDP above one).
+
+    Returns:
+        The weights of the checkpoint that was best on the validation data, as safetensors.
+
+    Raises:
+        UsageError, DataError, WeightsError: settings, data or initial weights are not as expected.
+    """
+    lightning.seed_everything(config.seed, verbose=False)
+    paths.output.mkdir(parents=True, exist_ok=True)
+    (paths.output / "config.yaml").write_text(yaml.safe_dump(_plain(config), sort_keys=False), encoding="utf-8")
+    training, validation = training_slices(config, paths)
+    if config.task == "encoder":
+        return _make_encoder(config, paths, training)
+    task = build_task(config, training)
+    last = paths.output / "checkpoints" / "last.ckpt"
+    start = int(torch.load(last, weights_only=False)["global_step"]) if resume and last.exists() else 0
+    best = ModelCheckpoint(
+        paths.output / "checkpoints",
+        filename="best",
+        monitor=task.monitor,
+        mode="min" if task.monitor == "val/unexplained" else "max",
+        save_last=True,
+        enable_version_counter=False,
+        save_on_train_epoch_end=False,
+    )
+    trainer = _trainer(config, paths, best, device, devices)
+    batches = GroupedBatches(training, config.batch, config.seed, config.steps, start)
+    trainer.fit(
+        task,
+        DataLoader(batches, batch_size=None, num_workers=0),
+        DataLoader(FixedBatches(validation), batch_size=None, num_workers=0),
+        ckpt_path=last if start else None,
+        weights_only=False,
+    )
+    return _keep_best(task, best, config, paths)
+
+
+def _trainer(
+    config: TrainConfig, paths: RunPaths, best: ModelCheckpoint, device: str, devices: int
+) -> lightning.Trainer:
+    callbacks: list[Callback] = [best]
+    if config.ema is not None:
+        callbacks.append(EMAWeightAveraging(decay=config.ema))
+    if sys.stderr.isatty():
+        callbacks.append(TQDMProgressBar(refresh_rate=1))
+    return lightning.Trainer(
+        max_steps=config.steps,
+        max_epochs=-1,
+        val_check_interval=min(config.validate_every, config.steps),
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device],
+        devices=devices,
+        precision=config.precision,  # type: ignore[arg-type]  # checked by Lightning
+        logger=[CSVLogger(paths.output, name="log"), TensorBoardLogger(paths.output, name="tensorboard")],
+        callbacks=callbacks,
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_model_summary=False,
+        log_every_n_steps=10,
+        gradient_clip_val=5.0,
+    )
+
+
+def _network(task: Task) -> nn.Module:
+    return task.joint if isinstance(task, JointTask) else task.network
+
+
+def _keep_best(task: Task, best: ModelCheckpoint, config: TrainConfig, paths: RunPaths) -> Path:
+    if not best.best_model_path:
+        raise UsageError("the run ended before its first validation; expected steps >= validate_every")
+    checkpoint = torch.load(best.best_model_path, weights_only=False)
+    task.load_state_dict(checkpoint["state_dict"])
+    weights = paths.output / f"{config.task}.safetensors"
+    save_weights(_network(task), weights)
+    score = None if best.best_model_score is None else float(best.best_model_score)
+    summary = {
+        "command": " ".join(["jcs", *sys.argv[1:]]),
+        "monitor": task.monitor,
+        "best": score,
+        "best_step": int(checkpoint["global_step"]),
+        "seed": config.seed,
+        "torch": torch.__version__,
+    }
+    (paths.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return weights
+
+
+def _make_encoder(config: TrainConfig, paths: RunPaths, training: PreparedSlices) -> Path:
+    imagenet: dict[str, Tensor] = load_file(_init(config, "imagenet"))
+    encoder = registry.segmenter(config.size).encoder
+    left = narrow_imagenet_encoder(imagenet, encoder, training, config.seed)
+    weights = paths.output / "encoder.safetensors"
+    save_weights(encoder, weights)
+    summary = {"variance_left": [round(value, 5) for value in left], "seed": config.seed}
+    (paths.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return weights
+
+
+def _plain(config: TrainConfig) -> dict[str, object]:
+    """A config as YAML can hold it."""
+    plain: dict[str, object] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return plain

@@ -1,0 +1,85 @@
+"""What every training task shares: optimiser, schedule, augmentation, and random numbers that a resumed run repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from jcs_ct.training.augment import Augment
+from jcs_ct.training.batches import Batch
+from jcs_ct.training.config import TrainConfig
+
+WARM_UP = 0.15
+"""Share of the steps in which the one-cycle schedule rises."""
+
+
+class Task(lightning.LightningModule):
+    """A network under training. Subclasses give `losses` and the validation step."""
+
+    def __init__(self, network: nn.Module, config: TrainConfig) -> None:
+        super().__init__()
+        # On a CPU twice as fast as channels first.
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.config = config
+        self.augment = Augment(config.augment)
+
+    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Named losses of an augmented batch; their sum is minimised."""
+        raise NotImplementedError
+
+    def warm_started(self) -> Iterable[nn.Parameter]:
+        """Parameters that learn at `encoder_rate`."""
+        return ()
+
+    def forward(self, x: Tensor) -> Any:
+        """Whatever the network gives for (N, 1, H, W) in 0..1."""
+        return self.network(x)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step on one batch."""
+        del batch_idx
+        # Drawn from the seed and the step alone: a resumed run repeats an uninterrupted one.
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
+        image, mask = self.augment(batch["image"].cpu(), batch["mask"].cpu(), generator)
+        image = image.to(self.device, memory_format=torch.channels_last)
+        moved = {**batch, "image": image, "mask": mask.to(self.device)}
+        losses = self.losses(moved, generator)
+        total = torch.stack(list(losses.values())).sum()
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, on_step=True)
+        self.log("train/loss", total.detach(), on_step=True, prog_bar=True)
+        return total
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Optimiser and schedule of the config; warm-started parameters have their own rate."""
+        config = self.config
+        rates = (config.encoder_rate or config.learning_rate, config.learning_rate)
+        slow = {id(p) for p in self.warm_started()}
+        learning = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in learning if (id(p) in slow) == first], "lr": rate}
+            for first, rate in zip((True, False), rates, strict=True)
+        ]
+        groups = [group for group in groups if group["params"]]
+        optimiser: torch.optim.Optimizer
+        if config.optimiser == "sgd":
+            optimiser = torch.optim.SGD(groups, momentum=0.9, weight_decay=config.weight_decay)
+        elif config.optimiser == "adam":
+            optimiser = torch.optim.Adam(groups, weight_decay=config.weight_decay)
+        else:
+            optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        scheduler = {"scheduler": self._schedule(optimiser), "interval": "step"}
+        return {"optimizer": optimiser, "lr_scheduler": scheduler}
+
+    def _schedule(self, optimiser: torch.optim.Optimizer) -> LRScheduler:
+        steps = self.config.steps
+        if self.config.schedule == "poly":
+            return LambdaLR(optimiser, lambda step: max(1 - step / steps, 0.0) ** 0.9)
+        if self.config.schedule == "step":
+            return LambdaLR(optimiser, lambda step: 0.1 ** min(3 * step // steps, 2))
+        peaks = [float(group["lr"]) for group in optimiser.param_groups]
+        return OneCycleLR(optimiser, peaks, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False)

@@ -1,0 +1,25 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real CT data: JCS_SHARED_DATA, else ../shared/data seen from the root of the repository.
+
+    Without it a test is skipped, but in CI, where it must be present, it fails.
+    """
+    folder = Path(os.environ.get("JCS_SHARED_DATA") or _BESIDE_THE_REPOSITORY)
+    if not folder.is_dir():
+        reason = f"no real CT data: {folder} does not exist; set JCS_SHARED_DATA to the folder that holds it"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder

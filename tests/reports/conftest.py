@@ -1,0 +1,150 @@
+"""Diagnoses as the pipeline would make them, of phantoms: with geometry (HU) and without (grey pictures)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.phantoms import ChestPhantom, to_grey
+
+from jcs_ct.diagnosis.measure import measure_lesions, slice_burden
+from jcs_ct.diagnosis.result import (
+    Diagnosis,
+    Measures,
+    Provenance,
+    RuleOutcome,
+    SliceFinding,
+    ThresholdStep,
+    Verdict,
+)
+from jcs_ct.study.volume import Geometry, InputKind, IntensityKind, SourceGrid, Study
+
+PHANTOM = ChestPhantom.infected()
+
+
+def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_]) -> Diagnosis:
+    """What a perfect model would say of `study`."""
+    labels, found, measures = measure_lesions(lesions, lesions.astype(np.float16), lungs, study)
+    areas, shares = slice_burden(labels, lungs, study)
+    places = [None] * len(study) if study.geometry is None else [float(p) for p in study.geometry.slice_positions]
+    findings = []
+    for k in range(len(study)):
+        assessed = bool(lungs[k].any())
+        finding = SliceFinding(k, study.sources[k], places[k], assessed)
+        if assessed:
+            sick = bool(labels[k].any())
+            finding = replace(
+                finding,
+                probability=0.9 if sick else 0.1,
+                infected=sick,
+                lesion_area_mm2=areas[k],
+                lesion_share=shares[k],
+            )
+        findings.append(finding)
+    infected = sum(bool(f.infected) for f in findings)
+    return Diagnosis(
+        study=study,
+        verdict=Verdict.POSITIVE,
+        reasons=(f"{infected} slices show opacities of this kind.",),
+        probability=0.97,
+        rule=RuleOutcome(
+            infected_slices=infected,
+            assessed_slices=sum(f.assessed for f in findings),
+            threshold=5.0,
+            unit="slices by mm" if study.geometry is not None else "slices by fraction",
+            infected_extent_mm=5.0 * infected if study.geometry is not None else None,
+            explanation="Positive from 5 infected slices on.",
+            curve=tuple(ThresholdStep(t, t / 5, infected >= t / 5) for t in (15, 20, 25, 30, 200)),
+        ),
+        slices=tuple(findings),
+        lesions=found,
+        measures=measures,
+        provenance=Provenance("0.0.0", {"classifier": {"name": "c.onnx", "sha256": "12" * 32}}, {"threshold": 25}),
+        timing_s={"read": 0.5, "total": 2.0},
+        lesion_labels=labels,
+        lung_mask=lungs,
+        activation=np.where(lesions, 200, 30).astype(np.uint8),
+    )
+
+
+@pytest.fixture
+def diagnosis() -> Diagnosis:
+    """Positive, of a DICOM series in HU: 5 mm slices, 2.6 mm pixels."""
+    places = np.array(PHANTOM.positions)
+    positions = np.stack([np.full(40, -166.0), np.full(40, -170.5), places + 12.25], axis=1)
+    geometry = Geometry(positions, np.array([1.0, 0, 0]), np.array([0, 1.0, 0]), (2.6, 2.6), 5.0)
+    study = Study(
+        voxels=PHANTOM.hu,
+        intensity=IntensityKind.HU,
+        kind=InputKind.DICOM,
+        sources=tuple(f"{k:04d}.dcm" for k in range(40)),
+        digest="ab" * 32,
+        geometry=geometry,
+        plane="axial",
+        series_uid="1.2.3",
+        attributes={"PatientName": "Phantom^Chest", "PatientID": "P1", "StudyDate": "20200401", "Modality": "CT"},
+    )
+    return diagnose(study, PHANTOM.lesion_mask, PHANTOM.lung_mask)
+
+
+@pytest.fixture
+def picture_diagnosis() -> Diagnosis:
+    """Positive, of pictures of two sizes: the odd ones are padded from 128 x 128 (rows, columns) out of 100 x 110."""
+    extents = np.array([[0, 128, 0, 128] if k % 2 == 0 else [14, 114, 9, 119] for k in range(40)])
+    own = np.zeros(PHANTOM.shape, bool)
+    for k, (top, bottom, left, right) in enumerate(extents):
+        own[k, top:bottom, left:right] = True
+    study = Study(
+        voxels=to_grey(PHANTOM.hu) * own,
+        intensity=IntensityKind.GRAY8,
+        kind=InputKind.IMAGES,
+        sources=tuple(f"slice{k + 1}.png" for k in range(40)),
+        digest="cd" * 32,
+        extents=extents,
+    )
+    return diagnose(study, PHANTOM.lesion_mask & own, PHANTOM.lung_mask & own)
+
+
+@pytest.fixture
+def nifti_diagnosis() -> Diagnosis:
+    """Positive, of an oblique NIfTI file whose axes run A, I, R."""
+    # stored axes (row, z, column) of the canonical volume; row and z count backwards
+    grid = SourceGrid(axes=(1, 0, 2), flips=(True, True, False))
+    turn = np.deg2rad(10)
+    across = np.array([np.cos(turn), np.sin(turn), 0])
+    down = np.array([-np.sin(turn), np.cos(turn), 0])
+    positions = np.array([-160.0, -150.0, 40.0]) + np.arange(40)[:, None] * np.array([0, 0, 5.0])
+    geometry = Geometry(positions, across, down, (2.6, 2.6))
+    lps = np.eye(4)  # columns: steps along stored axes 0 (row, backwards), 1 (z, backwards), 2 (column)
+    lps[:3, :3] = np.stack([-down * 2.6, [0, 0, -5.0], across * 2.6], axis=1)
+    lps[:3, 3] = positions[-1] + down * 2.6 * 127
+    study = Study(
+        voxels=PHANTOM.hu,
+        intensity=IntensityKind.HU,
+        kind=InputKind.NIFTI,
+        sources=("ct.nii.gz",) * 40,
+        digest="ef" * 32,
+        geometry=geometry,
+        grid=replace(grid, affine=np.diag([-1.0, -1, 1, 1]) @ lps),
+    )
+    return diagnose(study, PHANTOM.lesion_mask, PHANTOM.lung_mask)
+
+
+@pytest.fixture
+def not_assessable(diagnosis: Diagnosis) -> Diagnosis:
+    """Read, but not judged."""
+    return replace(
+        diagnosis,
+        verdict=Verdict.NOT_ASSESSABLE,
+        reasons=("The study shows no lung; a chest CT was expected.",),
+        probability=None,
+        rule=None,
+        slices=tuple(SliceFinding(f.index, f.source, f.position_mm, assessed=False) for f in diagnosis.slices),
+        lesions=(),
+        measures=Measures(None, None, None, 0),
+        lesion_labels=None,
+        lung_mask=None,
+        activation=None,
+    )

@@ -1,0 +1,239 @@
+"""The page is parsed, not matched against a stored copy: what it says, what it must never say, what it loads."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jcs_ct.diagnosis.result import Diagnosis, Lesion, SliceFinding, Verdict
+from jcs_ct.reports import charts, pictures
+from jcs_ct.reports.html_report import number, percent, render_html
+
+_VOID = {"meta", "img", "br", "link", "path", "rect", "circle"}
+
+
+class Page(HTMLParser):
+    """Text and elements of a page; notices tags that do not match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+        self.text = re.sub(r"\s+", " ", self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] != ["style"]:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.mark.parametrize("name", ["diagnosis", "picture_diagnosis", "nifti_diagnosis", "not_assessable"])
+def test_page_loads_nothing_and_runs_nothing(name: str, request: pytest.FixtureRequest) -> None:
+    html = render_html(request.getfixturevalue(name))
+    page = Page(html)
+    assert not {tag for tag, _ in page.elements} & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert re.findall(r"https?:|//[a-z]|@import|url\(", re.sub(r"base64,[A-Za-z0-9+/=]+", "", html)) == []
+    for attributes in page.all("img"):
+        assert (attributes["src"] or "").startswith("data:image/jpeg;base64,")
+        assert attributes["alt"]
+    assert "Research use only. Not a medical device." in page.text
+    assert len(html) < 3_000_000
+
+
+def test_positive_page_tells_a_radiologist_what_counts(diagnosis: Diagnosis) -> None:
+    page = Page(render_html(diagnosis))
+    for expected in (
+        "Positive", "0.97", "not a virus", "other pneumonias were left out", diagnosis.reasons[0], "R marks",
+        "Positive from 5 infected slices on.", "positive at thresholds up to 30 and negative from 200 on",
+        "position along the patient, mm", "lung window, centre −600, width 1500 HU", "Phantom^Chest", "2020-04-01",
+        "ab" * 32, "12" * 32,
+    ):  # fmt: skip
+        assert expected in page.text, expected
+    assert len(page.all("img")) == 18
+    assert page.text.count("Slice ") >= 6
+
+
+def test_pictures_have_no_sides_and_no_millimetres(picture_diagnosis: Diagnosis) -> None:
+    html = render_html(picture_diagnosis)
+    page = Page(html)
+    assert "not known: the input has no spacing" in page.text
+    assert "does not tell left from right" in page.text
+    assert 'class="side' not in html
+    assert "slice, in the order of the input" in page.text
+    assert "grey values as in the input" in page.text
+    assert not re.search(r"\d\s?(mm|mL|cm²)", page.text)
+
+
+def test_not_assessable_page_is_about_the_reasons(not_assessable: Diagnosis) -> None:
+    page = Page(render_html(not_assessable))
+    assert "Not assessable" in page.text
+    assert not_assessable.reasons[0] in page.text
+    assert "neither positive nor negative" in page.text
+    assert "The rule behind the verdict" not in page.text
+    assert len(page.all("img")) == 3
+
+
+def test_negative_without_segmentation(diagnosis: Diagnosis) -> None:
+    negative = replace(
+        diagnosis, verdict=Verdict.NEGATIVE, probability=0.001, lesion_labels=None, lesions=(), warnings=()
+    )
+    page = Page(render_html(negative))
+    assert "does not rule out" in page.text
+    assert "not a virus" not in page.text
+    assert "< 0.01" in page.text
+    assert "not measured" in page.text
+    assert len(page.all("img")) == 6
+
+
+def test_text_from_the_input_is_escaped(diagnosis: Diagnosis) -> None:
+    evil = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
+    study = replace(
+        diagnosis.study,
+        attributes={"PatientName": evil, evil: evil},
+        sources=(evil,) * 40,
+        series_uid=evil,
+    )
+    spoiled = replace(
+        diagnosis,
+        study=study,
+        slices=tuple(replace(f, source=evil) for f in diagnosis.slices),
+        reasons=(evil,),
+        warnings=(evil,),
+        timing_s={evil: 1.0},
+        provenance=replace(diagnosis.provenance, weights={evil: {evil: evil}}, settings={evil: [evil]}),
+    )
+    page = Page(render_html(spoiled))
+    assert page.all("script") == []
+    assert len(page.all("img")) == 18
+    assert evil in page.text
+    assert not any(key.startswith("on") for _, attributes in page.elements for key in attributes)
+
+
+def test_long_lesion_tables_are_cut_and_say_so(diagnosis: Diagnosis) -> None:
+    one = diagnosis.lesions[0]
+    many = tuple(replace(one, id=k + 1, volume_ml=1.0) for k in range(33))
+    page = Page(render_html(replace(diagnosis, lesions=many)))
+    assert "And 13 smaller ones, together 13\u00a0mL".replace("\u00a0", " ") in page.text
+
+
+def test_unknown_lesion_fields_are_dashes(picture_diagnosis: Diagnosis) -> None:
+    bare = Lesion(1, 30, None, None, (0, 1), None, (0, 0, 0, 1, 1, 1), None, None)
+    html = render_html(replace(picture_diagnosis, lesions=(bare,)))
+    assert html.count("<td>–</td>") == 5
+
+
+def test_outlines_and_activation_lie_where_the_lesion_lies(diagnosis: Diagnosis) -> None:
+    lesion = diagnosis.lesions[0]
+    index = sum(lesion.slices) // 2
+    panels = pictures.render(diagnosis, index)
+    assert panels.outlined is not None
+    assert panels.heat is not None
+    plain, outlined, heat = (_decode(uri) for uri in (panels.plain, panels.outlined, panels.heat))
+    cyan = (outlined[..., 2].astype(int) - outlined[..., 0]) > 120
+    coloured = np.abs(heat.astype(int) - plain).max(axis=2) > 60
+    # the left lung is on the right of the picture; both lesions are not on this slice
+    assert cyan[:, : panels.width // 2].sum() == 0
+    assert cyan[:, panels.width // 2 :].sum() > 200
+    rows, columns = np.nonzero(cyan)
+    inside = coloured[rows.min() : rows.max(), columns.min() : columns.max()].sum()
+    assert inside / coloured.sum() > 0.95
+    (mark,) = panels.marks
+    assert mark.id == lesion.id
+    assert mark.top == pytest.approx(100 * rows.min() / panels.height, abs=2)
+
+
+def test_slices_of_other_proportions_are_shown_undistorted(picture_diagnosis: Diagnosis) -> None:
+    tall = replace(
+        picture_diagnosis,
+        study=replace(
+            picture_diagnosis.study, voxels=np.zeros((2, 300, 100), np.uint8), sources=("a", "b"), extents=None
+        ),
+        slices=(SliceFinding(0, "a", None, False), SliceFinding(1, "b", None, False)),
+        lesions=(), lesion_labels=None, lung_mask=None, activation=None,
+    )  # fmt: skip
+    panels = pictures.render(tall, 0)
+    assert panels.height / panels.width == pytest.approx(3.0, rel=0.01)
+    assert panels.filling < 50
+    assert pictures.telling_slices(tall) == [0, 1]
+
+
+def test_lung_window_and_grey_values(diagnosis: Diagnosis, picture_diagnosis: Diagnosis) -> None:
+    study = replace(diagnosis.study, voxels=np.full((40, 2, 2), -600, np.int16))
+    assert set(np.unique(pictures.grey_levels(study, 0))) == {128}
+    study = replace(diagnosis.study, voxels=np.array([[[-2000, -1350], [150, 3000]]] * 40, np.int16))
+    assert pictures.grey_levels(study, 0).tolist() == [[0, 0], [255, 255]]
+    grey = picture_diagnosis.study
+    assert np.array_equal(pictures.grey_levels(grey, 4), grey.voxels[4])
+
+
+def test_telling_slices_are_the_worst_and_lie_apart(diagnosis: Diagnosis) -> None:
+    probability = np.full(40, 0.05)
+    probability[10:25] = 0.9
+    probability[33] = 0.99
+    slices = tuple(
+        replace(f, assessed=True, probability=float(p), lesion_share=0.0)
+        for f, p in zip(diagnosis.slices, probability, strict=True)
+    )
+    chosen = pictures.telling_slices(replace(diagnosis, slices=slices))
+    assert len(chosen) == 6
+    assert chosen[0] == 33
+    assert chosen == sorted(chosen, reverse=True)
+    assert set(chosen[1:]) <= set(range(10, 25))
+    assert min(a - b for a, b in pairwise(chosen)) >= 2
+
+
+def test_profile_leaves_gaps_empty_and_marks_infected_slices(diagnosis: Diagnosis) -> None:
+    profile = charts.profile(diagnosis)
+    assert profile is not None
+    infected = sum(bool(f.infected) for f in diagnosis.slices)
+    skipped = sum(not f.assessed for f in diagnosis.slices)
+    assert profile.infected.count("M") == infected
+    assert profile.skipped.count("M") == skipped
+    assert profile.clear.count("M") == 40 - infected - skipped
+    assert profile.in_mm
+
+
+def test_threshold_curve_is_cut_for_many_infected_slices(diagnosis: Diagnosis) -> None:
+    assert diagnosis.rule is not None
+    curve = charts.threshold_curve(replace(diagnosis.rule, infected_slices=300))
+    assert curve.beyond
+    assert curve.count_at == curve.right
+    assert [dot.positive for dot in curve.dots] == [True, True, True, True, False]
+    assert [dot.paper_threshold for dot in curve.dots if dot.used] == [25]
+
+
+def test_numbers_are_written_for_people() -> None:
+    written = [number(v) for v in (None, float("nan"), 0, 7, 0.0345, 3.456, 34.56, 345.6, 34567.8, -593.2)]
+    assert written == ["–", "–", "0", "7", "0.035", "3.5", "34.6", "346", "34\u202f568", "−593"]
+    written = [percent(v).replace("\u00a0", " ") for v in (None, 0.0, 0.0004, 0.0123, 0.5)]
+    assert written == ["–", "0.0 %", "< 0.1 %", "1.2 %", "50 %"]
+
+
+def _decode(uri: str) -> np.ndarray:
+    picture = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+    return np.asarray(picture.convert("RGB"))

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+
+from jcs_ct.diagnosis.result import Diagnosis, Provenance
+from jcs_ct.reports.json_report import result_document, result_schema, write_json
+
+
+def errors(document: dict[str, Any]) -> list[str]:
+    return [error.message for error in Draft202012Validator(result_schema()).iter_errors(document)]
+
+
+def test_schema_is_a_valid_schema() -> None:
+    Draft202012Validator.check_schema(result_schema())
+
+
+@pytest.mark.parametrize("name", ["diagnosis", "picture_diagnosis", "nifti_diagnosis", "not_assessable"])
+def test_document_fits_its_schema(name: str, request: pytest.FixtureRequest) -> None:
+    assert errors(result_document(request.getfixturevalue(name))) == []
+
+
+def test_schema_refuses_what_it_does_not_know(diagnosis: Diagnosis) -> None:
+    document = result_document(diagnosis)
+    for spoil in (
+        {"verdict": "maybe"},
+        {"schema": "jcs-result/2"},
+        {"probability": 1.5},
+        {"extra": 1},
+        {"measures": {**document["measures"], "severity": 3}},
+        {"verdict": "not_assessable", "reasons": []},
+    ):
+        assert errors({**document, **spoil}), spoil
+
+
+def test_numbers_are_those_of_the_diagnosis(diagnosis: Diagnosis) -> None:
+    document = result_document(diagnosis)
+    assert document["verdict"] == "positive"
+    assert document["measures"]["lesion_volume_ml"] == diagnosis.measures.lesion_volume_ml
+    assert document["lesions"][0]["slices"] == list(diagnosis.lesions[0].slices)
+    assert document["input"]["spacing_mm"] == [5.0, 2.6, 2.6]
+    assert document["input"]["slices"] == len(document["slices"]) == 40
+    assert document["rule"]["curve"][0] == {"paper_threshold": 15, "threshold": 3.0, "positive": True}
+
+
+def test_what_pictures_cannot_tell_is_null(picture_diagnosis: Diagnosis) -> None:
+    document = result_document(picture_diagnosis)
+    assert document["input"]["spacing_mm"] is None
+    assert document["measures"]["lesion_volume_ml"] is None
+    assert document["measures"]["lesion_share_of_lung"] > 0
+    assert {s["position_mm"] for s in document["slices"]} == {None}
+    assert {lesion[k] for lesion in document["lesions"] for k in ("volume_ml", "centroid_mm", "mean_hu")} == {None}
+
+
+def test_no_nan_or_numpy_reaches_the_file(diagnosis: Diagnosis, tmp_path: Path) -> None:
+    odd = Provenance("1", {}, {"folder": Path("a/b"), "levels": np.array([0.5, np.nan]), "bad": float("inf"), "n": {3}})
+    (path,) = write_json(replace(diagnosis, probability=float("nan"), provenance=odd), tmp_path)
+
+    def refuse(constant: str) -> float:
+        raise AssertionError(constant)
+
+    document = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    assert document["probability"] is None
+    assert document["provenance"]["settings"] == {"folder": "a/b", "levels": [0.5, None], "bad": None, "n": [3]}
+    assert errors(document) == []

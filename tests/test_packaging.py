@@ -1,0 +1,181 @@
+"""What a user gets by installing: light imports, one version, complete package data, working commands, silence."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import requires, version
+from pathlib import Path
+
+import pytest
+
+import jcs_ct
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "jcs_ct"
+TRAINING_ONLY = {"torch", "torchvision", "timm", "lightning", "torchmetrics", "onnx", "tensorboard"}
+COMMANDS = ["diagnose", "train", "evaluate", "export"]
+
+
+def run_python(code: str, *, home: Path | None = None) -> str:
+    """Standard output of `code` in an interpreter of its own; CI is unset, so that nothing behaves better here."""
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    if home is not None:
+        environment["HOME"] = str(home)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_tool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    tool = Path(sys.executable).parent / arguments[0]
+    environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    return subprocess.run(
+        [str(tool), *arguments[1:]], capture_output=True, text=True, cwd=ROOT, env=environment, check=False
+    )
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level packages that are loaded after `code` has run."""
+    report = "import json, sys; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    return set(json.loads(run_python(f"{code}\n{report}").splitlines()[-1]))
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    loaded = loaded_by("import jcs_ct")
+    assert not loaded & (TRAINING_ONLY | {"numpy", "scipy", "skimage", "openvino", "pydicom", "nibabel"})
+
+
+@pytest.mark.parametrize("name", ["read_study", "Study", "Diagnoser", "Diagnosis"])
+def test_public_names_load_without_torch(name: str) -> None:
+    assert not loaded_by(f"from jcs_ct import {name}") & TRAINING_ONLY
+
+
+def test_public_names_are_listed_and_others_refused() -> None:
+    assert set(jcs_ct.__all__) <= set(dir(jcs_ct))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = jcs_ct.nonsense
+
+
+def test_cli_help_loads_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "from jcs_ct.cli import main\n"
+        "sys.argv = ['jcs', '--help']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+    )
+    assert not loaded_by(code) & TRAINING_ONLY
+
+
+def test_version_is_the_same_everywhere() -> None:
+    assert version("jcs-ct") == jcs_ct.__version__
+    assert f"## [{jcs_ct.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+    assert jcs_ct.__version__ in run_tool("jcs", "--version").stdout
+
+
+def test_diagnosing_requires_no_training_package() -> None:
+    core = {re.split(r"[^\w-]", line)[0] for line in requires("jcs-ct") or [] if "extra ==" not in line}
+    assert "openvino" in core
+    assert not core & TRAINING_ONLY
+
+
+# ---------------------------------------------------------------------------------------------- nothing leaves
+
+
+def test_loading_the_engine_touches_neither_network_nor_home(tmp_path: Path) -> None:
+    # `import openvino` alone reports itself to Google Analytics and writes ~/intel, without asking.
+    code = (
+        "import sys\n"
+        "seen = []\n"
+        "watched = {'socket.connect', 'socket.getaddrinfo', 'socket.gethostbyname', 'urllib.Request', 'os.fork'}\n"
+        "sys.addaudithook(lambda event, arguments: seen.append(event) if event in watched else None)\n"
+        "import jcs_ct.engine, openvino, time\n"
+        "time.sleep(1)\n"  # telemetry is sent from a thread, which forks
+        "print(seen)\n"
+    )
+    assert run_python(code, home=tmp_path).strip() == "[]"
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------------------------------- package data
+
+
+def test_every_code_folder_is_a_package() -> None:
+    # import-linter does not see modules in folders without __init__.py.
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+
+
+def test_weights_are_shipped() -> None:
+    assert list((PACKAGE / "weights").glob("*.onnx")), "no exported model in src/jcs_ct/weights"
+
+
+def test_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("jcs_ct-*.whl")
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("jcs_ct/")}
+    present = {
+        path.relative_to(PACKAGE.parent).as_posix()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert packed == present
+    assert "jcs_ct/py.typed" in packed
+    assert wheel.stat().st_size < 100e6
+
+
+# ---------------------------------------------------------------------------------------------- repository
+
+
+@pytest.mark.parametrize(
+    ("example", "files"), [("coronacases_001", 100), ("lung-pet-ct-dx-A0002", 30)], ids=lambda value: str(value)
+)
+def test_examples_come_with_their_licences(example: str, files: int) -> None:
+    folder = ROOT / "examples" / example
+    assert len(list(folder.iterdir())) == files
+    licence = (ROOT / "examples" / f"{example}.LICENSE.md").read_text()
+    assert "creativecommons.org/licenses/" in licence
+    assert example in (ROOT / "examples" / "README.md").read_text()
+
+
+def test_licence_and_notice_are_there() -> None:
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+    assert "Simonyan" in (ROOT / "NOTICE").read_text()
+
+
+def test_commands_in_the_readme_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    used = set(re.findall(r"^\$? ?jcs ([a-z]+(?: [a-z]+)?)(?= |$)", text, flags=re.MULTILINE))
+    assert {command.split()[0] for command in used} == set(COMMANDS)
+    for command in used:
+        # A second word is a subcommand where the command has some, else its first argument.
+        words = command.split() if command.split()[0] in {"train", "evaluate"} else command.split()[:1]
+        done = run_tool("jcs", *words, "--help")
+        assert done.returncode == 0, f"jcs {command}: {done.stderr}"
+
+
+def test_options_in_the_readme_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    for line in re.findall(r"^jcs .+$", text, flags=re.MULTILINE):
+        words = line.split("#")[0].split()[1:]
+        command = words[:2] if words[0] in {"train", "evaluate"} else words[:1]
+        offered = run_tool("jcs", *command, "--help").stdout
+        for option in [word for word in words if word.startswith("-")]:
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", offered), f"{line!r}: no option {option}"
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?://|#)([^)#]+)", (ROOT / "README.md").read_text()))
+def test_links_in_the_readme_lead_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_imports_keep_to_the_layers() -> None:
+    done = run_tool("lint-imports")
+    assert done.returncode == 0, done.stdout + done.stderr
