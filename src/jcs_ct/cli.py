@@ -6,16 +6,24 @@ same, with the reasons).
 
 from __future__ import annotations
 
+import importlib
+import json
 import logging
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from jcs_ct._version import __version__
 from jcs_ct.errors import JcsError, UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+    from jcs_ct.diagnosis.result import Diagnosis
 
 app = typer.Typer(
     help="Explainable diagnosis of COVID-19 on chest CT. Research use only, not a medical device.",
@@ -83,13 +91,130 @@ def train(
     typer.echo(f"weights: {weights}")
 
 
-def _training():  # noqa: ANN202
+def _training() -> ModuleType:
     # Here and not at the top: torch takes seconds to import and is not installed where one only diagnoses.
     try:
-        from jcs_ct.training import api
+        return importlib.import_module("jcs_ct.training.api")
     except ModuleNotFoundError as error:
         raise UsageError(f"{error}; training needs the extra: pip install 'jcs-ct[train]'") from error
-    return api
+
+
+@app.command()
+def export(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Weights folder to write (manifest.json is kept up).")],
+    classifier: Annotated[Path | None, typer.Option(help="Output folder of a classifier's training.")] = None,
+    segmenter: Annotated[Path | None, typer.Option(help="Output folder of a segmenter's training.")] = None,
+) -> None:
+    """Export trained networks to ONNX, with checksums; needs the `train` extra."""
+    runs = {name: run for name, run in (("classifier", classifier), ("segmenter", segmenter)) if run is not None}
+    if not runs:
+        raise UsageError("nothing to export; give --classifier or --segmenter with the folder of a training run")
+    typer.echo(f"manifest: {_training().ship(runs, output)}")
+
+
+@app.command()
+def diagnose(
+    study: Annotated[Path, typer.Argument(metavar="INPUT", help="DICOM folder, zip, NIfTI, or picture(s).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
+    weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
+    threshold: Annotated[int, typer.Option(help="Patient rule: infected slices of a scan like the paper's.")] = 25,
+    threads: Annotated[int | None, typer.Option(help="Cores to use; all if not given.")] = None,
+) -> None:
+    """Diagnose one study: verdict, reasons, lesions and their measures.
+
+    Exit status: 0 result written, 2 bad input or usage, 3 not assessable (result written, with the reasons).
+    """
+    pipeline = importlib.import_module("jcs_ct.diagnosis.pipeline")
+    reader = importlib.import_module("jcs_ct.study.reader")
+    writer = importlib.import_module("jcs_ct.reports.writer")
+    if threshold < 1:
+        raise UsageError(f"--threshold: found {threshold}, expected at least 1 infected slice")
+    settings = pipeline.DiagnoserSettings(rule=pipeline.PatientRule(paper_threshold=threshold))
+    with _Progress() as progress:
+        progress.stage("reading", 0)
+        read = reader.read_study(study)
+        diagnosis = pipeline.Diagnoser(weights, settings, threads).run(read, progress)
+        progress.stage("writing", 0)
+        writer.write_reports(diagnosis, output)
+    typer.echo(_summary(diagnosis, output))
+    if diagnosis.verdict == "not_assessable":
+        raise typer.Exit(3)
+
+
+def _summary(diagnosis: Diagnosis, output: Path) -> str:
+    """The one line that a caller reads."""
+    words = [f"{diagnosis.verdict}: {'; '.join(diagnosis.reasons)}"]
+    if diagnosis.probability is not None:
+        words.append(f"probability {diagnosis.probability:.2f}")
+    if diagnosis.measures.lesion_volume_ml is not None:
+        words.append(f"opacities {diagnosis.measures.lesion_volume_ml:.0f} mL")
+    if diagnosis.measures.lesion_share_of_lung is not None:
+        words.append(f"{100 * diagnosis.measures.lesion_share_of_lung:.1f} % of the lung")
+    return " | ".join([*words, f"report: {output / 'report.html'}"])
+
+
+class _Progress:
+    """A bar on a terminal, nothing in a pipe."""
+
+    def __enter__(self) -> Self:
+        self._bar: RichProgress | None = None
+        self._task: Any = None
+        if sys.stderr.isatty():
+            rich = importlib.import_module("rich.progress")
+            console = importlib.import_module("rich.console").Console(stderr=True)
+            self._bar = rich.Progress(console=console, transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def stage(self, name: str, total: int) -> None:
+        """A stage of `total` slices begins; 0 where their number is not known."""
+        if self._bar is not None:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(name, total=total or None)
+
+    def advance(self, count: int) -> None:
+        """So many slices of the stage are done."""
+        if self._bar is not None:
+            self._bar.advance(self._task, count)
+
+
+class Trial(StrEnum):
+    """What can be evaluated."""
+
+    SEGMENTATION = "segmentation"
+    CLASSIFICATION = "classification"
+
+
+@app.command()
+def evaluate(
+    trial: Annotated[Trial, typer.Argument(help="What to evaluate.")],
+    data: Annotated[Path, typer.Option(help="Folder that holds the data sources, or one of them.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Put the weights to the test on public data sources (see docs/data.md)."""
+    pipeline = importlib.import_module("jcs_ct.diagnosis.pipeline")
+    trials = importlib.import_module("jcs_ct.trials")
+    run = {Trial.SEGMENTATION: trials.segmentation, Trial.CLASSIFICATION: trials.classification}[trial]
+    with _Progress() as progress:
+        progress.stage(f"evaluating {trial}", 0)
+        results = run(pipeline.Diagnoser(weights), data, split, progress.advance)
+    if as_json:
+        typer.echo(json.dumps([result.as_dict() for result in results], indent=2))
+        return
+    for result in results:
+        typer.echo(f"{result.source} ({result.protocol})")
+        for name, value in result.figures.items():
+            interval = result.intervals.get(name)
+            shown = "not defined" if value is None else f"{value:.4g}"
+            between = "" if interval is None else f"  [{interval[0]:.3f}, {interval[1]:.3f}]"
+            typer.echo(f"  {name:<20} {shown}{between}")
 
 
 def main() -> None:

@@ -35,7 +35,8 @@ class Network:
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         core = openvino.Core()
-        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        # By itself OpenVINO computes as bfloat16 where the processor can: other answers on other machines.
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
         try:
@@ -43,6 +44,8 @@ class Network:
         except RuntimeError as error:
             raise WeightsError(f"cannot load the network {path}: {str(error).splitlines()[0]}") from error
         shape = self._model.input(0).partial_shape
+        if len(shape) != 4 or any(shape[axis].is_dynamic for axis in (1, 2, 3)) or shape[1].get_length() != 1:
+            raise WeightsError(f"{path}: found a network of input {shape}, expected (N, 1, H, W) with H and W fixed")
         self.input_size: tuple[int, int] = (shape[2].get_length(), shape[3].get_length())
         """Height and width that the network takes."""
 

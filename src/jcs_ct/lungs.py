@@ -7,13 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
+from skimage.morphology import convex_hull_image
 
-from jcs_ct.preprocessing import AIR_THRESHOLD, Box, Bytes, bounding_box, enclosed_regions
+from jcs_ct.preprocessing import AIR_THRESHOLD, Box, Bytes, bounding_box, enclosed_regions, is_cropped
 
 WORKING_SIZE = 256
 """Longer side of the grid on which lungs are sought; finer detail does not change the answer."""
 MIN_SHARE_OF_LARGEST = 0.08
 """A dark region is lung only if it has at least this share of the largest one's size: leaves out gas and trachea."""
+GAS_LEVEL = 0.058
+"""Darker than this (-930 HU) is gas rather than lung; a region that is mostly so is bowel or stomach."""
+MOSTLY = 0.65
+"""Share of a region that makes it gas; lungs with emphysema have less of it."""
 CLOSING_SHARE = 0.05
 """Vessels, walls and opacities up to this share of the slice's width are closed over."""
 MIN_LUNG_SHARE = 0.02
@@ -42,7 +47,9 @@ def find_lungs(slices: Bytes, inside: Mask | None = None) -> Mask:
     for index, image in enumerate(slices):
         own = np.ones(small, bool) if inside is None else _resized(inside[index], small)
         reduced = np.asarray(Image.fromarray(image).resize((small[1], small[0]), Image.Resampling.BOX))
-        dark[index] = enclosed_regions((reduced < AIR_THRESHOLD * 255) & own, own)
+        air = reduced < AIR_THRESHOLD * 255
+        enclosed = enclosed_regions(air & own, own) & body_hull(~air & own, own)
+        dark[index] = _without_gas(enclosed, reduced < GAS_LEVEL * 255)
     lungs = _closed(_large_components(dark))
     out = np.empty(slices.shape, bool)
     for index in range(depth):
@@ -60,8 +67,44 @@ def _resized(mask: Mask, shape: tuple[int, int]) -> Mask:
     ).astype(bool)
 
 
+def _without_gas(dark: Mask, gas: Mask) -> Mask:
+    """Leave out the regions of a slice that are mostly gas. Across slices bowel can seem to touch the lung."""
+    labels, count = ndimage.label(dark)
+    area = np.bincount(labels.ravel(), minlength=count + 1)
+    lung = np.bincount(labels[gas], minlength=count + 1) <= MOSTLY * area
+    lung[0] = False
+    return np.asarray(lung[labels])
+
+
+def convex_hull(mask: Mask) -> Mask:
+    """Convex hull of what is True in (H, W)."""
+    if not mask.any():
+        return mask
+    return np.asarray(convex_hull_image(mask, offset_coordinates=False))  # type: ignore[no-untyped-call]
+
+
+def body_hull(tissue: Mask, inside: Mask) -> Mask:
+    """Convex hull of the largest piece of tissue on a slice: leaves out the air between patient and couch.
+
+    A crop to the lungs, most of whose rim is tissue, holds no such air and falls into pieces; all of it is kept.
+
+    Args:
+        tissue: (H, W), what is not air.
+        inside: (H, W), False where a pixel is padding.
+    """
+    if is_cropped(tissue, inside):
+        return inside
+    # The opening parts the body from the couch, whose sheet is thinner than the body wall.
+    opened = ndimage.binary_opening(tissue, np.ones((3, 3), bool), iterations=2)
+    labels, count = ndimage.label(opened)
+    if not count:
+        return np.zeros_like(tissue)
+    largest = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+    return convex_hull(largest)
+
+
 def _large_components(dark: Mask) -> Mask:
-    """Keep the regions that are large beside the largest; thin bridges are opened first."""
+    """Keep the dark regions that are large beside the largest; thin bridges are opened first."""
     opened = ndimage.binary_opening(dark, np.ones((1, 3, 3), bool))
     labels = cc3d.connected_components(opened, connectivity=6)
     sizes = np.bincount(labels.ravel())
@@ -69,6 +112,7 @@ def _large_components(dark: Mask) -> Mask:
     if sizes.max(initial=0) == 0:
         return np.zeros_like(dark)
     keep = sizes >= MIN_SHARE_OF_LARGEST * sizes.max()
+    keep[0] = False
     return np.asarray(keep[labels])
 
 
@@ -94,8 +138,8 @@ def lung_slices(lungs: Mask, inside: Mask | None = None) -> Mask:
 
 
 def lung_box(lungs: Mask) -> Box | None:
-    """One box around the lungs of all slices (Z, H, W), so that every slice is seen at one scale; None without lungs."""
-    return bounding_box(lungs.any(0))
+    """One box around the lungs of all slices (Z, H, W): every slice is seen at one scale. None without lungs."""
+    return bounding_box(np.asarray(lungs.any(0)))
 
 
 def quarter_turns(lungs: Mask) -> int:

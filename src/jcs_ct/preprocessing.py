@@ -8,6 +8,7 @@ aerated lung and soft tissue.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,13 @@ TISSUE_LEVEL = (40.0 - HU_WINDOW[0]) / (HU_WINDOW[1] - HU_WINDOW[0])
 AIR_THRESHOLD = 0.5
 """Darker than this is air or lung: -400 HU."""
 
+CROPPED_RIM = 0.4
+"""A picture with more tissue than this share along its rim is a crop to the lungs."""
 BLACK = 2
 """Grey levels up to this are blank in a picture with padding."""
+
+MAX_ANCHOR_DRIFT = 0.3
+"""A slice's own anchors count if they lie within this share of the study's range of grey."""
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -61,9 +67,12 @@ def otsu_threshold(histogram: NDArray[np.float64]) -> int:
     weight = np.cumsum(histogram)
     mean = np.cumsum(histogram * levels)
     total, total_mean = weight[-1], mean[-1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = (total_mean * weight / total - mean) ** 2 / (weight * (total - weight))
-    return int(np.argmax(np.nan_to_num(between)))
+    divides = (weight > 0) & (weight < total)  # a level that leaves one side empty divides nothing
+    between = np.zeros(256)
+    between[divides] = (total_mean * weight[divides] / total - mean[divides]) ** 2 / (
+        weight[divides] * (total - weight[divides])
+    )
+    return int(np.argmax(between))
 
 
 def _mode(histogram: NDArray[np.float64], low: int, high: int) -> float:
@@ -83,19 +92,40 @@ def grey_anchors(slices: Bytes, inside: NDArray[np.bool_]) -> GreyAnchors:
     The two classes are told apart by Otsu's threshold. Lung is the most frequent dark level among dark regions that do
     not reach a corner of the picture, which leaves out the air around the patient.
     """
-    inside = inside & ~np.stack([_blank_surround(image, own) for image, own in zip(slices, inside, strict=True)])
-    histogram = np.bincount(slices[inside], minlength=256).astype(np.float64)
+    blank = np.stack([_blank_surround(image, own) for image, own in zip(slices, inside, strict=True)])
+    histogram = np.bincount(slices[inside & ~blank], minlength=256).astype(np.float64)
     threshold = otsu_threshold(histogram)
     tissue = _mode(histogram, min(threshold + 1, 255), 255)
     enclosed = np.zeros(256)
-    for image, own in zip(slices, inside, strict=True):
+    for image, own in zip(slices, inside, strict=True):  # with the surround: the air beside it reaches the corner by it
         dark = enclosed_regions((image <= threshold) & own, own)
         enclosed += np.bincount(image[dark], minlength=256)
     lung = _mode(enclosed if enclosed.sum() > 0 else histogram, 0, threshold)
     return GreyAnchors(lung, max(tissue, lung + 1.0))
 
 
-def _corner_labels(labels: NDArray[np.int32], inside: NDArray[np.bool_]) -> NDArray[np.int32]:
+def normalise_grey(slices: Bytes, inside: NDArray[np.bool_]) -> Bytes:
+    """Bring the grey slices of one study to the one scale.
+
+    Each slice by its own anchors, as pictures are often stretched one by one; by the study's median where a slice's own
+    are far from it, as on slices with little lung.
+
+    Args:
+        slices: (Z, H, W) grey levels 0..255.
+        inside: (Z, H, W), False where a pixel is padding.
+    """
+    own = [grey_anchors(image[None], mask[None]) for image, mask in zip(slices, inside, strict=True)]
+    lung, tissue = (float(np.median([getattr(a, name) for a in own])) for name in ("lung", "tissue"))
+    usual = GreyAnchors(lung, max(tissue, lung + 1))
+    reach = MAX_ANCHOR_DRIFT * (usual.tissue - usual.lung)
+    out = np.empty(slices.shape, np.uint8)
+    for index, (image, anchors) in enumerate(zip(slices, own, strict=True)):
+        near = abs(anchors.lung - usual.lung) < reach and abs(anchors.tissue - usual.tissue) < reach
+        out[index] = (anchors if near else usual).apply(image)
+    return out
+
+
+def _corner_labels(labels: NDArray[np.integer[Any]], inside: NDArray[np.bool_]) -> NDArray[np.integer[Any]]:
     """Labels of (H, W) that reach a corner of the slice's own pixels; 0 (unlabelled) may be among them."""
     box = bounding_box(inside)
     if box is None:
@@ -116,11 +146,25 @@ def _blank_surround(image: Bytes, inside: NDArray[np.bool_]) -> NDArray[np.bool_
     return np.asarray((labels > 0) & np.isin(labels, _corner_labels(labels, inside)))
 
 
+def is_cropped(tissue: NDArray[np.bool_], inside: NDArray[np.bool_]) -> bool:
+    """Whether a slice is a crop to the lungs: most of its rim is tissue.
+
+    Args:
+        tissue: (H, W), what is not air.
+        inside: (H, W), False where a pixel is padding.
+    """
+    box = bounding_box(inside)
+    if box is None:
+        return False
+    own = tissue[box.top : box.bottom, box.left : box.right]
+    return bool(np.concatenate([own[0], own[-1], own[:, 0], own[:, -1]]).mean() > CROPPED_RIM)
+
+
 def enclosed_regions(dark: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Dark regions of a slice that the body encloses.
 
     Regions that reach a corner of the picture are outside, and so are those that lie along a side (the gap above a
-    couch). Touching a side alone does not make a region the outside: a crop to the lungs may cut them.
+    couch); but a crop to the lungs may cut them.
 
     Args:
         dark: (H, W).
@@ -136,6 +180,9 @@ def enclosed_regions(dark: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDAr
     area = np.bincount(labels.ravel(), minlength=count + 1)
     outside = contact > np.sqrt(area)
     outside[_corner_labels(labels, inside)] = True
+    if is_cropped(~dark, inside):
+        # Here lungs may lie along a side or run into a corner; only what hugs the rim is outside.
+        outside &= area < contact.astype(np.int64) ** 2 / 2
     outside[0] = True
     return np.asarray(~outside[labels])
 

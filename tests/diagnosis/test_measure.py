@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.phantoms import CONSOLIDATION, GROUND_GLASS, ChestPhantom
 
 from jcs_ct.diagnosis.measure import MeasureSettings, measure_lesions, slice_burden
 from jcs_ct.study.volume import Geometry, InputKind, IntensityKind, Study
+from tests.phantoms import CONSOLIDATION, GROUND_GLASS, ChestPhantom
 
 Mask = NDArray[np.bool_]
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.phantoms import ChestPhantom, to_grey
 
 from jcs_ct.diagnosis.measure import measure_lesions, slice_burden
 from jcs_ct.diagnosis.result import (
@@ -20,6 +19,7 @@ from jcs_ct.diagnosis.result import (
     Verdict,
 )
 from jcs_ct.study.volume import Geometry, InputKind, IntensityKind, SourceGrid, Study
+from tests.phantoms import ChestPhantom, to_grey
 
 PHANTOM = ChestPhantom.infected()
 

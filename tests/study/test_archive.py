@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.phantoms import ChestPhantom, write_dicom_series, write_nifti, write_png_slices
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
 from jcs_ct.study import archive, read_study
+from tests.phantoms import ChestPhantom, write_dicom_series, write_nifti, write_png_slices
 
 PHANTOM = ChestPhantom(shape=(8, 64, 64), spacing=(20.0, 5.2, 5.2))
 

@@ -18,10 +18,10 @@ from pydicom.uid import (
     RLELossless,
     SecondaryCaptureImageStorage,
 )
-from tests.phantoms import UID_ROOT, ChestPhantom, write_dicom_series, write_enhanced_dicom
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
 from jcs_ct.study import InputKind, IntensityKind, Study, objections, read_study
+from tests.phantoms import UID_ROOT, ChestPhantom, write_dicom_series, write_enhanced_dicom
 
 PHANTOM = ChestPhantom.infected(shape=(12, 64, 80), spacing=(16.0, 5.2, 4.2))
 HU = PHANTOM.hu

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.phantoms import ChestPhantom, to_grey, write_png_slices
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
 from jcs_ct.study import InputKind, IntensityKind, objections, read_study
 from jcs_ct.study.images import natural_key
+from tests.phantoms import ChestPhantom, to_grey, write_png_slices
 
 PHANTOM = ChestPhantom.infected(shape=(12, 96, 96), spacing=(16.0, 3.5, 3.5))
 GREY = to_grey(PHANTOM.hu)

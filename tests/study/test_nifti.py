@@ -8,10 +8,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.phantoms import ChestPhantom, to_grey, write_nifti
 
 from jcs_ct.errors import JcsError, UnreadableFileError, UnsupportedInputError
 from jcs_ct.study import IntensityKind, read_study
+from tests.phantoms import ChestPhantom, to_grey, write_nifti
 
 PHANTOM = ChestPhantom.infected(shape=(20, 64, 48), spacing=(10.0, 5.0, 6.5))
 ORIENTATIONS = ["".join(code) for order in permutations(("RL", "AP", "SI")) for code in product(*order)]

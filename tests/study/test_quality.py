@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.phantoms import ChestPhantom, to_grey
 
 from jcs_ct.study import Geometry, InputKind, IntensityKind, Study, objections
+from tests.phantoms import ChestPhantom, to_grey
 
 PHANTOM = ChestPhantom.infected(shape=(12, 96, 96), spacing=(16.0, 3.0, 3.0))
 

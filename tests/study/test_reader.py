@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.phantoms import ChestPhantom, write_dicom_series, write_enhanced_dicom, write_nifti, write_png_slices
 
 from jcs_ct.errors import InputError, JcsError, UnreadableFileError, UnsupportedInputError
 from jcs_ct.study import InputKind, objections, read_study
+from tests.phantoms import ChestPhantom, write_dicom_series, write_enhanced_dicom, write_nifti, write_png_slices
 
 PHANTOM = ChestPhantom(shape=(8, 64, 64), spacing=(20.0, 5.2, 5.2))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -118,7 +119,7 @@ def prepare(sources: Sequence[str], data: Path, size: tuple[int, int], cache: Pa
     key = hashlib.sha256(repr([(r.source, r.path.name, r.turned) for r in records]).encode())
     key.update(repr(size).encode())
     for module in (preprocessing, lungs):  # another way of preparing is another cache
-        key.update(Path(module.__file__).read_bytes())
+        key.update(inspect.getsource(module).encode())
     stored = None if cache is None else cache / f"slices-{key.hexdigest()[:16]}.npz"
     if stored is not None and stored.exists():
         with np.load(stored) as arrays:

@@ -51,7 +51,8 @@ class PatientRule:
             own = paper_threshold * self.paper_slice_distance_mm / slice_distance_mm
         else:
             own = paper_threshold / self.paper_slice_count * slice_count
-        return max(own, float(self.minimum_infected))
+        # Rounded as it is reported: 25 slices at 0.99999999 mm must reach a threshold that reads 25.
+        return max(round(own, 3), float(self.minimum_infected))
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def decide(
     outcome = RuleOutcome(
         infected_slices=count,
         assessed_slices=len(probabilities),
-        threshold=round(threshold, 3),
+        threshold=threshold,
         unit="slices by fraction" if distance is None else "slices by mm",
         infected_extent_mm=None if extents_mm is None else float(extents_mm[infected].sum()),
         explanation=_explanation(rule, threshold, distance, slice_count),
@@ -129,4 +130,4 @@ def _explanation(rule: PatientRule, threshold: float, distance: float | None, sl
 def _curve(rule: PatientRule, count: int, distance: float | None, slice_count: int) -> Sequence[ThresholdStep]:
     wanted = sorted({*CURVE, *PAPER_THRESHOLDS, rule.paper_threshold})
     own = [rule.threshold(paper, distance, slice_count) for paper in wanted]
-    return [ThresholdStep(p, round(t, 3), count >= t) for p, t in zip(wanted, own, strict=True)]
+    return [ThresholdStep(p, t, count >= t) for p, t in zip(wanted, own, strict=True)]

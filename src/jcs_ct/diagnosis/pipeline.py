@@ -21,6 +21,7 @@ from jcs_ct.diagnosis.result import Diagnosis, Lesion, Measures, Provenance, Sli
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.engine import Network
+from jcs_ct.errors import WeightsError
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import SHIPPED, load_manifest
@@ -93,9 +94,11 @@ class Diagnoser:
     ) -> None:
         self.settings = settings or DiagnoserSettings()
         files = load_manifest(weights or SHIPPED)
+        if missing := {"classifier", "segmenter"} - set(files):
+            raise WeightsError(f"{weights or SHIPPED}: the manifest names no {' and no '.join(sorted(missing))}")
         self.classifier = Network(files["classifier"].path, threads)
         self.segmenter = Network(files["segmenter"].path, threads)
-        self._weights = {name: {"file": file.path.name, "sha256": file.sha256} for name, file in files.items()}
+        self.weights = {name: {"file": file.path.name, "sha256": file.sha256} for name, file in files.items()}
 
     def run(self, study: Study, reporter: Reporter | None = None) -> Diagnosis:
         """Diagnose one study; always gives an answer, if only why there is none."""
@@ -113,10 +116,10 @@ class Diagnoser:
         with clock("segment"):
             suspect = np.flatnonzero(scores.probabilities >= self.settings.suspect_probability)
             report.stage("outlining opacities", len(suspect))
-            patches = segment(self.segmenter, slices.crops[suspect], report.advance)
+            patches = segment(self.segmenter, slices.crops[suspect], slices.regions[suspect], report.advance)
             probability = _lesion_volume(slices, suspect, patches)
         with clock("measure"):
-            mask = probability > round(255 * self.settings.lesion_probability)
+            mask = probability > int(255 * self.settings.lesion_probability)
             measured = Measured(*measure_lesions(mask, probability, slices.lung_mask, slices.study))
         return self._diagnosis(slices, scores, decision, measured, suspect, clock)
 
@@ -158,7 +161,7 @@ class Diagnoser:
         )
 
     def _provenance(self) -> Provenance:
-        return Provenance(__version__, self._weights, dataclasses.asdict(self.settings))
+        return Provenance(__version__, self.weights, dataclasses.asdict(self.settings))
 
 
 class _Clock:
@@ -188,11 +191,11 @@ def _extents(slices: LungSlices) -> NDArray[np.float64] | None:
 
 
 def _lesion_volume(slices: LungSlices, suspect: NDArray[np.int64], patches: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(Z, H, W): lesion probability stored as 0..255, inside the convex hull of the lungs."""
+    """(Z, H, W): lesion probability stored as 0..255."""
     volume = np.zeros(slices.study.voxels.shape, np.uint8)
     for k, patch in zip(suspect, patches, strict=True):
         own = slices.study.own_pixels(int(slices.indices[k]))
-        values = slices.to_grid(patch * slices.regions[k])
+        values = slices.to_grid(patch)
         volume[(slices.indices[k], *own)] = np.round(255 * values[own])
     return volume
 

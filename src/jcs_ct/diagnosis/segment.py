@@ -4,22 +4,53 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from jcs_ct.diagnosis.classify import Progress
 from jcs_ct.engine import Network
 
+CANDIDATE = 0.25
+"""Pixels above this belong to one opacity where they touch."""
 
-def segment(network: Network, crops: NDArray[np.uint8], progress: Progress | None = None) -> NDArray[np.float32]:
-    """Lesion probability of slices (M, h, w), each seen as it is and mirrored: the mean of the two, (M, h, w)."""
+
+def segment(
+    network: Network, crops: NDArray[np.uint8], regions: NDArray[np.bool_], progress: Progress | None = None
+) -> NDArray[np.float32]:
+    """Lesion probability of slices, each seen as it is and mirrored.
+
+    Args:
+        network: the segmenter.
+        crops: (M, h, w).
+        regions: (M, h, w), the convex hulls of the lungs; opacities that do not reach into them are dropped.
+        progress: called with the number of slices just done.
+
+    Returns:
+        (M, h, w): the mean of the two views.
+    """
     out = np.empty(crops.shape, np.float32)
     done = 0
     for plain, mirrored in zip(network.run(crops), network.run(crops[:, :, ::-1]), strict=True):
         count = len(plain[0])
         out[done : done + count] = (_sigmoid(plain[0]) + _sigmoid(mirrored[0])[..., ::-1])[:, 0] / 2
+        for k in range(done, done + count):
+            _drop_unreachable(out[k], regions[k])
         done += count
         if progress is not None:
             progress(count)
     return out
+
+
+def _drop_unreachable(patch: NDArray[np.float32], region: NDArray[np.bool_]) -> None:
+    """Clear, in place, opacities of (h, w) that lie wholly outside the region.
+
+    Not everything outside is cleared: a lobe that is dense throughout lies outside the hull of what is still aerated.
+    """
+    labels, count = ndimage.label(patch > CANDIDATE)
+    if count:
+        reached = np.zeros(count + 1, bool)
+        reached[np.unique(labels[region])] = True
+        reached[0] = True
+        patch[~reached[labels]] = 0
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.morphology import convex_hull_image
 
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
@@ -32,7 +31,7 @@ class LungSlices:
     crops: NDArray[np.uint8]
     """(M, h, w): what the networks see."""
     regions: NDArray[np.bool_]
-    """(M, h, w): where opacities can be, the convex hull of the lungs; dense opacities are not in the lung mask."""
+    """(M, h, w): convex hull of the lungs, which every opacity reaches into; dense ones are not in the lung mask."""
     box: Box
     """Where the crops were cut out."""
     lung_mask: NDArray[np.bool_]
@@ -63,8 +62,7 @@ def one_form(study: Study) -> NDArray[np.uint8]:
         return out
     inside = inside_mask(study)
     grey = study.voxels.astype(np.uint8, copy=False)
-    anchors = preprocessing.grey_anchors(grey, np.ones(grey.shape, bool) if inside is None else inside)
-    normal = anchors.apply(grey)
+    normal = preprocessing.normalise_grey(grey, np.ones(grey.shape, bool) if inside is None else inside)
     if inside is not None:
         normal[~inside] = 0
     return normal
@@ -72,8 +70,7 @@ def one_form(study: Study) -> NDArray[np.uint8]:
 
 def turned_upright(study: Study) -> Study:
     """A study turned by a quarter counter-clockwise within its slices; its grid remembers the way back."""
-    height, width = study.voxels.shape[1:]
-    del height
+    width = study.voxels.shape[2]
     z, row, column = study.grid.axes
     flip_z, flip_row, flip_column = study.grid.flips
     extents = None
@@ -100,9 +97,11 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
     normal = one_form(study)
     inside = inside_mask(study)
     lungs = lung_search.find_lungs(normal, inside)
-    if study.plane is None and lung_search.quarter_turns(lungs):
+    stated = study.plane is not None or study.geometry is not None
+    if not stated and lung_search.quarter_turns(lungs):
         study = turned_upright(study)
-        normal, lungs = (np.ascontiguousarray(np.rot90(a, 1, (1, 2))) for a in (normal, lungs))
+        normal = np.ascontiguousarray(np.rot90(normal, 1, (1, 2)))
+        lungs = np.ascontiguousarray(np.rot90(lungs, 1, (1, 2)))
         inside = inside_mask(study)
     shown = lung_search.lung_slices(lungs, inside)
     box = lung_search.lung_box(lungs[shown]) if shown.any() else None
@@ -116,7 +115,7 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
 
 
 def lesion_region(lungs: NDArray[np.bool_], box: Box, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where opacities can be on a crop: the convex hull of the lungs.
+    """What every opacity on a crop reaches into: the convex hull of the lungs.
 
     Args:
         lungs: (H, W) lung mask of one slice.
@@ -124,4 +123,4 @@ def lesion_region(lungs: NDArray[np.bool_], box: Box, size: tuple[int, int]) -> 
         size: of the crop.
     """
     cropped = preprocessing.crop_resize(lungs.astype(np.uint8) * 255, box, size) > 127
-    return np.asarray(convex_hull_image(cropped)) if cropped.any() else cropped
+    return lung_search.convex_hull(cropped)

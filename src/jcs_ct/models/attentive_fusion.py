@@ -12,9 +12,9 @@ class AttentiveFeatureFusion(nn.Module):
     """Fuse the encoder's level i with the decoder's level i+1; predict the side output of level i.
 
     Both inputs are halved by 1×1 convolutions (the encoder's to half of `channels_out`, which at the paper's widths is
-    half of the encoder's level). The decoder's is upsampled and concatenated, weighted by SE and passed through a 3×3 transition;
-    then it is concatenated once more, weighted and passed on. This reading gives 43.7 M parameters at the paper's
-    widths, where the authors' model has 42.5 M.
+    half of the encoder's level). The decoder's is upsampled and concatenated, weighted by SE and passed through a 3×3
+    transition; then it is concatenated once more, weighted and passed on. This reading gives 43.7 M parameters at the
+    paper's widths, where the authors' model has 42.5 M.
     """
 
     def __init__(self, channels_encoder: int, channels_decoder: int, channels_out: int) -> None:

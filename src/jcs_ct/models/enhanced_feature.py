@@ -29,7 +29,8 @@ class GroupedAtrousModule(nn.Module):
         """(N, C, H, W) to (N, C, H, W)."""
         parts = self.expand(x).chunk(len(self.groups), dim=1)
         x = torch.cat([group(part) for group, part in zip(self.groups, parts, strict=True)], dim=1)
-        return self.transition(self.halve(self.attention(x)))
+        out: Tensor = self.transition(self.halve(self.attention(x)))
+        return out
 
 
 class EnhancedFeatureModule(nn.Module):

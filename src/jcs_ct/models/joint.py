@@ -32,7 +32,8 @@ class FeatureCombination(nn.Module):
     def forward(self, segmenter: Tensor, classifier: Tensor) -> Tensor:
         """M_E^k (N, C, H, W) and A_k (N, C', h, w) to N_E^k (N, C, H, W)."""
         x = torch.cat([segmenter, resize_like(classifier, segmenter)], dim=1)
-        return self.transition(self.attention(self.reduce(x)))
+        enhanced: Tensor = self.transition(self.attention(self.reduce(x)))
+        return enhanced
 
 
 class JointModel(nn.Module):

@@ -53,6 +53,8 @@ class InputNormalisation(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(self.MEAN))
         self.register_buffer("std", torch.tensor(self.STD))
 

@@ -41,7 +41,7 @@ class Res2NetBackbone(nn.Module):
             "num_classes": 0,
             "output_stride": output_stride,
         }
-        self.body = ResNet(Bottle2neck, **arguments)
+        self.body: Any = ResNet(Bottle2neck, **arguments)  # type: ignore[arg-type]  # timm names only its own two
         self.widths = (64, *(width * Bottle2neck.expansion for width in channels))
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -37,7 +37,8 @@ class Decoder(nn.Module):
 
     def forward(self, features: Sequence[Tensor], top: Tensor) -> list[Tensor]:
         """Levels 1 to 5 and the top level 6 to the five side logits, finest first."""
-        x, side_logits = top, []
+        x = top
+        side_logits: list[Tensor] = []
         for stage, level in zip(reversed(self.stages), reversed(features), strict=True):
             x, logits = stage(level, x)
             side_logits.insert(0, logits)

@@ -47,7 +47,7 @@ class VGGEncoder(nn.Module):
 
     def convolutions(self) -> list[nn.Conv2d]:
         """The thirteen convolutions in order."""
-        return [layer for block in self.blocks for layer in block if isinstance(layer, nn.Conv2d)]
+        return [layer for block in self.blocks for layer in block.children() if isinstance(layer, nn.Conv2d)]
 
     def load_imagenet(self, features: Mapping[str, Tensor]) -> None:
         """Take torchvision-shaped ImageNet weights ("0.weight", "0.bias", "2.weight"...), at full width only.

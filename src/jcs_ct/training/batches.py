@@ -52,9 +52,7 @@ class GroupedBatches(IterableDataset[Batch]):
             "masked": from_source & (slices.mask_kinds == (PSEUDO_MASK if group.pseudo else READER_MASK)),
             "infected": from_source & (slices.infected == 1),
             "uninfected": from_source & (slices.mask_kinds == EMPTY_MASK),
-        }.get(group.kind)
-        if fits is None:
-            raise DataError(f"config: unknown kind {group.kind!r} of a batch group")
+        }[group.kind]
         pools = [np.flatnonzero(fits & (slices.infected == label)) for label in (0, 1)]
         pools = [pool for pool in pools if len(pool)]
         if not pools:

@@ -73,7 +73,7 @@ class ClassificationTask(Task):
         """Mean over the sources of the slice AUC, so that telling sources apart earns nothing."""
         probability, label, source = (torch.cat(column) for column in zip(*self.validated, strict=True))
         aucs = {}
-        for index in source.unique().tolist():
+        for index in sorted(set(source.tolist())):
             of_source = source == index
             auc = roc_auc(label[of_source].cpu().numpy() == 1, probability[of_source].float().cpu().numpy())
             if auc is not None:

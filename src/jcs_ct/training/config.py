@@ -10,6 +10,21 @@ from typing import Any
 import yaml
 
 from jcs_ct.errors import UsageError
+from jcs_ct.models.registry import SIZES
+
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "tuple": (tuple,),
+    "dict": (dict,),
+}
+
+TASKS = ("classifier", "segmenter", "joint", "encoder", "backbone")
+OPTIMISERS = ("adamw", "adam", "sgd")
+SCHEDULES = ("onecycle", "poly", "step")
+KINDS = ("any", "masked", "infected", "uninfected")
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,12 @@ class BatchGroup:
     pseudo: bool = False
     """Take masks that `pseudo_masks` predicts in place of a reader's."""
 
+    def __post_init__(self) -> None:
+        _expect_types(self)
+        _expect_one_of("kind of a batch group", self.kind, KINDS)
+        if self.count < 1 or not self.sources:
+            raise UsageError("config: expected count >= 1 and at least one source in each batch group")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -93,14 +114,22 @@ class TrainConfig:
     init: dict[str, str] = field(default_factory=dict)
     """Safetensors to start from, by part: `encoder`, `backbone`, `classifier`, `segmenter`."""
     pseudo_masks: str | None = None
-    """Segmenter weights (safetensors) that label slices of the groups marked `pseudo`."""
+    """Segmenter weights (safetensors) that label infected slices without a mask, of the groups marked `pseudo` or,
+    where none is, of all."""
     precision: str = "32-true"
     """Lightning's; `bf16-mixed` on a GPU."""
 
     def __post_init__(self) -> None:
-        tasks = ("classifier", "segmenter", "joint", "encoder", "backbone")
-        if self.task not in tasks:
-            raise UsageError(f"config: found task {self.task!r}, expected one of {', '.join(tasks)}")
+        _expect_types(self)
+        _expect_one_of("task", self.task, TASKS)
+        _expect_one_of("size", self.size, SIZES)
+        _expect_one_of("optimiser", self.optimiser, OPTIMISERS)
+        _expect_one_of("schedule", self.schedule, SCHEDULES)
+        sides = list(self.input_size)  # of any length, as YAML may have it
+        if len(sides) != 2 or min(sides) < 1:
+            raise UsageError(f"config: found input_size {self.input_size}, expected height and width")
+        if self.validate_every < 1:
+            raise UsageError(f"config: found validate_every {self.validate_every}, expected at least 1")
         if self.steps < 1 or not self.batch:
             raise UsageError("config: expected steps >= 1 and at least one batch group")
         if any(group.pseudo for group in self.batch) and not self.pseudo_masks:
@@ -131,14 +160,33 @@ def load_config(path: Path, **overrides: Any) -> TrainConfig:
     if unknown := sorted(set(raw) - known):
         raise UsageError(f"{path}: unknown settings {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     try:
-        raw["batch"] = tuple(
-            BatchGroup(**{**group, "sources": tuple(group["sources"])}) for group in raw.get("batch", ())
-        )
-        raw["augment"] = AugmentSettings(**{k: _frozen(v) for k, v in (raw.get("augment") or {}).items()})
-        return TrainConfig(**{k: _frozen(v) for k, v in raw.items()})
-    except (TypeError, KeyError) as error:
+        raw["batch"] = tuple(BatchGroup(**_frozen(group)) for group in raw.get("batch") or ())
+        raw["augment"] = AugmentSettings(**_frozen(raw.get("augment", {})))
+        return TrainConfig(**_frozen(raw))
+    except UsageError as error:
+        raise UsageError(f"{path}: {str(error).removeprefix('config: ')}") from error
+    except (TypeError, AttributeError) as error:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _frozen(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with YAML's lists as tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+
+
+def _expect_one_of(name: str, found: str, expected: tuple[str, ...]) -> None:
+    if found not in expected:
+        raise UsageError(f"config: found {name} {found!r}, expected one of {', '.join(expected)}")
+
+
+def _expect_types(settings: Any) -> None:
+    """Check plain fields against their annotations: YAML reads `1e-3` as text and a lone word where a list is meant."""
+    for own in dataclasses.fields(settings):
+        value = getattr(settings, own.name)
+        kind = str(own.type)
+        if value is None and "None" in kind:
+            continue
+        expected = _PLAIN.get(kind.removesuffix(" | None").partition("[")[0])
+        if expected and (not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected)):
+            hint = "; YAML reads 1e-3 as text, write 1.0e-3" if float in expected else ""
+            raise UsageError(f"config: found {own.name}: {value!r}, expected {kind}{hint}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,18 @@ from torch import Tensor, nn
 
 from jcs_ct.models import registry
 from jcs_ct.models.classifier import Classifier
+from jcs_ct.models.joint import JointModel
 from jcs_ct.models.segmenter import Segmenter
+from jcs_ct.training.config import load_config
 from jcs_ct.training.run import load_weights
 from jcs_ct.weights import file_sha256
 
 OPSET = 18
-OUTPUTS = {"classifier": ("logits", "activation_map"), "segmenter": ("logits",)}
+OUTPUTS = {
+    "classifier": ("logits", "activation_map"),
+    "segmenter": ("logits",),
+    "joint": ("logits", "activation_map", "mask_logits"),
+}
 """Names of the exported networks' outputs."""
 
 
@@ -47,27 +55,48 @@ class _Pair(nn.Module):
         return output.logits, output.activation_map
 
 
+class _Three(nn.Module):
+    """A joint model whose outputs are a plain tuple, without side outputs."""
+
+    def __init__(self, network: JointModel) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        classification, segmentation = self.network(x)
+        return classification.logits, classification.activation_map, segmentation.logits
+
+
+def _wrapped(network: nn.Module) -> nn.Module:
+    if isinstance(network, JointModel):
+        return _Three(network)
+    return _Pair(network) if isinstance(network, Classifier) else _MaskOnly(network)  # type: ignore[arg-type]
+
+
 def export_onnx(network: nn.Module, name: str, input_size: tuple[int, int], path: Path) -> None:
     """Write a network as ONNX with free batch size; weights are stored as fp16 and computed with as fp32.
 
     Args:
-        network: a classifier or a segmenter.
-        name: "classifier" or "segmenter".
+        network: a classifier, a segmenter or a joint model.
+        name: "classifier", "segmenter" or "joint".
         input_size: height and width that the exported network takes.
         path: of the ONNX file.
     """
-    wrapped = _Pair(network) if isinstance(network, Classifier) else _MaskOnly(network)  # type: ignore[arg-type]
     part = path.with_suffix(".partial")
-    torch.onnx.export(
-        wrapped.eval(),
-        (torch.zeros(1, 1, *input_size),),
-        str(part),
-        input_names=["image"],
-        output_names=list(OUTPUTS[name]),
-        dynamic_axes={key: {0: "batch"} for key in ("image", *OUTPUTS[name])},
-        opset_version=OPSET,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        # Height and width are meant to be constants of the exported graph, and the exporter is chosen on purpose.
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        torch.onnx.export(
+            _wrapped(network).eval(),
+            (torch.zeros(1, 1, *input_size),),
+            str(part),
+            input_names=["image"],
+            output_names=list(OUTPUTS[name]),
+            dynamic_axes={key: {0: "batch"} for key in ("image", *OUTPUTS[name])},
+            opset_version=OPSET,
+            dynamo=False,
+        )
     model = onnx.load(part)
     part.unlink()
     _halve(model)
@@ -91,32 +120,34 @@ def _halve(model: onnx.ModelProto) -> None:
         graph.node.insert(0, cast)
 
 
-def ship(runs: dict[str, Path], folder: Path, size: str, input_size: tuple[int, int]) -> Path:
-    """Export trained networks into a weights folder, with what made them.
+def ship(runs: Mapping[str, Path], folder: Path) -> Path:
+    """Export trained networks into a weights folder, with what made them: config, log, command and seed.
 
     Args:
         runs: training output folder of each network, by name.
-        folder: where the weights go.
-        size: of the networks.
-        input_size: height and width that they were trained for.
+        folder: where the weights go; the manifest there is kept up.
 
     Returns:
         The manifest.
+
+    Raises:
+        UsageError, WeightsError: a folder does not hold a finished run of that network.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"networks": {}}
     for name, run in sorted(runs.items()):
-        network = registry.build(name, size)
-        weights = folder / f"{name}.safetensors"
+        config = load_config(run / "config.yaml")
+        network = registry.build(name, config.size)
+        load_weights(network, run / f"{name}.safetensors")
+        exported, weights = folder / f"{name}.onnx", folder / f"{name}.safetensors"
+        export_onnx(network, name, config.input_size, exported)
         shutil.copyfile(run / f"{name}.safetensors", weights)
-        load_weights(network, weights)
-        exported = folder / f"{name}.onnx"
-        export_onnx(network, name, input_size, exported)
         shutil.copyfile(run / "config.yaml", folder / f"{name}.config.yaml")
+        _join_logs(run / "log", folder / f"{name}.log.csv")
         manifest["networks"][name] = {
-            "size": size,
-            "input_size": list(input_size),
+            "size": config.size,
+            "input_size": list(config.input_size),
             "onnx": exported.name,
             "onnx_sha256": file_sha256(exported),
             "safetensors": weights.name,
@@ -125,3 +156,9 @@ def ship(runs: dict[str, Path], folder: Path, size: str, input_size: tuple[int, 
         }
     path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def _join_logs(folder: Path, joined: Path) -> None:
+    """Put the logs of a run and of its resumptions into one CSV, in their order."""
+    parts = sorted(folder.glob("version_*/metrics.csv"), key=lambda p: int(p.parent.name.split("_")[1]))
+    joined.write_text("".join(part.read_text(encoding="utf-8") for part in parts), encoding="utf-8")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from jcs_ct.datasets.prepared import NO_MASK
 from jcs_ct.models.classifier import Classification
-from jcs_ct.models.joint import JointModel
+from jcs_ct.models.joint import JointModel, JointPrediction
 from jcs_ct.models.segmenter import Segmentation
 from jcs_ct.training.batches import Batch
 from jcs_ct.training.classification import classification_losses
@@ -26,7 +26,8 @@ class _SegmentationOnly(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Segmentation:
-        return self.network(x).segmentation
+        prediction: JointPrediction = self.network(x)
+        return prediction.segmentation
 
 
 class _ClassificationOnly(nn.Module):
@@ -37,7 +38,8 @@ class _ClassificationOnly(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Classification:
-        return self.network.classifier(x)
+        output: Classification = self.network.classifier(x)
+        return output
 
 
 class JointTask(SegmentationTask):

@@ -70,10 +70,11 @@ def activation_map_loss(activation_map: Tensor, mask: Tensor, known: Tensor) -> 
         mask: (N, 1, H, W) in 0..1; brought to the map's size by averaging.
         known: (N,), whether the mask counts.
     """
-    target = F.adaptive_avg_pool2d(mask, list(activation_map.shape[-2:]))
+    height, width = activation_map.shape[-2:]
+    target = F.adaptive_avg_pool2d(mask, (height, width))
     known = known & (target.amax((1, 2, 3)) > 0.25)
     if not bool(known.any()):
         return activation_map.sum() * 0
     difference = normalised(activation_map[known]) - target[known]
-    area = difference.shape[-1] * difference.shape[-2]
-    return (torch.linalg.vector_norm(difference.flatten(1), dim=1) / area).mean()
+    distance: Tensor = torch.linalg.vector_norm(difference.flatten(1), dim=1)
+    return (distance / (height * width)).mean()

@@ -49,7 +49,7 @@ def pivots(moments: Tensor, count: int) -> Tensor:
 
 def _patches(x: Tensor, places: Tensor) -> Tensor:
     """(N, C, H, W) to (N·S, 9·C): the 3×3 neighbourhoods at flat `places` (S,)."""
-    height, width = x.shape[-2:]
+    width = x.shape[-1]
     padded = F.pad(x, (1, 1, 1, 1))
     rows, columns = places // width, places % width
     parts = [padded[:, :, rows + dy, columns + dx] for dy in range(3) for dx in range(3)]  # 9 × (N, C, S)
@@ -75,7 +75,7 @@ def _fit(convolution: nn.Conv2d, inputs: Tensor, targets: Tensor, generator: tor
 
 def _layers(encoder: VGGEncoder) -> Iterator[nn.Module]:
     for block in encoder.blocks:
-        yield from block
+        yield from block.children()
 
 
 @torch.inference_mode()
@@ -112,4 +112,4 @@ def narrow(wide: VGGEncoder, narrow_encoder: VGGEncoder, images: Tensor, seed: i
 
 def _in_batches(layer: nn.Module, x: Tensor, size: int = 16) -> Tensor:
     """A layer on many images without their intermediate copies all at once."""
-    return torch.cat([layer(part) for part in x.split(size)])
+    return torch.cat([layer(part) for part in torch.split(x, size)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
 import sys
@@ -15,6 +16,8 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -54,7 +57,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     try:
         state = {name: value.float() for name, value in load_file(path).items()}
         module.load_state_dict(state)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"cannot load {path}: {error}") from error
 
 
@@ -66,18 +69,39 @@ def save_weights(module: nn.Module, path: Path) -> None:
     part.replace(path)
 
 
+def add_pseudo_masks(
+    slices: PreparedSlices, chosen: NDArray[np.bool_], weights: Path, size: str, cache: Path | None = None
+) -> None:
+    """Give slices the soft masks that a segmenter predicts; kept in the cache, as it takes minutes."""
+    key = hashlib.sha256(weights.read_bytes() if weights.exists() else b"")
+    key.update(slices.images[chosen].tobytes())
+    stored = None if cache is None else cache / f"pseudo-{key.hexdigest()[:16]}.npy"
+    if stored is not None and stored.exists():
+        masks = np.load(stored)
+    else:
+        LOG.info("labelling %d slices with %s", int(chosen.sum()), weights)
+        masks = _predicted_masks(slices.images[chosen], weights, size)
+        if stored is not None:
+            stored.parent.mkdir(parents=True, exist_ok=True)
+            partial_file = stored.with_suffix(".partial.npy")
+            np.save(partial_file, masks)
+            partial_file.replace(stored)
+    slices.masks[chosen] = masks
+    slices.mask_kinds[chosen] = PSEUDO_MASK
+
+
 @torch.inference_mode()
-def add_pseudo_masks(slices: PreparedSlices, chosen: np.ndarray, weights: Path, size: str) -> None:
-    """Let a segmenter label slices: mean of its probability over the four flips, kept as a soft mask inside the lungs."""
-    network = registry.segmenter(size).eval()
+def _predicted_masks(images: NDArray[np.uint8], weights: Path, size: str) -> NDArray[np.uint8]:
+    """Mean of a segmenter's probability over a slice (N, H, W) and its mirror image, stored as 0..255."""
+    network = registry.segmenter(size).eval().to(memory_format=torch.channels_last)
     load_weights(network, weights)
-    for part in np.array_split(np.flatnonzero(chosen), max(1, int(chosen.sum()) // 16)):
-        image = torch.from_numpy(slices.images[part])[:, None].float() / 255
-        total = torch.zeros_like(image)
-        for flips in ([], [2], [3], [2, 3]):
-            total += torch.sigmoid(network(image.flip(flips)).logits).flip(flips)
-        slices.masks[part] = (total[:, 0] / 4 * 255).round().to(torch.uint8).numpy()
-        slices.mask_kinds[part] = PSEUDO_MASK
+    masks = np.empty_like(images)
+    for start in range(0, len(images), 16):
+        image = torch.from_numpy(images[start : start + 16])[:, None].float() / 255
+        image = image.to(memory_format=torch.channels_last)
+        both = torch.sigmoid(network(image).logits) + torch.sigmoid(network(image.flip([3])).logits).flip([3])
+        masks[start : start + 16] = (both[:, 0] / 2 * 255).round().to(torch.uint8).numpy()
+    return masks
 
 
 def training_slices(config: TrainConfig, paths: RunPaths) -> tuple[PreparedSlices, PreparedSlices]:
@@ -94,11 +118,10 @@ def training_slices(config: TrainConfig, paths: RunPaths) -> tuple[PreparedSlice
         places = np.flatnonzero([record.source == source for record in validation.records])
         keep[places[np.linspace(0, len(places) - 1, min(len(places), VALIDATION_LIMIT)).astype(int)]] = True
     if config.pseudo_masks:
-        wanted = {source for group in config.batch if group.pseudo for source in group.sources}
+        wanted = {source for group in config.batch if group.pseudo for source in group.sources} or batch_sources
         chosen = np.array([record.source in wanted for record in training.records], bool)
         chosen &= (training.infected == 1) & (training.mask_kinds == NO_MASK)
-        LOG.info("labelling %d slices with %s", int(chosen.sum()), config.pseudo_masks)
-        add_pseudo_masks(training, chosen, Path(config.pseudo_masks), config.size)
+        add_pseudo_masks(training, chosen, Path(config.pseudo_masks), config.size, paths.cache)
     return training, validation.subset(keep)
 
 
@@ -107,7 +130,7 @@ def build_task(config: TrainConfig, training: PreparedSlices) -> Task:
     if config.task == "backbone":
         teacher = VGGEncoder(registry.segmenter(config.size).encoder.widths)
         load_weights(teacher, _init(config, "encoder"))
-        return BackboneTask(registry.classifier(config.size).backbone, teacher.eval(), config)
+        return BackboneTask(registry.classifier(config.size).backbone, teacher, config)
     if config.task == "segmenter":
         segmenter = registry.segmenter(config.size)
         _start(segmenter.encoder, config, "encoder")
@@ -165,7 +188,6 @@ def train(config: TrainConfig, paths: RunPaths, device: str = "auto", resume: bo
         filename="best",
         monitor=task.monitor,
         mode="min" if task.monitor == "val/unexplained" else "max",
-        save_last=True,
         enable_version_counter=False,
         save_on_train_epoch_end=False,
     )
@@ -184,7 +206,11 @@ def train(config: TrainConfig, paths: RunPaths, device: str = "auto", resume: bo
 def _trainer(
     config: TrainConfig, paths: RunPaths, best: ModelCheckpoint, device: str, devices: int
 ) -> lightning.Trainer:
-    callbacks: list[Callback] = [best]
+    # Its own callback: `save_last` of the other one writes only where the validation has improved.
+    last = ModelCheckpoint(
+        paths.output / "checkpoints", filename="last", enable_version_counter=False, save_on_train_epoch_end=False
+    )
+    callbacks: list[Callback] = [best, last]
     if config.ema is not None:
         callbacks.append(EMAWeightAveraging(decay=config.ema))
     if sys.stderr.isatty():
@@ -220,7 +246,8 @@ def _keep_best(task: Task, best: ModelCheckpoint, config: TrainConfig, paths: Ru
     save_weights(_network(task), weights)
     score = None if best.best_model_score is None else float(best.best_model_score)
     summary = {
-        "command": " ".join(["jcs", *sys.argv[1:]]),
+        # Where the data lie on the machine that trained says nothing to others.
+        "command": " ".join(["jcs", *sys.argv[1:]]).replace(str(paths.data), "DATA"),
         "monitor": task.monitor,
         "best": score,
         "best_step": int(checkpoint["global_step"]),

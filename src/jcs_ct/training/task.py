@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
@@ -21,10 +22,13 @@ WARM_UP = 0.15
 class Task(lightning.LightningModule):
     """A network under training. Subclasses give `losses` and the validation step."""
 
+    monitor = ""
+    """Logged figure that chooses the checkpoint."""
+
     def __init__(self, network: nn.Module, config: TrainConfig) -> None:
         super().__init__()
         # On a CPU twice as fast as channels first.
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.config = config
         self.augment = Augment(config.augment)
 
@@ -43,8 +47,11 @@ class Task(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on one batch."""
         del batch_idx
-        # Drawn from the seed and the step alone: a resumed run repeats an uninterrupted one.
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
+        # All that is drawn, dropout included, comes from the seed and the step alone: a resumed run repeats an
+        # uninterrupted one.
+        seed = self.config.seed * 1_000_003 + self.global_step
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         image, mask = self.augment(batch["image"].cpu(), batch["mask"].cpu(), generator)
         image = image.to(self.device, memory_format=torch.channels_last)
         moved = {**batch, "image": image, "mask": mask.to(self.device)}
@@ -54,7 +61,7 @@ class Task(lightning.LightningModule):
         self.log("train/loss", total.detach(), on_step=True, prog_bar=True)
         return total
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Optimiser and schedule of the config; warm-started parameters have their own rate."""
         config = self.config
         rates = (config.encoder_rate or config.learning_rate, config.learning_rate)
@@ -72,8 +79,8 @@ class Task(lightning.LightningModule):
             optimiser = torch.optim.Adam(groups, weight_decay=config.weight_decay)
         else:
             optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-        scheduler = {"scheduler": self._schedule(optimiser), "interval": "step"}
-        return {"optimizer": optimiser, "lr_scheduler": scheduler}
+        scheduler = LRSchedulerConfigType(scheduler=self._schedule(optimiser), interval="step")
+        return OptimizerLRSchedulerConfig(optimizer=optimiser, lr_scheduler=scheduler)
 
     def _schedule(self, optimiser: torch.optim.Optimizer) -> LRScheduler:
         steps = self.config.steps

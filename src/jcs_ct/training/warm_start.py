@@ -64,7 +64,7 @@ class BackboneTask(Task):
         given = self.network(image)[2:]
         errors = []
         for own, target, translate, standardise in zip(given, wanted, self.translate, self.standardise, strict=True):
-            pooled = F.adaptive_avg_pool2d(target, list(own.shape[-2:]))
+            pooled = F.adaptive_avg_pool2d(target, (own.shape[-2], own.shape[-1]))
             errors.append(F.mse_loss(resize_like(translate(own), pooled), standardise(pooled)))
         return torch.stack(errors).mean()
 

@@ -35,7 +35,7 @@ def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
         networks = {
             name: (folder / entry["onnx"], entry["onnx_sha256"]) for name, entry in manifest["networks"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder}: no readable manifest.json of weights ({error})") from error
     return {name: NetworkFile(name, path, _checked(path, expected)) for name, (path, expected) in networks.items()}
 

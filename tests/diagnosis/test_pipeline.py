@@ -1,0 +1,307 @@
+"""The whole way of phantoms through JCS, with networks at the boundary that mark ground glass."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jcs_ct._version import __version__
+from jcs_ct.diagnosis.classify import classify
+from jcs_ct.diagnosis.decide import PatientRule
+from jcs_ct.diagnosis.pipeline import NO_LUNGS, Diagnoser, DiagnoserSettings
+from jcs_ct.diagnosis.result import Diagnosis, Verdict
+from jcs_ct.diagnosis.segment import segment
+from jcs_ct.diagnosis.slices import inside_mask
+from jcs_ct.errors import WeightsError
+from jcs_ct.study.volume import Study
+from jcs_ct.weights import file_sha256, load_manifest
+from tests.diagnosis.test_measure import geometry, phantom_study, study_of
+from tests.opacity_networks import INPUT_SIZE, write_weights
+from tests.phantoms import ChestPhantom, Lesion, to_grey
+
+LESIONS = (Lesion((0.0, 5.0, 62.0), (30.0, 26.0, 26.0)), Lesion((-30.0, 0.0, -62.0), (25.0, 22.0, 20.0)))
+SICK = ChestPhantom(lesions=LESIONS)
+HEALTHY = ChestPhantom.healthy()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def diagnoser(weights: Path) -> Diagnoser:
+    return Diagnoser(weights, threads=1)
+
+
+@pytest.fixture(scope="module")
+def sick(diagnoser: Diagnoser) -> Diagnosis:
+    return diagnoser.run(phantom_study(SICK))
+
+
+def grey_study(phantom: ChestPhantom = SICK) -> Study:
+    return study_of(to_grey(phantom.hu), None)
+
+
+class _Notes:
+    """A reporter that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.stages: list[list[int]] = []
+        self.names: list[str] = []
+
+    def stage(self, name: str, total: int) -> None:
+        self.names.append(name)
+        self.stages.append([total, 0])
+
+    def advance(self, count: int) -> None:
+        self.stages[-1][1] += count
+
+
+def test_the_lesions_of_a_phantom_are_outlined_and_measured(sick: Diagnosis) -> None:
+    assert sick.lesion_labels is not None
+    found = sick.lesion_labels > 0
+    overlap = (found & SICK.lesion_mask).sum() / (found | SICK.lesion_mask).sum()
+    assert overlap > 0.8
+    assert sick.measures.lesion_count == len(sick.lesions) == 2
+    assert sick.measures.lesion_volume_ml == pytest.approx(SICK.lesion_ml, rel=0.1)
+    assert [lesion.volume_ml for lesion in sick.lesions] == pytest.approx([k.volume_ml for k in LESIONS], rel=0.15)
+    assert sick.measures.lung_volume_ml == pytest.approx(SICK.lung_ml, rel=0.1)
+    assert [lesion.mean_hu for lesion in sick.lesions] == pytest.approx([-550, -550], abs=30)
+
+
+def test_infected_slices_make_the_patient_positive(sick: Diagnosis) -> None:
+    assert sick.verdict is Verdict.POSITIVE
+    assert sick.rule is not None
+    assert sick.rule.threshold == 5  # 25 mm in slices of 5 mm
+    infected = {finding.index for finding in sick.slices if finding.infected}
+    assert len(infected) == sick.rule.infected_slices
+    with_lesion = set(np.flatnonzero(SICK.lesion_mask.any((1, 2))).tolist())
+    assert infected <= with_lesion
+    assert len(infected) >= 0.6 * len(with_lesion)
+    assert sick.probability is not None
+    assert sick.probability > 0.5
+
+
+def test_a_healthy_chest_is_negative_and_has_no_lesions(diagnoser: Diagnoser) -> None:
+    diagnosis = diagnoser.run(phantom_study(HEALTHY))
+    assert diagnosis.verdict is Verdict.NEGATIVE
+    assert (diagnosis.measures.lesion_volume_ml, diagnosis.measures.lesion_count) == (0, 0)
+    assert not any(finding.infected for finding in diagnosis.slices)
+    assert all(finding.lesion_area_mm2 is None for finding in diagnosis.slices)  # none was suspect, none was segmented
+
+
+def test_findings_are_one_a_slice_in_order(sick: Diagnosis) -> None:
+    study = phantom_study(SICK)
+    assert [finding.index for finding in sick.slices] == list(range(len(study)))
+    assert [finding.source for finding in sick.slices] == list(study.sources)
+    assert study.geometry is not None
+    assert [finding.position_mm for finding in sick.slices] == pytest.approx(study.geometry.slice_positions.tolist())
+    assert sick.lesion_labels is not None
+    for finding in sick.slices:
+        if finding.assessed:
+            assert finding.probability is not None
+            assert finding.infected == (finding.probability > 0.5)
+        else:
+            assert (finding.probability, finding.infected, finding.lesion_area_mm2) == (None, None, None)
+        if finding.lesion_area_mm2 is not None:
+            area = np.count_nonzero(sick.lesion_labels[finding.index]) * 2.6 * 2.6
+            assert finding.lesion_area_mm2 == pytest.approx(area)
+    assert {finding.assessed for finding in sick.slices} == {True, False}
+
+
+def test_the_activation_volume_peaks_in_a_lesion(sick: Diagnosis) -> None:
+    assert sick.activation is not None
+    assert sick.activation.shape == SICK.shape
+    assert sick.activation.max() > 250  # 255 but for what resizing takes off the peak
+    assert SICK.lesion_mask[np.unravel_index(int(sick.activation.argmax()), SICK.shape)]
+
+
+def test_grey_pictures_get_no_millimetres_and_no_hu(diagnoser: Diagnoser) -> None:
+    diagnosis = diagnoser.run(grey_study())
+    assert diagnosis.verdict is Verdict.POSITIVE
+    assert diagnosis.rule is not None
+    assert diagnosis.rule.unit == "slices by fraction"
+    assert diagnosis.rule.infected_extent_mm is None
+    measures = diagnosis.measures
+    assert (measures.lesion_volume_ml, measures.lung_volume_ml) == (None, None)
+    assert measures.lesion_share_of_lung == pytest.approx(SICK.lesion_ml / SICK.lung_ml, rel=0.2)
+    assert diagnosis.lesions
+    for lesion in diagnosis.lesions:
+        assert (lesion.volume_ml, lesion.area_mm2, lesion.centroid_mm, lesion.mean_hu) == (None,) * 4
+    assert all(f.position_mm is None and f.lesion_area_mm2 is None for f in diagnosis.slices)
+    assert any(f.lesion_share for f in diagnosis.slices)
+
+
+def test_pictures_on_their_side_are_judged_upright_and_lead_back(diagnoser: Diagnoser) -> None:
+    lying = np.ascontiguousarray(np.rot90(to_grey(SICK.hu), -1, (1, 2)))
+    diagnosis = diagnoser.run(study_of(lying, None))
+    assert any("turned by 90°" in warning for warning in diagnosis.warnings)
+    assert diagnosis.lesion_labels is not None
+    stored = np.asarray(diagnosis.study.grid.to_stored(diagnosis.lesion_labels) != 0)
+    truth = np.rot90(SICK.lesion_mask, -1, (1, 2))
+    assert (stored & truth).sum() / (stored | truth).sum() > 0.7
+
+
+def test_padding_is_never_marked(diagnoser: Diagnoser) -> None:
+    extents = np.array([[0, 128, 0, 128] if k % 2 == 0 else [14, 114, 9, 119] for k in range(40)])
+    study = replace(grey_study(), extents=extents)
+    inside = inside_mask(study)
+    assert inside is not None
+    ground_glass = int(to_grey(np.array([-550], np.int16))[0])
+    study = replace(study, voxels=np.where(inside, study.voxels, ground_glass).astype(np.uint8))
+    diagnosis = diagnoser.run(study)
+    assert diagnosis.lesion_labels is not None
+    assert diagnosis.activation is not None
+    assert diagnosis.lung_mask is not None
+    assert diagnosis.lesion_labels.any()
+    for volume in (diagnosis.lesion_labels, diagnosis.activation, diagnosis.lung_mask):
+        assert not volume[~inside].any()
+
+
+def test_a_study_without_lungs_is_not_assessable(diagnoser: Diagnoser) -> None:
+    body = np.where(SICK.hu < -500, -1000, 40).astype(np.int16)
+    body[SICK.lung_mask] = 40
+    y, x = np.mgrid[:128, :128]
+    body[:, (np.abs(x - 63.5) < 6) & (np.abs(y - 60) < 6)] = 40
+    diagnosis = diagnoser.run(study_of(body, geometry(np.array(SICK.positions), (2.6, 2.6))))
+    assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
+    assert diagnosis.reasons == (NO_LUNGS,)
+    assert (diagnosis.probability, diagnosis.rule, diagnosis.lesion_labels) == (None, None, None)
+    assert not any(finding.assessed for finding in diagnosis.slices)
+
+
+def test_objections_keep_a_study_from_being_judged(diagnoser: Diagnoser) -> None:
+    study = replace(phantom_study(SICK), plane="coronal", objections=("colour pictures",))
+    diagnosis = diagnoser.run(study)
+    assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
+    assert diagnosis.reasons[0] == "colour pictures"
+    assert "the series is coronal" in diagnosis.reasons[1]
+    assert len(diagnosis.slices) == len(study)
+
+
+def test_a_single_slice_is_not_assessable_but_its_findings_are_given(diagnoser: Diagnoser) -> None:
+    diagnosis = diagnoser.run(study_of(to_grey(SICK.hu[20:21]), None))
+    assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
+    assert diagnosis.probability is None
+    assert diagnosis.slices[0].infected
+    assert diagnosis.measures.lesion_count == 1
+
+
+def test_progress_is_told_stage_by_stage(diagnoser: Diagnoser) -> None:
+    notes = _Notes()
+    diagnosis = diagnoser.run(phantom_study(SICK), notes)
+    assert notes.names == ["finding the lungs", "classifying", "outlining opacities"]
+    assessed = sum(finding.assessed for finding in diagnosis.slices)
+    segmented = sum(finding.lesion_area_mm2 is not None for finding in diagnosis.slices)
+    assert notes.stages[1:] == [[assessed, assessed], [segmented, segmented]]
+    assert {"lungs", "classify", "segment", "measure", "total"} <= set(diagnosis.timing_s)
+
+
+def test_only_suspect_slices_are_segmented(weights: Path) -> None:
+    def segmented(suspect_probability: float) -> int:
+        settings = DiagnoserSettings(suspect_probability=suspect_probability)
+        diagnosis = Diagnoser(weights, settings, threads=1).run(phantom_study(SICK))
+        return sum(finding.lesion_area_mm2 is not None for finding in diagnosis.slices)
+
+    everything, usual, sure = segmented(0.0), segmented(0.3), segmented(0.999)
+    assert everything > usual > sure > 0
+
+
+def test_a_pixel_counts_from_just_above_the_lesion_probability(weights: Path) -> None:
+    counts = []
+    for probability in (0.02, 0.5, 0.98, 1.0):
+        settings = DiagnoserSettings(lesion_probability=probability)
+        labels = Diagnoser(weights, settings, threads=1).run(phantom_study(SICK)).lesion_labels
+        assert labels is not None
+        counts.append(np.count_nonzero(labels))
+    assert counts[0] > counts[1] > counts[2] > counts[3] == 0
+
+
+def test_the_rule_can_be_chosen(weights: Path) -> None:
+    strict = DiagnoserSettings(rule=PatientRule(paper_threshold=100))
+    assert Diagnoser(weights, strict, threads=1).run(phantom_study(SICK)).verdict is Verdict.NEGATIVE
+
+
+@pytest.mark.parametrize("wrong", [{"suspect_probability": -0.1}, {"lesion_probability": 1.1}])
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        DiagnoserSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_result_says_what_made_it(sick: Diagnosis, weights: Path) -> None:
+    provenance = sick.provenance
+    assert provenance.version == __version__
+    for name in ("classifier", "segmenter"):
+        assert provenance.weights[name] == {"file": f"{name}.onnx", "sha256": file_sha256(weights / f"{name}.onnx")}
+    assert json.loads(json.dumps(provenance.settings))["rule"]["paper_threshold"] == 25
+
+
+def test_the_same_study_gives_the_same_answer(diagnoser: Diagnoser, sick: Diagnosis) -> None:
+    again = diagnoser.run(phantom_study(SICK))
+    assert again.slices == sick.slices
+    assert again.lesions == sick.lesions
+    assert again.rule == sick.rule
+
+
+def test_both_networks_see_each_slice_mirrored_as_well(diagnoser: Diagnoser) -> None:
+    crops = np.random.default_rng(0).integers(70, 130, (3, *INPUT_SIZE), dtype=np.uint8)
+    crops[:, 40:90, 30:100] = 96
+    told: list[int] = []
+    scores, other = classify(diagnoser.classifier, crops, told.append), classify(diagnoser.classifier, crops[..., ::-1])
+    np.testing.assert_allclose(scores.probabilities, other.probabilities, rtol=1e-5)
+    np.testing.assert_allclose(scores.activation_maps, other.activation_maps[..., ::-1], atol=1e-6)
+    assert scores.activation_maps.max() > 0.5
+    assert sum(told) == 3
+    everywhere = np.ones(crops.shape, bool)
+    found = segment(diagnoser.segmenter, crops, everywhere)
+    other_way = segment(diagnoser.segmenter, crops[..., ::-1], everywhere)[..., ::-1]
+    np.testing.assert_allclose(found, other_way, atol=1e-6)
+    assert found[:, 50:80, 40:90].min() > 0.9
+    assert segment(diagnoser.segmenter, crops[:0], everywhere[:0]).shape == (0, *INPUT_SIZE)
+
+
+def test_opacity_that_does_not_reach_the_lungs_is_dropped_and_one_that_does_is_kept_whole(
+    diagnoser: Diagnoser,
+) -> None:
+    crops = np.full((1, *INPUT_SIZE), 200, np.uint8)
+    crops[0, 20:50, 20:60] = 96
+    crops[0, 60:90, 100:130] = 96
+    region = np.zeros(crops.shape, bool)
+    region[0, 20:50, 20:30] = True
+    found = segment(diagnoser.segmenter, crops, region)[0]
+    assert found[25:45, 25:55].min() > 0.9
+    assert found[65:85, 105:125].max() == 0
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    folder = write_weights(tmp_path / "weights")
+    with (folder / "segmenter.onnx").open("ab") as stream:
+        stream.write(b"!")
+    with pytest.raises(WeightsError, match="damaged or was exchanged"):
+        Diagnoser(folder)
+    (folder / "segmenter.onnx").unlink()
+    with pytest.raises(WeightsError, match="cannot read the weights"):
+        load_manifest(folder)
+
+
+@pytest.mark.parametrize("manifest", ["", "{}", '{"networks": []}', '{"networks": {"classifier": {}}}'])
+def test_a_folder_without_a_manifest_of_weights_is_refused(manifest: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(manifest, encoding="utf-8")
+    with pytest.raises(WeightsError, match=r"no readable manifest\.json"):
+        Diagnoser(tmp_path)
+    with pytest.raises(WeightsError, match=r"no readable manifest\.json"):
+        Diagnoser(tmp_path / "nowhere")
+
+
+def test_a_folder_without_a_segmenter_is_refused(tmp_path: Path) -> None:
+    folder = write_weights(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["networks"]["segmenter"]
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(WeightsError, match="names no segmenter"):
+        Diagnoser(folder)

@@ -1,0 +1,68 @@
+"""A data folder of phantoms in the layouts of three public sources: small enough to train on within seconds."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.phantoms import ChestPhantom, to_grey
+
+SIZE = 96
+"""Pixels a side."""
+MASKED = ("000", "001", "002", "003", "050", "051", "006")
+"""Slices of `covid-19-ct100`: four to train with, two that choose the checkpoint, one to test with."""
+LABELLED = {"train": 3, "val": 2, "test": 1}
+"""Slices of each class in `sars-cov-2-ct`, by split."""
+ONE_A_PATIENT = ("study_1.png", "study_2.png", "study_38.png")
+"""Slices of each class in `mosmed-slices`; the last is one for validation, as its name has it."""
+
+
+def write_mini_data(folder: Path) -> Path:
+    """Write `covid-19-ct100`, `sars-cov-2-ct` and `mosmed-slices` below `folder`."""
+    shape, spacing = (24, SIZE, SIZE), (4.0, 3.4, 3.4)
+    infected = ChestPhantom.infected(shape=shape, spacing=spacing, noise=15.0)
+    healthy = ChestPhantom.healthy(shape=shape, spacing=spacing, noise=15.0)
+    sick_slices = [int(z) for z in np.flatnonzero(infected.lesion_mask.any((1, 2)))]
+    _masked(folder / "covid-19-ct100", infected, sick_slices)
+    _labelled(folder / "sars-cov-2-ct", infected, healthy, sick_slices)
+    for label, phantom in (("covid", infected), ("non-covid", healthy)):
+        for z, name in zip(sick_slices, ONE_A_PATIENT, strict=False):
+            _save(folder / "mosmed-slices" / label / name, to_grey(phantom.hu[z], (-500.0, 1800.0)))
+    return folder
+
+
+def _masked(folder: Path, phantom: ChestPhantom, slices: Sequence[int]) -> None:
+    rows = []
+    for z, number in zip(slices, MASKED, strict=False):
+        _save(folder / "images" / f"{number}.png", to_grey(phantom.hu[z]))
+        _save(folder / "masks" / f"{number}.png", phantom.lesion_mask[z].astype(np.uint8) * 255)
+        rows.append({"slice": number, "split": "test" if number == "006" else "train"})
+    _table(folder / "semiseg_split.csv", [*rows, {"slice": "099", "split": "unused"}])
+
+
+def _labelled(folder: Path, infected: ChestPhantom, healthy: ChestPhantom, slices: Sequence[int]) -> None:
+    rows = []
+    splits = [split for split, count in LABELLED.items() for _ in range(count)]
+    for label, phantom in (("covid", infected), ("non-covid", healthy)):
+        for index, split in enumerate(splits):
+            name = f"{label}/{index:04d}.png"
+            _save(folder / name, to_grey(phantom.hu[slices[-1 - index]], (-600.0, 1200.0)))
+            rows.append({"file": name, "label": label, "group": f"{label}{index}", "split": split})
+    _table(folder / "split.csv", rows)
+
+
+def _save(path: Path, image: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+def _table(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,189 @@
+"""The command line as its users meet it: exit codes, one-line errors, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+from jcs_ct.reports.json_report import result_schema
+from tests import phantoms
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def jcs(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "jcs_ct.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+    )
+
+
+def assert_refused(result: subprocess.CompletedProcess[str], out: Path) -> None:
+    """Exit code 2, one line on standard error, no traceback, no output."""
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("jcs: ")
+    assert result.stdout == ""
+    assert not out.exists()
+
+
+def test_positive_example_is_diagnosed_and_reported(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = jcs("diagnose", EXAMPLES / "coronacases_001", "-o", out)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == "", "no progress bar in a pipe"
+    assert result.stdout.startswith("positive: ")
+    document = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, result_schema())
+    assert document["verdict"] == "positive"
+    assert document["probability"] > 0.5
+    assert document["measures"]["lesion_volume_ml"] is None
+    assert document["measures"]["lesion_share_of_lung"] > 0.01
+    assert document["lesions"]
+    assert (out / "report.html").stat().st_size > 10_000
+    masks = sorted((out / "lesions").glob("*.png"))
+    assert len(masks) == 100
+    first = sorted((EXAMPLES / "coronacases_001").glob("*.jpg"))[0]
+    assert Image.open(masks[0]).size == Image.open(first).size
+
+
+def test_negative_example_is_diagnosed_in_millimetres(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = jcs("diagnose", EXAMPLES / "lung-pet-ct-dx-A0002", "-o", out)
+    assert result.returncode == 0, result.stderr
+    document = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, result_schema())
+    assert document["verdict"] == "negative"
+    assert document["rule"]["unit"] == "slices by mm"
+    assert document["rule"]["threshold"] == pytest.approx(25 / 8, abs=0.01)
+    assert 2000 < document["measures"]["lung_volume_ml"] < 8000
+    assert {slice_["position_mm"] for slice_ in document["slices"]} != {None}
+
+
+def test_same_study_gives_the_same_result_twice(tmp_path: Path) -> None:
+    documents = []
+    for name in ("a", "b"):
+        assert jcs("diagnose", EXAMPLES / "lung-pet-ct-dx-A0002", "-o", tmp_path / name).returncode == 0
+        document = json.loads((tmp_path / name / "result.json").read_text(encoding="utf-8"))
+        document.pop("timing_s")
+        documents.append(document)
+    assert documents[0] == documents[1]
+
+
+def test_empty_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    assert_refused(jcs("diagnose", tmp_path / "in", "-o", tmp_path / "out"), tmp_path / "out")
+
+
+def test_missing_input_is_refused(tmp_path: Path) -> None:
+    assert_refused(jcs("diagnose", tmp_path / "nowhere", "-o", tmp_path / "out"), tmp_path / "out")
+
+
+def test_text_file_named_dcm_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "note.dcm"
+    source.write_text("not an image\n", encoding="utf-8")
+    assert_refused(jcs("diagnose", source, "-o", tmp_path / "out"), tmp_path / "out")
+
+
+def test_truncated_file_is_refused(tmp_path: Path) -> None:
+    whole = sorted((EXAMPLES / "lung-pet-ct-dx-A0002").glob("*"))[0].read_bytes()
+    source = tmp_path / "cut.dcm"
+    source.write_bytes(whole[: len(whole) // 3])
+    assert_refused(jcs("diagnose", source, "-o", tmp_path / "out"), tmp_path / "out")
+
+
+def test_nifti_of_wrong_rank_is_refused(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    source = tmp_path / "flat.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((64, 64), np.int16), np.eye(4)), source)
+    assert_refused(jcs("diagnose", source, "-o", tmp_path / "out"), tmp_path / "out")
+
+
+def test_colour_photograph_is_not_assessable(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    smooth = random.integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    Image.fromarray(smooth).resize((640, 480)).save(tmp_path / "holiday.jpg")
+    result = jcs("diagnose", tmp_path / "holiday.jpg", "-o", tmp_path / "out")
+    assert result.returncode == 3
+    assert "Traceback" not in result.stderr
+    document = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, result_schema())
+    assert document["verdict"] == "not_assessable"
+    assert any("colour" in reason for reason in document["reasons"])
+
+
+def test_single_slice_is_not_assessable_but_shown(tmp_path: Path) -> None:
+    source = sorted((EXAMPLES / "coronacases_001").glob("*.jpg"))[40]
+    result = jcs("diagnose", source, "-o", tmp_path / "out")
+    assert result.returncode == 3, result.stderr
+    document = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
+    assert document["verdict"] == "not_assessable"
+    assert document["probability"] is None
+    assert document["slices"][0]["probability"] is not None
+
+
+def test_everything_malformed_ends_in_one_line_or_not_assessable(tmp_path: Path, shared_data: Path) -> None:
+    files = sorted((shared_data / "dicom" / "malformed").iterdir())
+    assert files
+    for file in files:
+        out = tmp_path / file.stem
+        result = jcs("diagnose", file, "-o", out)
+        if result.returncode == 3:
+            assert json.loads((out / "result.json").read_text(encoding="utf-8"))["reasons"]
+        else:
+            assert_refused(result, out)
+
+
+def test_sagittal_series_is_not_assessable_with_the_reason(tmp_path: Path, shared_data: Path) -> None:
+    result = jcs("diagnose", shared_data / "dicom" / "ricord-000906-sagittal", "-o", tmp_path / "out")
+    assert result.returncode == 3, result.stderr
+    assert "sagittal" in result.stdout
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    shipped = Path(__file__).parents[1] / "src" / "jcs_ct" / "weights"
+    for name in ("manifest.json", "classifier.onnx", "segmenter.onnx"):
+        (weights / name).write_bytes((shipped / name).read_bytes())
+    with (weights / "segmenter.onnx").open("r+b") as stream:
+        stream.seek(1000)
+        stream.write(b"\0\0\0\0")
+    result = jcs("diagnose", EXAMPLES / "lung-pet-ct-dx-A0002", "-o", tmp_path / "out", "--weights", weights)
+    assert_refused(result, tmp_path / "out")
+    assert "SHA-256" in result.stderr
+
+
+def test_phantom_without_lesions_is_not_positive(tmp_path: Path) -> None:
+    phantom = phantoms.ChestPhantom.healthy()
+    phantoms.write_nifti(tmp_path / "healthy.nii.gz", phantom.hu)
+    result = jcs("diagnose", tmp_path / "healthy.nii.gz", "-o", tmp_path / "out")
+    assert result.returncode in (0, 3), result.stderr
+    assert not result.stdout.startswith("positive")
+
+
+def test_evaluate_prints_json(shared_data: Path) -> None:
+    result = jcs("evaluate", "segmentation", "--data", shared_data / "covid-19-ct100", "--split", "val", "--json")
+    assert result.returncode == 0, result.stderr
+    (trial,) = json.loads(result.stdout)
+    assert trial["source"] == "covid-19-ct100"
+    assert 0 < trial["figures"]["dice_per_image"] <= 1
+
+
+def test_evaluate_refuses_a_folder_without_sources(tmp_path: Path) -> None:
+    result = jcs("evaluate", "classification", "--data", tmp_path)
+    assert_refused(result, tmp_path / "out")

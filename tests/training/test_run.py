@@ -1,0 +1,292 @@
+"""Whole training runs on phantoms: what they leave behind, what chooses the checkpoint, and how they resume."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from jcs_ct.datasets.prepared import NO_MASK, PSEUDO_MASK
+from jcs_ct.errors import UsageError, WeightsError
+from jcs_ct.models import registry
+from jcs_ct.models.vgg import PAPER_WIDTHS, TORCHVISION_INDEX, VGGEncoder
+from jcs_ct.training.batches import Batch
+from jcs_ct.training.config import BatchGroup, TrainConfig, load_config
+from jcs_ct.training.run import RunPaths, build_task, load_weights, save_weights, train, training_slices
+from jcs_ct.training.segmentation import SegmentationTask
+from jcs_ct.training.task import Task
+from tests.training.conftest import INPUT_SIZE
+
+MASKED = BatchGroup(2, ("covid-19-ct100",), "masked")
+UNINFECTED = BatchGroup(1, ("sars-cov-2-ct", "mosmed-slices"), "uninfected")
+LABELLED = BatchGroup(2, ("sars-cov-2-ct", "mosmed-slices"))
+GROUPS = {
+    "segmenter": (MASKED, UNINFECTED),
+    "classifier": (MASKED, LABELLED),
+    "joint": (MASKED, UNINFECTED),
+    "backbone": (LABELLED,),
+}
+
+
+def config_for(task: str, steps: int = 4, **settings: Any) -> TrainConfig:
+    """A run of seconds."""
+    return TrainConfig(
+        task, GROUPS[task], steps, input_size=INPUT_SIZE, seed=3, validate_every=2, **settings
+    )  # fmt: skip
+
+
+def log_rows(output: Path) -> list[dict[str, str]]:
+    """The CSV log of a run."""
+    (log,) = output.glob("log/version_*/metrics.csv")
+    with log.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def logged(output: Path, name: str) -> list[float]:
+    """Values of one figure in the order of the log."""
+    return [float(row[name]) for row in log_rows(output) if row.get(name)]
+
+
+@pytest.fixture(scope="module")
+def encoder_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random encoder of the default width."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("encoder") / "encoder.safetensors"
+    save_weights(registry.segmenter("default").encoder, path)
+    return path
+
+
+@pytest.mark.parametrize("task", ["segmenter", "classifier", "joint", "backbone"])
+def test_a_run_leaves_weights_config_log_and_summary(task: str, paths: RunPaths, encoder_weights: Path) -> None:
+    settings: dict[str, Any] = {"map_weight": 1.0, "mixing": 0.5} if task in ("classifier", "joint") else {}
+    init = {"encoder": str(encoder_weights)} if task in ("segmenter", "backbone") else {}
+    config = config_for(task, init=init, encoder_rate=1e-4, **settings)
+    weights = train(config, paths, device="cpu")
+    network = registry.classifier("default").backbone if task == "backbone" else registry.build(task)
+    fresh = {key: value.clone() for key, value in network.state_dict().items()}
+    load_weights(network, weights)
+    assert all(bool(value.isfinite().all()) for value in network.state_dict().values())
+    assert any(not torch.equal(fresh[key], value) for key, value in network.state_dict().items())
+    assert load_config(paths.output / "config.yaml") == config
+    summary = json.loads((paths.output / "summary.json").read_text(encoding="utf-8"))
+    assert summary["best_step"] in (2, 4)
+    scores = logged(paths.output, summary["monitor"])
+    assert len(scores) == 2
+    assert np.isfinite(scores).all()
+    assert summary["best"] == pytest.approx(min(scores) if task == "backbone" else max(scores))
+
+
+def test_losses_are_logged_and_finite(paths: RunPaths) -> None:
+    train(replace(config_for("joint", steps=10, map_weight=0.5), validate_every=10), paths, device="cpu")
+    for name in ("train/loss", "train/class", "train/map", "train/mask"):
+        values = logged(paths.output, name)
+        assert values, name
+        assert np.isfinite(values).all()
+        assert min(values) >= 0
+
+
+class _PowerFailureError(Exception):
+    """Ends a run in the middle."""
+
+
+class _Stopper:
+    """Stands in for a task's training step and fails at a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.original = Task.training_step
+
+    def __call__(self, task: Task, batch: Batch, batch_idx: int) -> Tensor:
+        if task.global_step == self.step:
+            raise _PowerFailureError
+        return self.original(task, batch, batch_idx)
+
+
+@pytest.mark.parametrize("task", ["segmenter", "classifier"])
+@pytest.mark.parametrize("ema", [0.9, None])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
+    task: str, ema: float | None, paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_for(task, steps=6, ema=ema, mixing=0.5 if task == "classifier" else 0.0)
+    whole = replace(paths, output=paths.output.with_name("whole"))
+    train(config, whole, device="cpu")
+    stopper = _Stopper(5)  # the last checkpoint is of step 4
+    with monkeypatch.context() as patched:
+        patched.setattr(Task, "training_step", lambda task, batch, batch_idx: stopper(task, batch, batch_idx))
+        with pytest.raises(_PowerFailureError):
+            train(config, paths, device="cpu")
+    assert not list(paths.output.glob("*.safetensors"))
+    train(config, paths, device="cpu", resume=True)
+    for name in ("state_dict", "current_model_state") if ema else ("state_dict",):
+        states = [_checkpoint(p.output, "last")[name] for p in (whole, paths)]
+        assert states[0].keys() == states[1].keys()
+        for key, expected in states[0].items():
+            torch.testing.assert_close(states[1][key], expected, rtol=1e-5, atol=1e-6, msg=key)
+    summaries = [json.loads((p.output / "summary.json").read_text(encoding="utf-8")) for p in (whole, paths)]
+    assert summaries[0]["best_step"] == summaries[1]["best_step"]
+    assert summaries[0]["best"] == pytest.approx(summaries[1]["best"])
+    ends = [load_file(p.output / f"{task}.safetensors") for p in (whole, paths)]
+    for key, expected in ends[0].items():
+        torch.testing.assert_close(ends[1][key].float(), expected.float(), rtol=1e-3, atol=1e-5, msg=key)
+
+
+def _checkpoint(output: Path, name: str) -> dict[str, dict[str, Tensor]]:
+    state: dict[str, dict[str, Tensor]] = torch.load(
+        output / "checkpoints" / f"{name}.ckpt", weights_only=False, map_location="cpu"
+    )
+    return state
+
+
+def test_the_last_checkpoint_is_kept_though_the_validation_got_worse(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _score_by_step(monkeypatch, {2: 0.9, 4: 0.5})
+    train(config_for("segmenter"), paths, device="cpu")
+    steps = {name: torch.load(paths.output / "checkpoints" / f"{name}.ckpt", weights_only=False)["global_step"]
+             for name in ("best", "last")}  # fmt: skip
+    assert steps == {"best": 2, "last": 4}
+
+
+@pytest.mark.parametrize(("scores", "best"), [({2: 0.9, 4: 0.5}, 2), ({2: 0.1, 4: 0.5}, 4)])
+def test_the_validation_score_chooses_the_weights(
+    scores: dict[int, float], best: int, paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _score_by_step(monkeypatch, scores)
+    weights = load_file(train(config_for("segmenter", ema=None), paths, device="cpu"))
+    summary = json.loads((paths.output / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["best_step"], summary["best"]) == (best, pytest.approx(scores[best]))
+    kept = _checkpoint(paths.output, "best")["state_dict"]
+    for key, value in weights.items():
+        torch.testing.assert_close(value.float(), kept[f"network.{key}"].float(), rtol=1e-3, atol=1e-6)
+
+
+def _score_by_step(monkeypatch: pytest.MonkeyPatch, scores: dict[int, float]) -> None:
+    """Let the validation find these scores at these steps."""
+
+    def end(task: SegmentationTask) -> None:
+        task.log("val/score", scores[task.global_step])
+
+    monkeypatch.setattr(SegmentationTask, "on_validation_epoch_end", end)
+
+
+def test_the_network_trains_in_training_mode_and_is_validated_in_evaluation_mode(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[tuple[str, bool]] = []
+
+    def note(method: str) -> None:
+        original = getattr(SegmentationTask, method)
+
+        def noting(task: SegmentationTask, batch: Batch, batch_idx: int) -> Tensor | None:
+            modes.extend((method, module.training) for module in task.network.modules())
+            result: Tensor | None = original(task, batch, batch_idx)
+            return result
+
+        monkeypatch.setattr(SegmentationTask, method, noting)
+
+    note("training_step")
+    note("validation_step")
+    train(config_for("segmenter"), paths, device="cpu")
+    assert {training for method, training in modes if method == "training_step"} == {True}
+    assert {training for method, training in modes if method == "validation_step"} == {False}
+
+
+def test_only_training_slices_train_and_only_validation_slices_validate(paths: RunPaths) -> None:
+    training, validation = training_slices(config_for("segmenter"), paths)
+    assert {record.split for record in training.records} == {"train"}
+    assert {record.split for record in validation.records} == {"val"}
+    assert not {record.path for record in training.records} & {record.path for record in validation.records}
+
+
+def test_validation_sources_can_be_chosen_and_slices_of_unknown_mask_are_left_out(paths: RunPaths) -> None:
+    config = config_for("segmenter", validation=("covid-19-ct100", "sars-cov-2-ct"))
+    _, validation = training_slices(config, paths)
+    assert {record.source for record in validation.records} == {"covid-19-ct100", "sars-cov-2-ct"}
+    assert not (validation.mask_kinds == NO_MASK).any()
+
+
+def test_pseudo_masks_come_from_the_segmenter_and_only_where_a_mask_is_wanted(paths: RunPaths, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = registry.segmenter("default").eval()
+    save_weights(network, tmp_path / "teacher.safetensors")
+    group = BatchGroup(1, ("sars-cov-2-ct",), "masked", pseudo=True)
+    config = replace(config_for("segmenter"), batch=(MASKED, group), pseudo_masks=str(tmp_path / "teacher.safetensors"))
+    training, _ = training_slices(config, paths)
+    labelled = training.mask_kinds == PSEUDO_MASK
+    assert [record.source == "sars-cov-2-ct" and bool(record.infected) for record in training.records] == list(labelled)
+    load_weights(network, tmp_path / "teacher.safetensors")
+    image = torch.from_numpy(training.images[labelled][:1])[:, None].float() / 255
+    with torch.inference_mode():
+        seen = [torch.sigmoid(network(image.flip(f)).logits).flip(f) for f in ([], [2], [3], [2, 3])]
+    expected = 255 * torch.stack(seen).mean(0)[0, 0]
+    assert np.abs(training.masks[labelled][0] - expected.numpy()).max() <= 1
+
+
+def test_an_encoder_is_made_from_imagenet_weights(paths: RunPaths, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    wide = VGGEncoder(PAPER_WIDTHS)
+    state = {}
+    for index, convolution in zip(TORCHVISION_INDEX, wide.convolutions(), strict=True):
+        weight = convolution.weight.detach()
+        state[f"{index}.weight"] = weight.repeat(1, 3, 1, 1) / 3 if index == 0 else weight
+        assert convolution.bias is not None
+        state[f"{index}.bias"] = convolution.bias.detach()
+    save_file({key: value.contiguous() for key, value in state.items()}, tmp_path / "vgg16.safetensors")
+    config = TrainConfig(
+        "encoder", (LABELLED,), 1, "paper", INPUT_SIZE, init={"imagenet": f"{tmp_path}/vgg16.safetensors"}
+    )  # fmt: skip
+    encoder = VGGEncoder(PAPER_WIDTHS)
+    load_weights(encoder, train(config, paths, device="cpu"))
+    torch.testing.assert_close(encoder.convolutions()[5].weight, wide.convolutions()[5].weight, rtol=1e-3, atol=1e-5)
+
+
+def test_warm_started_parts_learn_at_their_own_rate(encoder_weights: Path, paths: RunPaths) -> None:
+    config = config_for("segmenter", init={"encoder": str(encoder_weights)}, encoder_rate=1e-5, schedule="poly")
+    task = build_task(config, training_slices(config, paths)[0])
+    assert isinstance(task, SegmentationTask)
+    optimiser = task.configure_optimizers()["optimizer"]
+    encoder = {id(p) for p in task.network.encoder.parameters()}
+    slow, fast = optimiser.param_groups
+    assert {id(p) for p in slow["params"]} == encoder
+    assert len(fast["params"]) == len(list(task.network.parameters())) - len(encoder)
+    assert (slow["initial_lr"], fast["initial_lr"]) == (1e-5, 1e-3)
+
+
+def test_a_missing_teacher_is_a_usage_error(paths: RunPaths) -> None:
+    with pytest.raises(UsageError, match="task backbone needs"):
+        train(config_for("backbone"), paths, device="cpu")
+
+
+@pytest.mark.parametrize("content", [None, b"no tensors", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_unfit_weights_are_a_weights_error(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(WeightsError, match="cannot load"):
+        load_weights(registry.classifier("default"), path)
+
+
+def test_weights_of_another_network_are_a_weights_error(tmp_path: Path) -> None:
+    save_weights(registry.segmenter("default").encoder, tmp_path / "encoder.safetensors")
+    with pytest.raises(WeightsError, match="cannot load"):
+        load_weights(registry.classifier("default"), tmp_path / "encoder.safetensors")
+
+
+def test_a_second_run_into_the_same_folder_starts_afresh(paths: RunPaths) -> None:
+    config = config_for("segmenter", steps=2)
+    first = load_file(train(config, paths, device="cpu"))
+    config_file = yaml.safe_load((paths.output / "config.yaml").read_text(encoding="utf-8"))
+    shutil.rmtree(paths.output / "log")
+    second = load_file(train(config, paths, device="cpu"))
+    assert config_file["seed"] == 3
+    assert all(torch.equal(first[key], second[key]) for key in first)
