@@ -106,13 +106,85 @@ def as_markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _figure(results: dict[str, Any], source: str, name: str) -> str:
+    """A figure of a trial with its interval."""
+    for trial in results["trials"]:
+        if trial["source"] == source and name in trial["figures"]:
+            interval = trial["intervals_95"].get(name)
+            between = "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
+            return f"{trial['figures'][name]:.3f}{between}"
+    return "–"
+
+
+README_INTRO = """\
+Default weights, on data that took no part in any step of training; 95 % bootstrap intervals by patient or what comes
+nearest to it. Study by study: [docs/results.md](docs/results.md), made by
+`python experiments/default_weights.py --data DIR`.
+"""
+README_FIGURES = (
+    (
+        "lesion Dice per image, mean, threshold 0.5, the 48 test slices of the 50/48 split of `covid-19-ct100`",
+        "covid-19-ct100",
+        "dice_per_image",
+    ),
+    ("the same, pooled over pixels", "covid-19-ct100", "dice_pooled"),
+    (
+        "uninfected slices with more than 1 % of the lung marked, `sars-cov-2-ct` test split",
+        "sars-cov-2-ct",
+        "falsely_marked",
+    ),
+    ("slice AUC, `sars-cov-2-ct` test split, groups kept apart", "sars-cov-2-ct", "slice_auc"),
+    ("slice AUC, `ucsd-covid-ct`, the authors' test split", "ucsd-covid-ct", "slice_auc"),
+)
+
+
+def summary(results: dict[str, Any]) -> str:
+    """The few figures that the README shows."""
+    rows = [(words, _figure(results, source, name)) for words, source, name in README_FIGURES]
+    false = results["uninfected_study"]
+    rows.append(("the lung slices of `lung-pet-ct-dx-A0002` marked so", f"{false['falsely_marked']:.3f}"))
+    if "probe" in results:
+        probe = results["probe"]
+        rows.append(("that AUC of a linear probe on ImageNet VGG-16 features", f"{probe['test_slice_auc']:.3f}"))
+    series = [row for row in results["verdicts"] if row["study"].startswith("coronacases")]
+    right = sum(row["verdict"] == row["expected"] for row in series)
+    rows.append(("infected series of `coronacases` called positive", f"{right} of {len(series)}"))
+    for row in results["verdicts"]:
+        if row not in series:
+            expected, verdict = (row[key].replace("_", " ") for key in ("expected", "verdict"))
+            rows.append((f"`{row['study']}`, expected {expected}", verdict))
+    table = ["| what | figure |", "|---|---|", *(f"| {words} | {figure} |" for words, figure in rows)]
+    return "\n".join([README_INTRO, *table])
+
+
+def write(results: dict[str, Any]) -> None:
+    """Put the figures where people read them."""
+    (ROOT / "docs/results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    intro = "Made by `python experiments/default_weights.py --data DIR`; raw figures in `docs/results.json`."
+    probe = results.get("probe")
+    beside = ""
+    if probe is not None:
+        low, high = probe["test_interval_95"]
+        beside = (
+            f"\n\nA linear probe on {probe['features']}, on the same split of `{probe['source']}`: test slice AUC "
+            f"{probe['test_slice_auc']:.3f} ({low:.3f} to {high:.3f}), validation {probe['val_slice_auc']:.3f} "
+            "(`python experiments/vgg_probe.py`)."
+        )
+    text = f"# Results of the default weights\n\n{intro}\n\n{as_markdown(results)}{beside}\n"
+    (ROOT / "docs/results.md").write_text(text, encoding="utf-8")
+    readme = ROOT / "README.md"
+    before, rest = readme.read_text(encoding="utf-8").split(START, 1)
+    after = rest.split(END, 1)[1]
+    readme.write_text(f"{before}{START}\n{summary(results)}\n{END}{after}", encoding="utf-8")
+
+
 def main() -> None:
     """Run everything and write it down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sources")
-    parser.add_argument("--weights", type=Path, default=None)
-    data, weights = (lambda a: (a.data, a.weights))(parser.parse_args())
-    diagnoser = Diagnoser(weights)
+    parser.add_argument("--weights", type=Path, default=None, help="weights folder in place of the one that ships")
+    arguments = parser.parse_args()
+    data, diagnoser = arguments.data, Diagnoser(arguments.weights)
 
     def step(count: int) -> None:
         del count
@@ -127,15 +199,7 @@ def main() -> None:
     probe = ROOT / "docs" / "probe.json"
     if probe.exists():
         results["probe"] = json.loads(probe.read_text(encoding="utf-8"))
-    (ROOT / "docs/results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    table = as_markdown(results)
-    intro = "Made by `python experiments/default_weights.py --data DIR`; raw figures in `docs/results.json`."
-    (ROOT / "docs/results.md").write_text(f"# Results of the default weights\n\n{intro}\n\n{table}\n", encoding="utf-8")
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, rest = text.split(START, 1)
-    after = rest.split(END, 1)[1] if END in rest else rest
-    readme.write_text(f"{before}{START}\n{table}\n{END}{after}", encoding="utf-8")
+    write(results)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ same, with the reasons).
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import sys
@@ -21,8 +20,6 @@ from jcs_ct._version import __version__
 from jcs_ct.errors import JcsError, UsageError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-
     from jcs_ct.diagnosis.result import Diagnosis
 
 app = typer.Typer(
@@ -94,9 +91,10 @@ def train(
 def _training() -> ModuleType:
     # Here and not at the top: torch takes seconds to import and is not installed where one only diagnoses.
     try:
-        return importlib.import_module("jcs_ct.training.api")
+        from jcs_ct.training import api
     except ModuleNotFoundError as error:
         raise UsageError(f"{error}; training needs the extra: pip install 'jcs-ct[train]'") from error
+    return api
 
 
 @app.command()
@@ -124,18 +122,21 @@ def diagnose(
 
     Exit status: 0 result written, 2 bad input or usage, 3 not assessable (result written, with the reasons).
     """
-    pipeline = importlib.import_module("jcs_ct.diagnosis.pipeline")
-    reader = importlib.import_module("jcs_ct.study.reader")
-    writer = importlib.import_module("jcs_ct.reports.writer")
+    # Here and not at the top: the help and the other commands need none of it, and it takes a second.
+    from jcs_ct.diagnosis.decide import PatientRule
+    from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
+    from jcs_ct.reports.writer import write_reports
+    from jcs_ct.study.reader import read_study
+
     if threshold < 1:
         raise UsageError(f"--threshold: found {threshold}, expected at least 1 infected slice")
-    settings = pipeline.DiagnoserSettings(rule=pipeline.PatientRule(paper_threshold=threshold))
+    settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold))
     with _Progress() as progress:
         progress.stage("reading", 0)
-        read = reader.read_study(study)
-        diagnosis = pipeline.Diagnoser(weights, settings, threads).run(read, progress)
+        read = read_study(study)
+        diagnosis = Diagnoser(weights, settings, threads).run(read, progress)
         progress.stage("writing", 0)
-        writer.write_reports(diagnosis, output)
+        write_reports(diagnosis, output)
     typer.echo(_summary(diagnosis, output))
     if diagnosis.verdict == "not_assessable":
         raise typer.Exit(3)
@@ -157,12 +158,14 @@ class _Progress:
     """A bar on a terminal, nothing in a pipe."""
 
     def __enter__(self) -> Self:
-        self._bar: RichProgress | None = None
+        self._bar: Any = None
         self._task: Any = None
         if sys.stderr.isatty():
-            rich = importlib.import_module("rich.progress")
-            console = importlib.import_module("rich.console").Console(stderr=True)
-            self._bar = rich.Progress(console=console, transient=True)
+            # Here and not at the top: most calls come from a pipe and draw nothing.
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True), transient=True)
             self._bar.start()
         return self
 
@@ -199,12 +202,14 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Put the weights to the test on public data sources (see docs/data.md)."""
-    pipeline = importlib.import_module("jcs_ct.diagnosis.pipeline")
-    trials = importlib.import_module("jcs_ct.trials")
+    # Here and not at the top, as in `diagnose`.
+    from jcs_ct import trials
+    from jcs_ct.diagnosis.pipeline import Diagnoser
+
     run = {Trial.SEGMENTATION: trials.segmentation, Trial.CLASSIFICATION: trials.classification}[trial]
     with _Progress() as progress:
         progress.stage(f"evaluating {trial}", 0)
-        results = run(pipeline.Diagnoser(weights), data, split, progress.advance)
+        results = run(Diagnoser(weights), data, split, progress.advance)
     if as_json:
         typer.echo(json.dumps([result.as_dict() for result in results], indent=2))
         return
