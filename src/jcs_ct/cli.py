@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
@@ -184,6 +185,24 @@ class _Progress:
         """So many slices of the stage are done."""
         if self._bar is not None:
             self._bar.advance(self._task, count)
+
+
+@app.command()
+def calibrate(
+    weights: Annotated[Path, typer.Option(help="Weights folder whose manifest the calibration goes into.")],
+    data: Annotated[Path, typer.Option(help="Folder that holds the data sources.")],
+) -> None:
+    """Fit the classifier's calibration on validation slices and keep it in the manifest."""
+    # Here and not at the top, as in `diagnose`.
+    from jcs_ct import trials
+    from jcs_ct.diagnosis.pipeline import Diagnoser
+    from jcs_ct.weights import write_calibration
+
+    with _Progress() as progress:
+        progress.stage("calibrating", 0)
+        scaling, fitted_on = trials.calibrate(Diagnoser(weights), data, progress.advance)
+    write_calibration(weights, "classifier", asdict(scaling), fitted_on)
+    typer.echo(f"scale {scaling.scale:g}, bias {scaling.bias:g}, fitted on {fitted_on}")
 
 
 class Trial(StrEnum):

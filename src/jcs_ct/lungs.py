@@ -23,8 +23,9 @@ CLOSING_SHARE = 0.05
 """Vessels, walls and opacities up to this share of the slice's width are closed over."""
 MIN_LUNG_SHARE = 0.02
 """A slice is a lung slice if at least this share of its own pixels is lung..."""
-MIN_SHARE_OF_MEDIAN = 0.10
-"""...and it has at least this share of the lung area of the study's fullest slices."""
+MIN_SHARE_OF_FULLEST = 0.20
+"""...and it has at least this share of the lung area of the study's fullest slices: the outermost ones show little but
+partial volumes of diaphragm, stomach and chest wall, which look like opacities."""
 
 Mask = NDArray[np.bool_]
 
@@ -134,7 +135,7 @@ def lung_slices(lungs: Mask, inside: Mask | None = None) -> Mask:
     areas = lungs.sum((1, 2), dtype=np.int64)
     own = np.full(len(lungs), lungs[0].size) if inside is None else inside.sum((1, 2), dtype=np.int64)
     fullest = np.percentile(areas, 90)
-    return np.asarray((areas >= MIN_LUNG_SHARE * own) & (areas >= MIN_SHARE_OF_MEDIAN * fullest))
+    return np.asarray((areas >= MIN_LUNG_SHARE * own) & (areas >= MIN_SHARE_OF_FULLEST * fullest))
 
 
 def lung_box(lungs: Mask) -> Box | None:

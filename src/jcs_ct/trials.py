@@ -24,10 +24,12 @@ from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import lesion_region
 from jcs_ct.errors import DataError
 from jcs_ct.evaluation import metrics
+from jcs_ct.evaluation.calibration import PlattScaling, fit_platt
 
 SEGMENTATION_SOURCES = ("covid-19-ct100", "covid-semiseg")
 UNINFECTED_SOURCES = ("sars-cov-2-ct",)
 CLASSIFICATION_SOURCES = ("sars-cov-2-ct", "ucsd-covid-ct")
+CALIBRATION_SOURCE = "sars-cov-2-ct"
 FALSELY_MARKED_SHARE = 0.01
 """An uninfected slice counts as falsely marked if more than this share of its lung is."""
 
@@ -144,17 +146,36 @@ def _false_marks(diagnoser: Diagnoser, source: str, records: list[SliceRecord], 
     )
 
 
+def _slice_probabilities(
+    diagnoser: Diagnoser, records: list[SliceRecord], step: Step, calibration: PlattScaling | None
+) -> NDArray[np.float32]:
+    """(N,) probability of each slice."""
+    size = diagnoser.classifier.input_size
+    crops = []
+    for record in records:
+        one = normalise_slice(record, size)
+        crops.append(preprocessing.crop_resize(one.image, one.box, size))
+    return classify(diagnoser.classifier, np.stack(crops), step, calibration).probabilities
+
+
+def calibrate(diagnoser: Diagnoser, data: Path, step: Step) -> tuple[PlattScaling, str]:
+    """Fit the classifier's Platt scaling on the validation slices of the set whose slice labels are the surest.
+
+    Returns:
+        The scaling, and what it was fitted on.
+    """
+    records = _split(CALIBRATION_SOURCE, data, "val")
+    probability = _slice_probabilities(diagnoser, records, step, None)
+    infected = np.array([record.infected is True for record in records])
+    return fit_platt(probability, infected), f"{CALIBRATION_SOURCE}, split val, {len(records)} slices"
+
+
 def classification(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Trial]:
     """Slice and group figures of the classifier."""
-    size = diagnoser.classifier.input_size
     trials = []
     for source in _sources(data, CLASSIFICATION_SOURCES):
         records = _split(source, data, split)
-        crops = []
-        for record in records:
-            one = normalise_slice(record, size)
-            crops.append(preprocessing.crop_resize(one.image, one.box, size))
-        probability = classify(diagnoser.classifier, np.stack(crops), step).probabilities
+        probability = _slice_probabilities(diagnoser, records, step, diagnoser.calibration)
         infected = np.array([record.infected is True for record in records])
         groups = np.array([record.group for record in records])
         threshold = diagnoser.settings.rule.slice_probability

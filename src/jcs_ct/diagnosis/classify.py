@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct.engine import Network
+from jcs_ct.evaluation.calibration import PlattScaling
 
 INFECTED = 1
 """Index of the infected class in the classifier's logits."""
@@ -27,15 +28,28 @@ class Scores:
     """(M, h, w) at the classifier's stride, not negative: equations (1) and (2)."""
 
 
-def classify(network: Network, crops: NDArray[np.uint8], progress: Progress | None = None) -> Scores:
-    """Classify slices (M, h, w), each seen as it is and mirrored; probability and map are the means of the two."""
+def classify(
+    network: Network,
+    crops: NDArray[np.uint8],
+    progress: Progress | None = None,
+    calibration: PlattScaling | None = None,
+) -> Scores:
+    """Classify slices, each seen as it is and mirrored; probability and map are the means of the two.
+
+    Args:
+        network: the classifier.
+        crops: (M, h, w).
+        progress: called with the number of slices just done.
+        calibration: of the mean probability; left as it is if None.
+    """
     probabilities, maps = [], []
     for plain, mirrored in zip(network.run(crops), network.run(crops[:, :, ::-1]), strict=True):
         probabilities.append((_probability(plain[0]) + _probability(mirrored[0])) / 2)
         maps.append((plain[1] + mirrored[1][..., ::-1])[:, 0] / 2)
         if progress is not None:
             progress(len(plain[0]))
-    return Scores(np.concatenate(probabilities), np.concatenate(maps))
+    probability = np.concatenate(probabilities).astype(np.float32)
+    return Scores(probability if calibration is None else calibration.apply(probability), np.concatenate(maps))
 
 
 def _probability(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -74,7 +74,7 @@ def decide(
     """Apply the rule.
 
     The patient's probability is that of the slice that decides: with a threshold of T slices, the T-th most suspicious.
-    It is above `slice_probability` exactly where the verdict is positive. It is not calibrated.
+    It is above `slice_probability` exactly where the verdict is positive. Slices are calibrated, the patient is not.
 
     Args:
         probabilities: (M,) of the assessed slices.

@@ -22,6 +22,7 @@ from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.engine import Network
 from jcs_ct.errors import WeightsError
+from jcs_ct.evaluation.calibration import PlattScaling
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import SHIPPED, load_manifest
@@ -43,7 +44,8 @@ class DiagnoserSettings:
 
     rule: PatientRule = field(default_factory=PatientRule)
     suspect_probability: float = 0.3
-    """Slices at least this suspicious are segmented: lesions fade out over slices that are not themselves infected."""
+    """Of a positive patient, slices at least this suspicious are segmented: lesions fade out over slices that are not
+    themselves infected. Of others, the infected slices only."""
     lesion_probability: float = 0.5
     """A pixel above this is lesion."""
 
@@ -98,6 +100,8 @@ class Diagnoser:
             raise WeightsError(f"{weights or SHIPPED}: the manifest names no {' and no '.join(sorted(missing))}")
         self.classifier = Network(files["classifier"].path, threads)
         self.segmenter = Network(files["segmenter"].path, threads)
+        calibration = files["classifier"].calibration
+        self.calibration = None if calibration is None else PlattScaling(**calibration)
         self.weights = {name: {"file": file.path.name, "sha256": file.sha256} for name, file in files.items()}
 
     def run(self, study: Study, reporter: Reporter | None = None) -> Diagnosis:
@@ -111,10 +115,10 @@ class Diagnoser:
             return self._not_assessable(study, objections or (NO_LUNGS,), clock)
         with clock("classify"):
             report.stage("classifying", len(slices.indices))
-            scores = classify(self.classifier, slices.crops, report.advance)
+            scores = classify(self.classifier, slices.crops, report.advance, self.calibration)
         decision = decide(scores.probabilities, _extents(slices), len(study), self.settings.rule)
         with clock("segment"):
-            suspect = np.flatnonzero(scores.probabilities >= self.settings.suspect_probability)
+            suspect = np.flatnonzero(scores.probabilities >= self._suspicion(decision))
             report.stage("outlining opacities", len(suspect))
             patches = segment(self.segmenter, slices.crops[suspect], slices.regions[suspect], report.advance)
             probability = _lesion_volume(slices, suspect, patches)
@@ -122,6 +126,12 @@ class Diagnoser:
             mask = probability > int(255 * self.settings.lesion_probability)
             measured = Measured(*measure_lesions(mask, probability, slices.lung_mask, slices.study))
         return self._diagnosis(slices, scores, decision, measured, suspect, clock)
+
+    def _suspicion(self, decision: Decision) -> float:
+        """From which probability on slices are segmented (paper §III-C: only where the patient is positive)."""
+        if decision.verdict is Verdict.POSITIVE:
+            return self.settings.suspect_probability
+        return self.settings.rule.slice_probability
 
     def _not_assessable(self, study: Study, reasons: tuple[str, ...], clock: _Clock) -> Diagnosis:
         findings = tuple(_finding(study, k, assessed=False) for k in range(len(study)))
@@ -161,7 +171,11 @@ class Diagnoser:
         )
 
     def _provenance(self) -> Provenance:
-        return Provenance(__version__, self.weights, dataclasses.asdict(self.settings))
+        return Provenance(__version__, self.weights, self._settings())
+
+    def _settings(self) -> dict[str, object]:
+        calibration = None if self.calibration is None else dataclasses.asdict(self.calibration)
+        return {**dataclasses.asdict(self.settings), "calibration": calibration}
 
 
 class _Clock:

@@ -22,6 +22,8 @@ class NetworkFile:
     name: str
     path: Path
     sha256: str
+    calibration: dict[str, float] | None = None
+    """Scale and bias of its probabilities' Platt scaling, for a classifier that was calibrated."""
 
 
 def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
@@ -32,12 +34,26 @@ def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
     """
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        networks = {
-            name: (folder / entry["onnx"], entry["onnx_sha256"]) for name, entry in manifest["networks"].items()
-        }
+        found = [
+            NetworkFile(name, folder / entry["onnx"], entry["onnx_sha256"], entry.get("calibration"))
+            for name, entry in manifest["networks"].items()
+        ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder}: no readable manifest.json of weights ({error})") from error
-    return {name: NetworkFile(name, path, _checked(path, expected)) for name, (path, expected) in networks.items()}
+    for file in found:
+        _check(file.path, file.sha256)
+    return {file.name: file for file in found}
+
+
+def write_calibration(folder: Path, name: str, calibration: dict[str, float], fitted_on: str) -> None:
+    """Put a calibration into a folder's manifest, aside first."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["networks"][name]["calibration"] = calibration
+    manifest["networks"][name]["calibration_fitted_on"] = fitted_on
+    part = path.with_suffix(".partial")
+    part.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
 
 
 def file_sha256(path: Path) -> str:
@@ -46,7 +62,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _checked(path: Path, expected: str) -> str:
+def _check(path: Path, expected: str) -> None:
     try:
         found = file_sha256(path)
     except OSError as error:
@@ -55,4 +71,3 @@ def _checked(path: Path, expected: str) -> str:
         raise WeightsError(
             f"{path}: found SHA-256 {found[:16]}…, expected {expected[:16]}…; the file is damaged or was exchanged"
         )
-    return found

@@ -1,0 +1,39 @@
+"""Platt scaling against distributions whose calibration is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import special
+
+from jcs_ct.evaluation.calibration import PlattScaling, fit_platt
+
+
+def test_fit_recovers_the_line_that_bent_the_probabilities() -> None:
+    random = np.random.default_rng(0)
+    logit = random.normal(0, 2, 20_000)
+    positive = random.random(20_000) < special.expit(logit)
+    bent = special.expit((logit - 0.7) / 1.6).astype(np.float32)
+    scaling = fit_platt(bent, positive)
+    assert scaling.scale == pytest.approx(1.6, abs=0.06)
+    assert scaling.bias == pytest.approx(0.7, abs=0.06)
+    np.testing.assert_allclose(scaling.apply(bent), special.expit(logit), atol=0.02)
+
+
+def test_order_of_slices_stays_and_extremes_stay_finite() -> None:
+    probability = np.array([0.0, 0.2, 0.5, 0.9, 1.0], np.float32)
+    calibrated = PlattScaling(1.3, -0.4).apply(probability)
+    assert np.all(np.diff(calibrated) > 0)
+    assert np.isfinite(calibrated).all()
+
+
+def test_identity_changes_nothing() -> None:
+    probability = np.array([0.1, 0.5, 0.8], np.float32)
+    np.testing.assert_allclose(PlattScaling().apply(probability), probability, rtol=1e-5)
+
+
+def test_one_class_alone_and_a_scale_that_turns_the_order_are_refused() -> None:
+    with pytest.raises(ValueError, match="both classes"):
+        fit_platt(np.array([0.2, 0.4], np.float32), np.array([True, True]))
+    with pytest.raises(ValueError, match="positive scale"):
+        PlattScaling(-1.0, 0.0)
