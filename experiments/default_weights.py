@@ -57,8 +57,9 @@ def verdicts(diagnoser: Diagnoser, data: Path) -> list[dict[str, Any]]:
 
 
 def marks_on_uninfected_study(diagnoser: Diagnoser, folder: Path) -> dict[str, Any]:
-    """Segment every lung slice of a patient without COVID-19, whatever the classifier says."""
-    slices = find_lung_slices(read_study(folder), diagnoser.segmenter.input_size)
+    """False marks on a patient without COVID-19: of the segmenter alone on every lung slice, and of a diagnosis."""
+    study = read_study(folder)
+    slices = find_lung_slices(study, diagnoser.segmenter.input_size)
     if slices is None:
         raise SystemExit(f"no lungs found in {folder}")
     marked = segment(diagnoser.segmenter, slices.crops, slices.regions) > diagnoser.settings.lesion_probability
@@ -66,7 +67,13 @@ def marks_on_uninfected_study(diagnoser: Diagnoser, folder: Path) -> dict[str, A
     for mask, index in zip(marked, slices.indices, strict=True):
         lesion = slices.to_grid(mask.astype(np.float32)) > 0.5
         shares.append(lesion.sum() / (slices.lung_mask[index] | lesion).sum())
-    return {"slices": len(shares), "falsely_marked": float(np.mean(np.array(shares) > FALSELY_MARKED_SHARE))}
+    assessed = [finding for finding in diagnoser.run(study).slices if finding.assessed]
+    in_diagnosis = [(finding.lesion_share or 0.0) > FALSELY_MARKED_SHARE for finding in assessed]
+    return {
+        "slices": len(shares),
+        "falsely_marked": float(np.mean(np.array(shares) > FALSELY_MARKED_SHARE)),
+        "falsely_marked_in_diagnosis": float(np.mean(in_diagnosis)),
+    }
 
 
 def as_markdown(results: dict[str, Any]) -> str:
@@ -84,6 +91,10 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines.append(
         f"| `lung-pet-ct-dx-A0002` | all {false['slices']} lung slices of an uninfected patient | falsely marked | "
         f"{false['falsely_marked']:.3f} | |"
+    )
+    lines.append(
+        "| `lung-pet-ct-dx-A0002` | the same in a diagnosis, which segments suspect slices only | falsely marked | "
+        f"{false['falsely_marked_in_diagnosis']:.3f} | |"
     )
     lines += [
         "",
@@ -142,7 +153,10 @@ def summary(results: dict[str, Any]) -> str:
     """The few figures that the README shows."""
     rows = [(words, _figure(results, source, name)) for words, source, name in README_FIGURES]
     false = results["uninfected_study"]
-    rows.append(("the lung slices of `lung-pet-ct-dx-A0002` marked so", f"{false['falsely_marked']:.3f}"))
+    rows.append(("the same, all lung slices of `lung-pet-ct-dx-A0002`", f"{false['falsely_marked']:.3f}"))
+    rows.append(
+        ("the same in its diagnosis, which segments suspect slices only", f"{false['falsely_marked_in_diagnosis']:.3f}")
+    )
     if "probe" in results:
         probe = results["probe"]
         rows.append(("that AUC of a linear probe on ImageNet VGG-16 features", f"{probe['test_slice_auc']:.3f}"))
