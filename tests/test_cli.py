@@ -58,7 +58,8 @@ def test_positive_example_is_diagnosed_and_reported(tmp_path: Path) -> None:
     masks = sorted((out / "lesions").glob("*.png"))
     assert len(masks) == 100
     first = sorted((EXAMPLES / "coronacases_001").glob("*.jpg"))[0]
-    assert Image.open(masks[0]).size == Image.open(first).size
+    with Image.open(masks[0]) as mask, Image.open(first) as picture:
+        assert mask.size == picture.size
 
 
 def test_negative_example_is_diagnosed_in_millimetres(tmp_path: Path) -> None:
