@@ -160,7 +160,7 @@ def summary(results: dict[str, Any]) -> str:
     rows[3:3] = marks  # beside the row that says what "the same" is
     if "probe" in results:
         probe = results["probe"]
-        rows.append(("that AUC of a linear probe on ImageNet VGG-16 features", f"{probe['test_slice_auc']:.3f}"))
+        rows.insert(6, ("the same of a linear probe on ImageNet VGG-16 features", f"{probe['test_slice_auc']:.3f}"))
     series = [row for row in results["verdicts"] if row["study"].startswith("coronacases")]
     right = sum(row["verdict"] == row["expected"] for row in series)
     rows.append(("infected series of `coronacases` called positive", f"{right} of {len(series)}"))
