@@ -19,8 +19,9 @@ import numpy as np
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import find_lung_slices
+from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE
 from jcs_ct.study import read_study
-from jcs_ct.trials import FALSELY_MARKED_SHARE, classification, segmentation
+from jcs_ct.trials import classification, segmentation
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = {
@@ -76,6 +77,12 @@ def marks_on_uninfected_study(diagnoser: Diagnoser, folder: Path) -> dict[str, A
     }
 
 
+def called_positive(results: dict[str, Any]) -> str:
+    """How many of the infected series are called so."""
+    series = [row for row in results["verdicts"] if row["study"].startswith("coronacases")]
+    return f"{sum(row['verdict'] == row['expected'] for row in series)} of {len(series)}"
+
+
 def as_markdown(results: dict[str, Any]) -> str:
     """The figures as tables."""
     lines = ["| source | protocol | figure | value | 95 % interval |", "|---|---|---|---|---|"]
@@ -111,9 +118,7 @@ def as_markdown(results: dict[str, Any]) -> str:
             f"| `{row['study']}` | {row['expected']} | {row['verdict']}{mark} | {cells[0]} | {cells[1]} / {cells[2]} | "
             f"{threshold} | {row['seconds']:.1f} |"
         )
-    right = sum(r["verdict"] == r["expected"] for r in results["verdicts"] if r["study"].startswith("coronacases"))
-    total = sum(r["study"].startswith("coronacases") for r in results["verdicts"])
-    lines += ["", f"{right} of {total} coronacases series are called positive; none of them was trained on."]
+    lines += ["", f"{called_positive(results)} coronacases series are called positive; none of them was trained on."]
     return "\n".join(lines)
 
 
@@ -161,11 +166,9 @@ def summary(results: dict[str, Any]) -> str:
     if "probe" in results:
         probe = results["probe"]
         rows.insert(6, ("the same of a linear probe on ImageNet VGG-16 features", f"{probe['test_slice_auc']:.3f}"))
-    series = [row for row in results["verdicts"] if row["study"].startswith("coronacases")]
-    right = sum(row["verdict"] == row["expected"] for row in series)
-    rows.append(("infected series of `coronacases` called positive", f"{right} of {len(series)}"))
+    rows.append(("infected series of `coronacases` called positive", called_positive(results)))
     for row in results["verdicts"]:
-        if row not in series:
+        if not row["study"].startswith("coronacases"):
             expected, verdict = (row[key].replace("_", " ") for key in ("expected", "verdict"))
             rows.append((f"`{row['study']}`, expected {expected}", verdict))
     table = ["| what | figure |", "|---|---|", *(f"| {words} | {figure} |" for words, figure in rows)]

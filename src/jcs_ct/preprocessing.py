@@ -146,6 +146,12 @@ def _blank_surround(image: Bytes, inside: NDArray[np.bool_]) -> NDArray[np.bool_
     return np.asarray((labels > 0) & np.isin(labels, _corner_labels(labels, inside)))
 
 
+def _rim(values: NDArray[Any], box: Box) -> NDArray[Any]:
+    """What lies along the four sides of a box on (H, W)."""
+    own = values[box.top : box.bottom, box.left : box.right]
+    return np.concatenate([own[0], own[-1], own[:, 0], own[:, -1]])
+
+
 def is_cropped(tissue: NDArray[np.bool_], inside: NDArray[np.bool_]) -> bool:
     """Whether a slice is a crop to the lungs: most of its rim is tissue.
 
@@ -156,8 +162,7 @@ def is_cropped(tissue: NDArray[np.bool_], inside: NDArray[np.bool_]) -> bool:
     box = bounding_box(inside)
     if box is None:
         return False
-    own = tissue[box.top : box.bottom, box.left : box.right]
-    return bool(np.concatenate([own[0], own[-1], own[:, 0], own[:, -1]]).mean() > CROPPED_RIM)
+    return bool(_rim(tissue, box).mean() > CROPPED_RIM)
 
 
 def enclosed_regions(dark: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -174,9 +179,7 @@ def enclosed_regions(dark: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDAr
     if box is None:
         return np.zeros_like(dark)
     labels, count = ndimage.label(dark)
-    own = labels[box.top : box.bottom, box.left : box.right]
-    sides = np.concatenate([own[0], own[-1], own[:, 0], own[:, -1]])
-    contact = np.bincount(sides, minlength=count + 1)
+    contact = np.bincount(_rim(labels, box), minlength=count + 1)
     area = np.bincount(labels.ravel(), minlength=count + 1)
     outside = contact > np.sqrt(area)
     outside[_corner_labels(labels, inside)] = True

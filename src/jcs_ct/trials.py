@@ -30,8 +30,6 @@ SEGMENTATION_SOURCES = ("covid-19-ct100", "covid-semiseg")
 UNINFECTED_SOURCES = ("sars-cov-2-ct",)
 CLASSIFICATION_SOURCES = ("sars-cov-2-ct", "ucsd-covid-ct")
 CALIBRATION_SOURCE = "sars-cov-2-ct"
-FALSELY_MARKED_SHARE = 0.01
-"""An uninfected slice counts as falsely marked if more than this share of its lung is."""
 
 Step = Callable[[int], None]
 
@@ -137,7 +135,7 @@ def _false_marks(diagnoser: Diagnoser, source: str, records: list[SliceRecord], 
     groups = np.array([r.group for r, shown in zip(uninfected, shows_lung, strict=True) if shown])
     predicted = _masks(diagnoser, slices, step)
     shares = [p.sum() / max((one.lungs | p).sum(), 1) for p, one in zip(predicted, slices, strict=True)]
-    marked = np.array(shares) > FALSELY_MARKED_SHARE
+    marked = np.array(shares) > metrics.FALSELY_MARKED_SHARE
     return Trial(
         source,
         f"split {split}, {len(slices)} uninfected slices with lung",

@@ -85,7 +85,7 @@ def normalise_slice(record: SliceRecord, input_size: tuple[int, int]) -> Normali
     if mask is not None and mask.shape != grey.shape:
         raise DataError(f"{record.mask}: found size {mask.shape}, expected {grey.shape} as of {record.path}")
     inside = np.ones((1, *grey.shape), bool)
-    image = preprocessing.grey_anchors(grey[None], inside).apply(grey)
+    image = preprocessing.normalise_grey(grey[None], inside)[0]
     lung = lungs.find_lungs(image[None])
     if record.turned:
         image, lung = np.rot90(image), np.rot90(lung, 1, (1, 2))

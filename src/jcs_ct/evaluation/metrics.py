@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+FALSELY_MARKED_SHARE = 0.01
+"""An uninfected slice counts as falsely marked if more than this share of its lung is."""
+
 
 def dice_per_image(predicted: Any, truth: Any) -> Any:
     """Dice of each image, 2·|P∩G| / (|P|+|G|); 1 where both are empty.

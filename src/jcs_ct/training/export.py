@@ -20,7 +20,7 @@ from jcs_ct.models.joint import JointModel
 from jcs_ct.models.segmenter import Segmenter
 from jcs_ct.training.config import load_config
 from jcs_ct.training.run import load_weights
-from jcs_ct.weights import file_sha256
+from jcs_ct.weights import file_sha256, write_manifest
 
 OPSET = 18
 OUTPUTS = {
@@ -154,8 +154,7 @@ def ship(runs: Mapping[str, Path], folder: Path) -> Path:
             "safetensors_sha256": file_sha256(weights),
             "training": json.loads((run / "summary.json").read_text(encoding="utf-8")),
         }
-    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    return path
+    return write_manifest(folder, manifest)
 
 
 def _join_logs(folder: Path, joined: Path) -> None:

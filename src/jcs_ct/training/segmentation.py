@@ -8,15 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, READER_MASK
-from jcs_ct.evaluation.metrics import dice_per_image
+from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE, dice_per_image
 from jcs_ct.models.segmenter import Segmentation, Segmenter
 from jcs_ct.training.batches import Batch
 from jcs_ct.training.config import TrainConfig
 from jcs_ct.training.losses import deep_supervision_loss, mask_loss
 from jcs_ct.training.task import Task
-
-MARKED_SHARE = 0.01
-"""An uninfected slice counts as falsely marked if more than this share of its lung is."""
 
 
 def segmentation_loss(output: Segmentation, mask: Tensor, deep_supervision: bool) -> Tensor:
@@ -61,7 +58,7 @@ class SegmentationTask(Task):
     def on_validation_epoch_end(self) -> None:
         """Score: mean Dice less the share of uninfected slices that are falsely marked, a quarter as heavy."""
         dice = torch.cat([d for d, _ in self.validated])
-        marked = (torch.cat([s for _, s in self.validated]) > MARKED_SHARE).float()
+        marked = (torch.cat([s for _, s in self.validated]) > FALSELY_MARKED_SHARE).float()
         score = dice.mean().nan_to_num() - 0.25 * marked.mean().nan_to_num()
         self.log_dict({"val/dice": dice.mean(), "val/falsely_marked": marked.mean()})
         self.log("val/score", score, prog_bar=True)

@@ -9,6 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jcs_ct.errors import WeightsError
 
@@ -46,14 +47,20 @@ def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
 
 
 def write_calibration(folder: Path, name: str, calibration: dict[str, float], fitted_on: str) -> None:
-    """Put a calibration into a folder's manifest, aside first."""
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text(encoding="utf-8"))
+    """Put a calibration into a folder's manifest."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["networks"][name]["calibration"] = calibration
     manifest["networks"][name]["calibration_fitted_on"] = fitted_on
+    write_manifest(folder, manifest)
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> Path:
+    """Write a folder's manifest, aside first."""
+    path = folder / "manifest.json"
     part = path.with_suffix(".partial")
     part.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     part.replace(path)
+    return path
 
 
 def file_sha256(path: Path) -> str:
