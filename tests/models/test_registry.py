@@ -1,4 +1,4 @@
-"""One suite for every network in both sizes: a new line in the registry is under all of these tests by itself."""
+"""One suite for every network in its sizes: a new line in the registry is under all of these tests by itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jcs_ct.training.run import load_weights, save_weights
 
 EVERY = pytest.mark.parametrize(
     ("name", "size"),
-    [pytest.param(name, size, id=f"{name}-{size}") for name in registry.MODELS for size in registry.SIZES],
+    [pytest.param(name, size, id=f"{name}-{size}") for name in registry.MODELS for size in registry.sizes(name)],
 )
 ODD_SIZES = ((97, 131), (33, 40), (64, 64))
 
@@ -51,10 +51,10 @@ def tensors(output: object) -> Iterator[Tensor]:
         yield from tensors(part)
 
 
-def check_same(found: Tensor, expected: Tensor) -> None:
+def check_same(found: Tensor, expected: Tensor, within: float = 1e-3) -> None:
     """Equal but for weights stored as fp16: within 1e-3, and small beside how much the outputs vary at all."""
     assert found.shape == expected.shape
-    assert float((found - expected).abs().max()) <= min(1e-3, 0.03 * float(expected.std()))
+    assert float((found - expected).abs().max()) <= min(within, 0.03 * float(expected.std()))
 
 
 def exported_outputs(output: object) -> list[Tensor]:
@@ -115,7 +115,8 @@ def test_training_mode_gathers_statistics_and_evaluation_does_not(name: str, siz
         network.eval()(image)
         assert all(torch.equal(before[key], value) for key, value in buffers.items())
         network.train()(image)
-    assert buffers
+    # The VGG peers are published without batch normalisation.
+    assert bool(buffers) == (name not in ("dss", "egnet", "poolnet", "poolnet-edges"))
     assert not any(torch.equal(before[key], value) for key, value in buffers.items())
 
 
@@ -136,15 +137,16 @@ def test_saved_weights_give_the_same_answers(name: str, size: str, tmp_path: Pat
     load_weights(again, tmp_path / "weights.safetensors")
     image = torch.rand(2, 1, 64, 64)
     with torch.inference_mode():
-        for expected, found in zip(tensors(network(image)), tensors(again(image)), strict=True):
-            check_same(found, expected)
+        output, same = network(image), again(image)
+    for expected, found in zip(exported_outputs(output), exported_outputs(same), strict=True):
+        check_same(found, expected)
+    for expected, found in zip(tensors(output), tensors(same), strict=True):
+        check_same(found, expected, within=2e-3)  # side outputs of MiniSeg's nineteen blocks add up more rounding
     assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
 
 
 @EVERY
 def test_the_exported_network_gives_the_same_answers(name: str, size: str, tmp_path: Path) -> None:
-    if name not in OUTPUTS:
-        pytest.skip(f"{name} is not exported")
     network = stirred(name, size).eval()
     export_onnx(network, name, (64, 96), tmp_path / "network.onnx")
     slices = np.random.default_rng(0).integers(0, 256, (5, 64, 96), dtype=np.uint8)
@@ -172,5 +174,5 @@ def test_the_paper_size_is_the_papers(name: str, millions: float) -> None:
 
 @pytest.mark.parametrize(("name", "size"), [("unet9000", "default"), ("segmenter", "huge")])
 def test_unknown_networks_are_refused_with_what_is_known(name: str, size: str) -> None:
-    with pytest.raises(ValueError, match="models: classifier, segmenter, joint"):
+    with pytest.raises(ValueError, match="models: classifier, segmenter, unet"):
         registry.build(name, size)

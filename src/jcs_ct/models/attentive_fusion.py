@@ -37,3 +37,27 @@ class AttentiveFeatureFusion(nn.Module):
         x = torch.cat([x, upsampled], dim=1)
         x = self.transition_again(self.attention_again(x))
         return x, self.predict(x)
+
+
+class PlainFusion(nn.Module):
+    """A decoder stage that treats both inputs alike, the baseline of the paper's ablation (Table V, without AFF).
+
+    The paper does not draw it. Read here as AFF without what makes it attentive: no SE, and the coarser level joins
+    once.
+    """
+
+    def __init__(self, channels_encoder: int, channels_decoder: int, channels_out: int) -> None:
+        super().__init__()
+        half = channels_out // 2
+        self.reduce_encoder = conv_bn_relu(channels_encoder, half, kernel=1)
+        self.reduce_decoder = conv_bn_relu(channels_decoder, half, kernel=1)
+        self.transition = conv_bn_relu(2 * half, channels_out)
+        self.transition_again = conv_bn_relu(channels_out, channels_out)
+        self.predict = nn.Conv2d(channels_out, 1, 1)
+
+    def forward(self, encoder: Tensor, decoder: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoder level and coarser decoder level to this decoder level and its side logits (N, 1, H, W)."""
+        upsampled = resize_like(self.reduce_decoder(decoder), encoder)
+        x = self.transition(torch.cat([self.reduce_encoder(encoder), upsampled], dim=1))
+        x = self.transition_again(x)
+        return x, self.predict(x)

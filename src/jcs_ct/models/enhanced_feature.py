@@ -48,3 +48,15 @@ class EnhancedFeatureModule(nn.Module):
         """(N, C, H, W) to (N, C, H, W) and (N, C, H/2, W/2)."""
         level5 = self.first(x)
         return level5, self.second(self.pool(level5))
+
+
+class PlainTop(nn.Module):
+    """The two deepest levels as they come, the baseline of the paper's ablation (Table V, without EFM)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(2, ceil_mode=True)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) to itself and (N, C, H/2, W/2), rounded up."""
+        return x, self.pool(x)

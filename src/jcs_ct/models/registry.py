@@ -1,4 +1,4 @@
-"""Every network by name, in its two sizes. A new one is one file and one line here; all model tests then apply."""
+"""Every network by name, in its sizes. A new one is one file and one line here; all model tests then apply."""
 
 from __future__ import annotations
 
@@ -8,12 +8,24 @@ from torch import nn
 
 from jcs_ct.models.classifier import Classifier
 from jcs_ct.models.joint import JointModel
+from jcs_ct.models.peers.dss import DSS
+from jcs_ct.models.peers.egnet import EGNet
+from jcs_ct.models.peers.infnet import InfNet
+from jcs_ct.models.peers.miniseg import MiniSeg
+from jcs_ct.models.peers.poolnet import PoolNet
+from jcs_ct.models.peers.unet import UNet
 from jcs_ct.models.res2net import Res2NetBackbone
 from jcs_ct.models.segmenter import Segmenter
 from jcs_ct.models.vgg import PAPER_WIDTHS
 
-SIZES = ("paper", "default")
-"""`paper`: Res2Net-50 as published, VGG-16 widths. `default`: narrower, for two CPU cores; its weights ship."""
+SIZES = ("paper", "default", "teacher")
+"""`paper`: Res2Net-50 as published, VGG-16 widths. `default`: narrower, for two CPU cores; its weights ship.
+`teacher`: the paper's encoders, which ImageNet weights fit, with a decoder light enough to be trained on two CPU cores;
+it labels slices that the default learns from."""
+
+DEFAULT_WIDTHS = (32, 64, 128, 192, 192)
+"""Channels of the default encoder's five blocks; peers of the default size have them too, so that one narrowed ImageNet
+encoder starts them all."""
 
 
 def classifier(size: str) -> Classifier:
@@ -23,11 +35,14 @@ def classifier(size: str) -> Classifier:
     return Classifier(Res2NetBackbone(channels=(32, 64, 128, 192), output_stride=16), dropout=0.2)
 
 
-def segmenter(size: str) -> Segmenter:
-    """The lesion segmenter."""
-    if size == "paper":
-        return Segmenter(PAPER_WIDTHS)
-    return Segmenter((32, 64, 128, 192, 192), decoder_widths=(16, 32, 48, 64, 64))
+def segmenter(size: str, *, enhanced: bool = True, attentive: bool = True) -> Segmenter:
+    """The lesion segmenter; without EFM (`enhanced`) or AFF (`attentive`) for the ablation of Table V."""
+    widths, decoder_widths = {
+        "paper": (PAPER_WIDTHS, None),
+        "teacher": (PAPER_WIDTHS, (32, 48, 64, 96, 128)),
+        "default": (DEFAULT_WIDTHS, (16, 32, 48, 64, 64)),
+    }[size]
+    return Segmenter(widths, decoder_widths, enhanced=enhanced, attentive=attentive)
 
 
 def joint(size: str) -> JointModel:
@@ -35,7 +50,31 @@ def joint(size: str) -> JointModel:
     return JointModel(classifier(size), segmenter(size))
 
 
-MODELS: dict[str, Callable[[str], nn.Module]] = {"classifier": classifier, "segmenter": segmenter, "joint": joint}
+def _vgg_widths(size: str) -> tuple[int, ...]:
+    return PAPER_WIDTHS if size == "paper" else DEFAULT_WIDTHS
+
+
+SEGMENTERS: dict[str, Callable[[str], nn.Module]] = {
+    "segmenter": segmenter,
+    "segmenter-plain": lambda size: segmenter(size, enhanced=False, attentive=False),
+    "segmenter-efm": lambda size: segmenter(size, attentive=False),
+    "segmenter-aff": lambda size: segmenter(size, enhanced=False),
+    "unet": lambda size: UNet() if size == "paper" else UNet((16, 32, 64, 128, 256)),
+    "dss": lambda size: DSS(_vgg_widths(size)),
+    "egnet": lambda size: EGNet(_vgg_widths(size)),
+    "poolnet": lambda size: PoolNet(_vgg_widths(size)),
+    "poolnet-edges": lambda size: PoolNet(_vgg_widths(size), edges=True),
+    "infnet": lambda size: InfNet(widths=None if size == "paper" else (32, 64, 128, 192)),
+    "infnet-vgg": lambda size: InfNet("vgg", _vgg_widths(size)),
+    "miniseg": lambda size: MiniSeg(),  # as published in both sizes: there is nothing to make smaller
+}
+"""Ours, with what the ablation leaves of it, and its peers; all give a `Segmentation`."""
+MODELS: dict[str, Callable[[str], nn.Module]] = {"classifier": classifier, **SEGMENTERS, "joint": joint}
+
+
+def sizes(name: str) -> tuple[str, ...]:
+    """The sizes in which a network exists; only the segmenter has a teacher."""
+    return SIZES if name == "segmenter" else ("paper", "default")
 
 
 def build(name: str, size: str = "default") -> nn.Module:
@@ -44,6 +83,6 @@ def build(name: str, size: str = "default") -> nn.Module:
     Raises:
         ValueError: unknown name or size.
     """
-    if name not in MODELS or size not in SIZES:
+    if name not in MODELS or size not in sizes(name):
         raise ValueError(f"no model {name!r} of size {size!r}; models: {', '.join(MODELS)}; sizes: {', '.join(SIZES)}")
     return MODELS[name](size)

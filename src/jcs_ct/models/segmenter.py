@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from jcs_ct.models.attentive_fusion import AttentiveFeatureFusion
-from jcs_ct.models.enhanced_feature import EnhancedFeatureModule
+from jcs_ct.models.attentive_fusion import AttentiveFeatureFusion, PlainFusion
+from jcs_ct.models.enhanced_feature import EnhancedFeatureModule, PlainTop
 from jcs_ct.models.layers import resize_like
 from jcs_ct.models.vgg import VGGEncoder
 
@@ -20,19 +20,21 @@ class Segmentation(NamedTuple):
     """(N, 1, H, W), at the input's size."""
     side_logits: list[Tensor]
     """Finest first; each (N, 1, h, w) at its own stride. The first is `logits` itself."""
+    edge_logits: Sequence[Tensor] = ()
+    """Of the lesions' outlines, each (N, 1, h, w) at its own stride, from networks that learn them as well."""
 
 
 class Decoder(nn.Module):
     """Six levels in, five side outputs out, coarse to fine."""
 
-    def __init__(self, widths_encoder: Sequence[int], widths: Sequence[int]) -> None:
+    def __init__(self, widths_encoder: Sequence[int], widths: Sequence[int], attentive: bool = True) -> None:
         super().__init__()
         if len(widths) != len(widths_encoder):
             raise ValueError(f"expected {len(widths_encoder)} decoder widths, found {len(widths)}")
         coarser = [*widths[1:], widths_encoder[-1]]  # the top stage takes M_E^6 in place of M_D^6
+        stage = AttentiveFeatureFusion if attentive else PlainFusion
         self.stages = nn.ModuleList(
-            AttentiveFeatureFusion(encoder, decoder, out)
-            for encoder, decoder, out in zip(widths_encoder, coarser, widths, strict=True)
+            stage(encoder, decoder, out) for encoder, decoder, out in zip(widths_encoder, coarser, widths, strict=True)
         )
 
     def forward(self, features: Sequence[Tensor], top: Tensor) -> list[Tensor]:
@@ -51,13 +53,22 @@ class Segmenter(nn.Module):
     Args:
         widths: channels of the five VGG blocks.
         decoder_widths: channels of the five decoder stages; the paper's equal the encoder's.
+        enhanced: whether EFM follows the encoder; False is the baseline of the paper's ablation (Table V).
+        attentive: whether AFF fuses the levels; likewise.
     """
 
-    def __init__(self, widths: Sequence[int], decoder_widths: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int],
+        decoder_widths: Sequence[int] | None = None,
+        *,
+        enhanced: bool = True,
+        attentive: bool = True,
+    ) -> None:
         super().__init__()
         self.encoder = VGGEncoder(widths)
-        self.enhance = EnhancedFeatureModule(widths[-1])
-        self.decoder = Decoder(widths, decoder_widths or widths)
+        self.enhance = EnhancedFeatureModule(widths[-1]) if enhanced else PlainTop()
+        self.decoder = Decoder(widths, decoder_widths or widths, attentive)
 
     def encode(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """(N, 1, H, W) in 0..1 to M_E^1..M_E^5 and M_E^6."""

@@ -48,7 +48,7 @@ class JointTask(SegmentationTask):
     def __init__(self, network: JointModel, config: TrainConfig) -> None:
         Task.__init__(self, network, config)
         self.joint = network
-        self.network = _SegmentationOnly(network)  # type: ignore[assignment]  # the validation of the segmenter
+        self.network = _SegmentationOnly(network)  # the validation of the segmenter
         self.classify = _ClassificationOnly(network)
         self.validated = []
 

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, READER_MASK
 from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE, dice_per_image
-from jcs_ct.models.segmenter import Segmentation, Segmenter
+from jcs_ct.models.segmenter import Segmentation
 from jcs_ct.training.batches import Batch
 from jcs_ct.training.config import TrainConfig
 from jcs_ct.training.losses import deep_supervision_loss, mask_loss
+from jcs_ct.training.peer_losses import dss, egnet, infnet, miniseg, poolnet, unet
 from jcs_ct.training.task import Task
+
+PEER_LOSSES: dict[str, Callable[[Segmentation, Tensor], Tensor]] = {
+    "unet": unet.loss,
+    "dss": dss.loss,
+    "egnet": egnet.loss,
+    "poolnet": poolnet.loss,
+    "poolnet-edges": poolnet.loss,
+    "infnet": infnet.loss,
+    "infnet-vgg": infnet.loss,
+    "miniseg": miniseg.loss,
+}
+"""Each peer learns by the loss of its own paper."""
 
 
 def segmentation_loss(output: Segmentation, mask: Tensor, deep_supervision: bool) -> Tensor:
@@ -28,19 +41,23 @@ class SegmentationTask(Task):
 
     monitor = "val/score"
 
-    def __init__(self, network: Segmenter, config: TrainConfig) -> None:
+    def __init__(self, network: nn.Module, config: TrainConfig) -> None:
         super().__init__(network, config)
-        self.network: Segmenter = network
         self.validated: list[tuple[Tensor, Tensor]] = []
 
     def warm_started(self) -> Iterable[nn.Parameter]:
-        """The VGG encoder."""
-        return self.network.encoder.parameters() if "encoder" in self.config.init else ()
+        """The encoder, where the network has one and it was trained before."""
+        encoder = getattr(self.network, "encoder", None)
+        return encoder.parameters() if encoder is not None and self.config.init else ()
 
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Equation (6)."""
+        """Equation (6), or the peer's own loss."""
         del generator
-        return {"mask": segmentation_loss(self.network(batch["image"]), batch["mask"], self.config.deep_supervision)}
+        output = self.network(batch["image"])
+        own = PEER_LOSSES.get(self.config.network)
+        if own is not None:
+            return {"mask": own(output, batch["mask"])}
+        return {"mask": segmentation_loss(output, batch["mask"], self.config.deep_supervision)}
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""

@@ -1,0 +1,1 @@
+"""Losses of the peer segmenters, each as in its own paper: one file a paper, one function."""
