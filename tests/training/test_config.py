@@ -51,6 +51,10 @@ def test_overrides_win_unless_they_are_none(tmp_path: Path) -> None:
         ("steps: 900", "steps: 900\nlearning_rat: 1", "unknown settings learning_rat"),
         ("steps: 900", "steps: 900\ninput_size: [224]", "expected height and width"),
         ("steps: 900", "steps: 900\nvalidate_every: 0", "expected at least 1"),
+        ("steps: 900", "steps: 900\nnetwork: unet9", "found network 'unet9', expected one of segmenter, unet"),
+        ("steps: 900", "steps: 900\nfrozen_blocks: 6", "found frozen_blocks 6, expected 0 to 5"),
+        ("steps: 900", "steps: 900\npseudo_size: huge", "found pseudo_size 'huge', expected one of paper"),
+        ("task: segmenter", "task: backbone\nsize: teacher", "found size 'teacher' for backbone segmenter"),
         ("steps: 900", "steps: 900\nmixing: -1", "found mixing -1, expected alpha >= 0"),
         ("1.5e-3", "1e-3", "found learning_rate: '1e-3', expected float; YAML reads 1e-3 as text"),
         ("[covid-19-ct100], kind", "covid-19-ct100, kind", "found sources: 'covid-19-ct100', expected tuple"),
@@ -83,6 +87,6 @@ def test_settings_are_checked_when_made() -> None:
         TrainConfig("segmenter", (), 1)
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("configs/*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("configs/**/*.yaml")), ids=str)
 def test_the_configs_that_ship_are_read(path: Path) -> None:
     assert load_config(path).batch

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from jcs_ct.training.losses import activation_map_loss, deep_supervision_loss, mask_loss, mix, mixed_cross_entropy
+from jcs_ct.training.losses import (
+    LesionReading,
+    activation_map_loss,
+    deep_supervision_loss,
+    mask_loss,
+    mix,
+    mixed_cross_entropy,
+)
 
 SURE = 30.0
 """A logit whose sigmoid is 1 to within 1e-13."""
@@ -124,3 +131,30 @@ def test_equation_4_without_masks_costs_nothing_and_can_still_be_differentiated(
     assert float(loss.detach()) == 0
     assert activation.grad is not None
     assert float(activation.grad.abs().sum()) == 0
+
+
+def test_the_lesion_reading_wants_evidence_where_lesions_are_and_none_elsewhere() -> None:
+    activation = torch.full((2, 1, 4, 4), 0.1, requires_grad=True)
+    mask = torch.zeros(2, 1, 8, 8)
+    mask[0, :, :4, :4] = 1  # the second slice has an empty mask, which counts
+    loss = LesionReading()(activation, mask, torch.tensor([True, True]))
+    (gradient,) = torch.autograd.grad(loss, activation)
+    assert bool((gradient[0, :, :2, :2] < 0).all())
+    assert bool((gradient[0, :, 2:] > 0).all())
+    assert bool((gradient[1] > 0).all())
+
+
+def test_the_lesion_reading_counts_a_place_alike_whatever_the_maps_size() -> None:
+    reading, known = LesionReading(), torch.tensor([True])
+    coarse, mask = torch.rand(1, 1, 4, 4), square(16, 8)
+    fine = F.interpolate(coarse, scale_factor=2) / 4  # equation (1) divides by four times as many places
+    torch.testing.assert_close(reading(fine, mask, known), reading(coarse, mask, known), rtol=0.02, atol=0.02)
+
+
+def test_the_lesion_reading_leaves_out_unknown_masks() -> None:
+    reading = LesionReading()
+    activation, mask = torch.rand(3, 1, 4, 4), (torch.rand(3, 1, 8, 8) > 0.5).float()
+    known = torch.tensor([True, False, True])
+    torch.testing.assert_close(reading(activation, mask, known), reading(activation[known], mask[known], known[known]))
+    nothing = reading(activation.requires_grad_(), mask, torch.zeros(3, dtype=torch.bool))
+    assert float(nothing.detach()) == 0

@@ -19,10 +19,11 @@ from torch import Tensor
 from jcs_ct.datasets.prepared import NO_MASK, PSEUDO_MASK
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.models import registry
+from jcs_ct.models.segmenter import Segmenter
 from jcs_ct.models.vgg import PAPER_WIDTHS, TORCHVISION_INDEX, VGGEncoder
 from jcs_ct.training.batches import Batch
-from jcs_ct.training.config import BatchGroup, TrainConfig, load_config
-from jcs_ct.training.run import RunPaths, build_task, load_weights, save_weights, train, training_slices
+from jcs_ct.training.config import AugmentSettings, BatchGroup, TrainConfig, load_config
+from jcs_ct.training.run import RunPaths, build_task, evenly, load_weights, save_weights, train, training_slices
 from jcs_ct.training.segmentation import SegmentationTask
 from jcs_ct.training.task import Task
 from tests.training.conftest import INPUT_SIZE
@@ -69,6 +70,8 @@ def encoder_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("task", ["segmenter", "classifier", "joint", "backbone"])
 def test_a_run_leaves_weights_config_log_and_summary(task: str, paths: RunPaths, encoder_weights: Path) -> None:
     settings: dict[str, Any] = {"map_weight": 1.0, "mixing": 0.5} if task in ("classifier", "joint") else {}
+    if task == "classifier":
+        settings |= {"lesion_weight": 1.0, "augment": AugmentSettings(domes=0.5, thick=0.5)}
     init = {"encoder": str(encoder_weights)} if task in ("segmenter", "backbone") else {}
     config = config_for(task, init=init, encoder_rate=1e-4, **settings)
     weights = train(config, paths, device="cpu")
@@ -79,7 +82,7 @@ def test_a_run_leaves_weights_config_log_and_summary(task: str, paths: RunPaths,
     assert any(not torch.equal(fresh[key], value) for key, value in network.state_dict().items())
     assert load_config(paths.output / "config.yaml") == config
     summary = json.loads((paths.output / "summary.json").read_text(encoding="utf-8"))
-    assert summary["best_step"] in (2, 4)
+    assert summary["kept_step"] in (2, 4)
     scores = logged(paths.output, summary["monitor"])
     assert len(scores) == 2
     assert np.isfinite(scores).all()
@@ -133,7 +136,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
         for key, expected in states[0].items():
             torch.testing.assert_close(states[1][key], expected, rtol=1e-5, atol=1e-6, msg=key)
     summaries = [json.loads((p.output / "summary.json").read_text(encoding="utf-8")) for p in (whole, paths)]
-    assert summaries[0]["best_step"] == summaries[1]["best_step"]
+    assert summaries[0]["kept_step"] == summaries[1]["kept_step"]
     assert summaries[0]["best"] == pytest.approx(summaries[1]["best"])
     ends = [load_file(p.output / f"{task}.safetensors") for p in (whole, paths)]
     for key, expected in ends[0].items():
@@ -164,7 +167,7 @@ def test_the_validation_score_chooses_the_weights(
     _score_by_step(monkeypatch, scores)
     weights = load_file(train(config_for("segmenter", ema=None), paths, device="cpu"))
     summary = json.loads((paths.output / "summary.json").read_text(encoding="utf-8"))
-    assert (summary["best_step"], summary["best"]) == (best, pytest.approx(scores[best]))
+    assert (summary["kept_step"], summary["best"]) == (best, pytest.approx(scores[best]))
     kept = _checkpoint(paths.output, "best")["state_dict"]
     for key, value in weights.items():
         torch.testing.assert_close(value.float(), kept[f"network.{key}"].float(), rtol=1e-3, atol=1e-6)
@@ -227,9 +230,81 @@ def test_pseudo_masks_come_from_the_segmenter_and_only_where_a_mask_is_wanted(pa
     load_weights(network, tmp_path / "teacher.safetensors")
     image = torch.from_numpy(training.images[labelled][:1])[:, None].float() / 255
     with torch.inference_mode():
-        seen = [torch.sigmoid(network(image.flip(f)).logits).flip(f) for f in ([], [2], [3], [2, 3])]
+        seen = [torch.sigmoid(network(image.flip(f)).logits).flip(f) for f in ([], [3])]
     expected = 255 * torch.stack(seen).mean(0)[0, 0]
     assert np.abs(training.masks[labelled][0] - expected.numpy()).max() <= 1
+
+
+def test_a_limit_of_pseudo_masks_holds_for_each_source(paths: RunPaths, tmp_path: Path) -> None:
+    save_weights(registry.segmenter("default"), tmp_path / "teacher.safetensors")
+    group = BatchGroup(1, ("sars-cov-2-ct",), "masked", pseudo=True)
+    config = replace(config_for("segmenter"), batch=(MASKED, group), pseudo_masks=str(tmp_path / "teacher.safetensors"))
+    whole, _ = training_slices(config, paths)
+    limited, _ = training_slices(replace(config, pseudo_limit=1), paths)
+    assert int((whole.mask_kinds == PSEUDO_MASK).sum()) > 1
+    assert int((limited.mask_kinds == PSEUDO_MASK).sum()) == 1
+
+
+def test_a_wider_network_can_label(paths: RunPaths, tmp_path: Path) -> None:
+    save_weights(registry.segmenter("teacher"), tmp_path / "teacher.safetensors")
+    group = BatchGroup(1, ("sars-cov-2-ct",), "masked", pseudo=True)
+    config = replace(config_for("segmenter"), batch=(MASKED, group), pseudo_masks=str(tmp_path / "teacher.safetensors"))
+    with pytest.raises(WeightsError, match="cannot load"):
+        training_slices(config, paths)
+    training, _ = training_slices(replace(config, pseudo_size="teacher", pseudo_limit=1), paths)
+    assert (training.mask_kinds == PSEUDO_MASK).any()
+
+
+@pytest.mark.parametrize(("chosen", "limit", "kept"), [
+    ([1, 1, 1, 1, 1], 3, [1, 0, 1, 0, 1]),
+    ([0, 1, 0, 1, 1], 5, [0, 1, 0, 1, 1]),
+    ([1, 1, 1, 1, 1], 0, [0, 0, 0, 0, 0]),
+    ([0, 0, 0, 0, 0], 2, [0, 0, 0, 0, 0]),
+])  # fmt: skip
+def test_evenly_spread_choice(chosen: list[int], limit: int, kept: list[int]) -> None:
+    assert evenly(np.array(chosen, bool), limit).astype(int).tolist() == kept
+
+
+def test_validation_slices_can_be_trained_on_and_then_choose_nothing(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_for("segmenter", ema=None, train_on_validation=("covid-19-ct100",))
+    training, _ = training_slices(config, paths)
+    assert {record.split for record in training.of_source("covid-19-ct100").records} == {"train", "val"}
+    _score_by_step(monkeypatch, {2: 0.9, 4: 0.5})
+    weights = load_file(train(config, paths, device="cpu"))
+    summary = json.loads((paths.output / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["kept_step"], summary["best"]) == (4, None)
+    kept = _checkpoint(paths.output, "last")["state_dict"]
+    for key, value in weights.items():
+        torch.testing.assert_close(value.float(), kept[f"network.{key}"].float(), rtol=1e-3, atol=1e-6)
+
+
+def test_test_slices_are_never_trained_on(paths: RunPaths) -> None:
+    config = config_for("segmenter", train_on_validation=("covid-19-ct100", "sars-cov-2-ct"))
+    training, _ = training_slices(config, paths)
+    assert {record.split for record in training.records} == {"train", "val"}
+
+
+def test_a_peer_trains_by_its_own_loss(paths: RunPaths) -> None:
+    config = config_for("segmenter", network="miniseg")
+    weights = train(config, paths, device="cpu")
+    load_weights(registry.build("miniseg"), weights)
+    assert np.isfinite(logged(paths.output, "val/score")).all()
+
+
+def test_a_network_without_a_vgg_encoder_cannot_start_from_one(encoder_weights: Path, paths: RunPaths) -> None:
+    config = config_for("segmenter", network="unet", init={"encoder": str(encoder_weights)})
+    with pytest.raises(UsageError, match="unet has no VGG encoder"):
+        train(config, paths, device="cpu")
+
+
+def test_frozen_blocks_stay_as_they_are(encoder_weights: Path, paths: RunPaths) -> None:
+    config = config_for("segmenter", ema=None, init={"encoder": str(encoder_weights)}, frozen_blocks=2)
+    before, after = load_file(encoder_weights), load_file(train(config, paths, device="cpu"))
+    changed = {key: not torch.equal(value, after[f"encoder.{key}"]) for key, value in before.items() if "blocks" in key}
+    assert not any(moved for key, moved in changed.items() if key.split(".")[1] in "01")
+    assert all(moved for key, moved in changed.items() if key.split(".")[1] in "234")
 
 
 def test_an_encoder_is_made_from_imagenet_weights(paths: RunPaths, tmp_path: Path) -> None:
@@ -255,6 +330,7 @@ def test_warm_started_parts_learn_at_their_own_rate(encoder_weights: Path, paths
     task = build_task(config, training_slices(config, paths)[0])
     assert isinstance(task, SegmentationTask)
     optimiser = task.configure_optimizers()["optimizer"]
+    assert isinstance(task.network, Segmenter)
     encoder = {id(p) for p in task.network.encoder.parameters()}
     slow, fast = optimiser.param_groups
     assert {id(p) for p in slow["params"]} == encoder

@@ -13,16 +13,20 @@ from jcs_ct.models.activation_map import INFECTED
 from jcs_ct.models.classifier import Classification, Classifier
 from jcs_ct.training.batches import Batch
 from jcs_ct.training.config import TrainConfig
-from jcs_ct.training.losses import activation_map_loss, mix, mixed_cross_entropy
+from jcs_ct.training.losses import LesionReading, activation_map_loss, mix, mixed_cross_entropy
 from jcs_ct.training.task import Task
 
 
 def classification_losses(
-    network: nn.Module, batch: Batch, config: TrainConfig, generator: torch.Generator
+    network: nn.Module,
+    batch: Batch,
+    config: TrainConfig,
+    generator: torch.Generator,
+    reading: LesionReading | None = None,
 ) -> dict[str, Tensor]:
-    """Cross-entropy with mixing, equation (3), and L_seg, equation (4).
+    """Cross-entropy with mixing, equation (3), L_seg, equation (4), and what `reading` makes of the map.
 
-    A mixed image has the mixed mask, as its lesions are those of both, fainter; it counts in L_seg where both masks
+    A mixed image has the mixed mask, as its lesions are those of both, fainter; it counts for the map where both masks
     are known.
     """
     image, mask, label = batch["image"], batch["mask"], batch["label"]
@@ -33,11 +37,13 @@ def classification_losses(
     weight, partner = weight.to(image.device), partner.to(image.device)
     output: Classification = network(image)
     losses = {"class": mixed_cross_entropy(output.logits, label, weight, partner, config.label_smoothing)}
+    share = weight[:, None, None, None]
+    mask = share * mask + (1 - share) * mask[partner]
+    known = known & known[partner]
     if config.map_weight > 0:
-        share = weight[:, None, None, None]
-        mask = share * mask + (1 - share) * mask[partner]
-        known = known & known[partner]
         losses["map"] = config.map_weight * activation_map_loss(output.activation_map, mask, known)
+    if reading is not None:
+        losses["lesion"] = config.lesion_weight * reading(output.activation_map, mask, known)
     return losses
 
 
@@ -49,15 +55,16 @@ class ClassificationTask(Task):
     def __init__(self, network: Classifier, config: TrainConfig) -> None:
         super().__init__(network, config)
         self.network: Classifier = network
+        self.reading = LesionReading() if config.lesion_weight > 0 else None
         self.validated: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def warm_started(self) -> Iterable[nn.Parameter]:
         """The Res2Net backbone."""
-        return self.network.backbone.parameters() if "backbone" in self.config.init else ()
+        return self.network.backbone.parameters() if self.config.init else ()
 
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Equations (3) and (4)."""
-        return classification_losses(self.network, batch, self.config, generator)
+        """Equations (3) and (4), and the lesions read from the map."""
+        return classification_losses(self.network, batch, self.config, generator, self.reading)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from jcs_ct.errors import UsageError
-from jcs_ct.models.registry import SIZES
+from jcs_ct.models.registry import SEGMENTERS, SIZES
 
 _PLAIN: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
@@ -53,6 +53,10 @@ class AugmentSettings:
     """Share of draws that are blurred."""
     noise: float = 0.04
     """Largest standard deviation of added noise."""
+    domes: float = 0.0
+    """Share of slices that get a round organ which rises into the lung, with an empty mask; see `lookalikes`."""
+    thick: float = 0.0
+    """Share of slices that are averaged with their own smaller copy, as thick slices are."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +89,19 @@ class TrainConfig:
     steps: int
     """Optimiser steps."""
     size: str = "default"
-    """`paper` or `default`."""
+    """`paper`, `default` or `teacher`."""
     input_size: tuple[int, int] = (224, 288)
     """Height and width that the network sees."""
     seed: int = 0
+    network: str = "segmenter"
+    """Which segmenter the task `segmenter` trains: ours or a peer, by its name in the registry."""
     optimiser: str = "adamw"
     """`adamw`, `adam` or `sgd`."""
     learning_rate: float = 1e-3
     encoder_rate: float | None = None
     """Learning rate of what was warm-started; the same as `learning_rate` if absent."""
+    frozen_blocks: int = 0
+    """First blocks of a warm-started VGG encoder that stay as they are: a quarter of the time for two of them."""
     weight_decay: float = 1e-4
     schedule: str = "onecycle"
     """`onecycle`, `poly` (power 0.9) or `step` (divided by ten at each third)."""
@@ -103,6 +111,8 @@ class TrainConfig:
     """α of equation (3); 0 turns mixing off."""
     map_weight: float = 0.0
     """Weight of L_seg, equation (4)."""
+    lesion_weight: float = 0.0
+    """Weight of equation (6) between the classifier's map, not normalised, and the masks; see `LesionReading`."""
     label_smoothing: float = 0.0
     deep_supervision: bool = True
     """Loss on all five side outputs, equation (6), or on the last alone."""
@@ -111,20 +121,31 @@ class TrainConfig:
     """Steps between looks at the validation data."""
     validation: tuple[str, ...] = ()
     """Sources whose validation slices choose the checkpoint; those of the batch if empty."""
+    train_on_validation: tuple[str, ...] = ()
+    """Sources whose validation slices are trained on as well, once they have helped to choose the settings. The last
+    weights are kept then, as validation no longer tells which are best."""
     init: dict[str, str] = field(default_factory=dict)
     """Safetensors to start from, by part: `encoder`, `backbone`, `classifier`, `segmenter`."""
     pseudo_masks: str | None = None
     """Segmenter weights (safetensors) that label infected slices without a mask, of the groups marked `pseudo` or,
     where none is, of all."""
+    pseudo_size: str = "default"
+    """Size of the network that `pseudo_masks` holds."""
+    pseudo_limit: int | None = None
+    """Label at most so many slices of each source, an even choice of them; all if absent."""
     precision: str = "32-true"
     """Lightning's; `bf16-mixed` on a GPU."""
 
     def __post_init__(self) -> None:
         _expect_types(self)
         _expect_one_of("task", self.task, TASKS)
+        _expect_one_of("network", self.network, tuple(SEGMENTERS))
         _expect_one_of("size", self.size, SIZES)
+        _expect_one_of("pseudo_size", self.pseudo_size, SIZES)
         _expect_one_of("optimiser", self.optimiser, OPTIMISERS)
         _expect_one_of("schedule", self.schedule, SCHEDULES)
+        if self.size == "teacher" and (self.task not in ("segmenter", "encoder") or self.network != "segmenter"):
+            raise UsageError(f"config: found size 'teacher' for {self.task} {self.network}, expected paper or default")
         sides = list(self.input_size)  # of any length, as YAML may have it
         if len(sides) != 2 or min(sides) < 1:
             raise UsageError(f"config: found input_size {self.input_size}, expected height and width")
@@ -134,6 +155,8 @@ class TrainConfig:
             raise UsageError("config: expected steps >= 1 and at least one batch group")
         if any(group.pseudo for group in self.batch) and not self.pseudo_masks:
             raise UsageError("config: a batch group is marked `pseudo`, but `pseudo_masks` names no segmenter weights")
+        if not 0 <= self.frozen_blocks <= 5:
+            raise UsageError(f"config: found frozen_blocks {self.frozen_blocks}, expected 0 to 5")
         if self.mixing < 0:
             raise UsageError(f"config: found mixing {self.mixing}, expected alpha >= 0")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jcs_ct.models.activation_map import normalised
@@ -78,3 +78,33 @@ def activation_map_loss(activation_map: Tensor, mask: Tensor, known: Tensor) -> 
     difference = normalised(activation_map[known]) - target[known]
     distance: Tensor = torch.linalg.vector_norm(difference.flatten(1), dim=1)
     return (distance / (height * width)).mean()
+
+
+class LesionReading(nn.Module):
+    """Reads the activation map as lesion logits, by one scale and one offset that are learned and not shipped.
+
+    L_seg compares shapes only: it divides each map by its largest value, so nothing says how much evidence there is,
+    and uninfected slices take no part. Read like this the map itself, and with it the mean of it that decides, has to
+    grow with the lesions and to be small where there are none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.offset = nn.Parameter(torch.full((), -3.0))
+
+    def forward(self, activation_map: Tensor, mask: Tensor, known: Tensor) -> Tensor:
+        """Equation (6) between the map and the masks, empty ones included.
+
+        Args:
+            activation_map: (N, 1, h, w), not negative.
+            mask: (N, 1, H, W) in 0..1; brought to the map's size by averaging.
+            known: (N,), whether the mask counts.
+        """
+        if not bool(known.any()):
+            return activation_map.sum() * 0
+        height, width = activation_map.shape[-2:]
+        # Equation (1) divides by the number of places; undone, a place counts alike whatever the map's size.
+        evidence = activation_map[known] * (height * width)
+        target = F.adaptive_avg_pool2d(mask[known], (height, width))
+        return mask_loss(self.log_scale.exp() * evidence + self.offset, target)

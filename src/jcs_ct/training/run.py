@@ -104,24 +104,37 @@ def _predicted_masks(images: NDArray[np.uint8], weights: Path, size: str) -> NDA
     return masks
 
 
+def evenly(chosen: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
+    """At most `limit` of the places where (N,) is True, spread evenly over them."""
+    places = np.flatnonzero(chosen)
+    kept = np.zeros(len(chosen), bool)
+    kept[places[np.linspace(0, len(places) - 1, min(len(places), limit)).astype(int)]] = True
+    return kept
+
+
 def training_slices(config: TrainConfig, paths: RunPaths) -> tuple[PreparedSlices, PreparedSlices]:
     """Training and validation slices of a run, pseudo masks added where the config asks for them."""
     batch_sources = {source for group in config.batch for source in group.sources}
     validation_sources = set(config.validation) or batch_sources
     slices = prepare(sorted(batch_sources | validation_sources), paths.data, config.input_size, paths.cache)
-    training = slices.split("train")
+    also = np.array([r.split == "val" and r.source in config.train_on_validation for r in slices.records], bool)
+    training = slices.subset(np.array([record.split == "train" for record in slices.records], bool) | also)
     validation = slices.split("val")
     if config.task in ("segmenter", "joint"):  # nothing can be said of a mask that nobody knows
         validation = validation.subset(validation.mask_kinds != NO_MASK)
-    keep = np.zeros(len(validation), bool)
-    for source in validation_sources:
-        places = np.flatnonzero([record.source == source for record in validation.records])
-        keep[places[np.linspace(0, len(places) - 1, min(len(places), VALIDATION_LIMIT)).astype(int)]] = True
+    keep = np.ones(len(validation), bool)
+    for source in {record.source for record in validation.records}:
+        of_source = np.array([record.source == source for record in validation.records], bool)
+        limit = VALIDATION_LIMIT if source in validation_sources else 0
+        keep &= ~of_source | evenly(of_source, limit)
     if config.pseudo_masks:
         wanted = {source for group in config.batch if group.pseudo for source in group.sources} or batch_sources
         chosen = np.array([record.source in wanted for record in training.records], bool)
         chosen &= (training.infected == 1) & (training.mask_kinds == NO_MASK)
-        add_pseudo_masks(training, chosen, Path(config.pseudo_masks), config.size, paths.cache)
+        if config.pseudo_limit is not None:
+            of_each = [np.array([r.source == source for r in training.records], bool) & chosen for source in wanted]
+            chosen = np.any([evenly(of_source, config.pseudo_limit) for of_source in of_each], axis=0)
+        add_pseudo_masks(training, chosen, Path(config.pseudo_masks), config.pseudo_size, paths.cache)
     return training, validation.subset(keep)
 
 
@@ -132,10 +145,7 @@ def build_task(config: TrainConfig, training: PreparedSlices) -> Task:
         load_weights(teacher, _init(config, "encoder"))
         return BackboneTask(registry.classifier(config.size).backbone, teacher, config)
     if config.task == "segmenter":
-        segmenter = registry.segmenter(config.size)
-        _start(segmenter.encoder, config, "encoder")
-        _start(segmenter, config, "segmenter")
-        return SegmentationTask(segmenter, config)
+        return SegmentationTask(_started_segmenter(config), config)
     if config.task == "classifier":
         classifier = registry.classifier(config.size)
         _start(classifier.backbone, config, "backbone")
@@ -147,6 +157,19 @@ def build_task(config: TrainConfig, training: PreparedSlices) -> Task:
     return JointTask(joint, config)
 
 
+def _started_segmenter(config: TrainConfig) -> nn.Module:
+    segmenter = registry.build(config.network, config.size)
+    encoder = getattr(segmenter, "encoder", None)
+    if isinstance(encoder, VGGEncoder):
+        _start(encoder, config, "encoder")
+        for block in encoder.blocks[: config.frozen_blocks]:
+            block.requires_grad_(requires_grad=False)
+    elif "encoder" in config.init or config.frozen_blocks:
+        raise UsageError(f"config: {config.network} has no VGG encoder to start from `init: encoder` or to freeze")
+    _start(segmenter, config, "segmenter")
+    return segmenter
+
+
 def _init(config: TrainConfig, part: str) -> Path:
     if part not in config.init:
         raise UsageError(f"config: task {config.task} needs `init: {{{part}: FILE}}`")
@@ -156,6 +179,11 @@ def _init(config: TrainConfig, part: str) -> Path:
 def _start(module: nn.Module, config: TrainConfig, part: str) -> None:
     if part in config.init:
         load_weights(module, _init(config, part))
+
+
+def last_checkpoint(paths: RunPaths) -> Path:
+    """Where a run's newest state is kept."""
+    return paths.output / "checkpoints" / "last.ckpt"
 
 
 def train(config: TrainConfig, paths: RunPaths, device: str = "auto", resume: bool = False, devices: int = 1) -> Path:
@@ -181,7 +209,7 @@ def train(config: TrainConfig, paths: RunPaths, device: str = "auto", resume: bo
     if config.task == "encoder":
         return _make_encoder(config, paths, training)
     task = build_task(config, training)
-    last = paths.output / "checkpoints" / "last.ckpt"
+    last = last_checkpoint(paths)
     start = int(torch.load(last, weights_only=False)["global_step"]) if resume and last.exists() else 0
     best = ModelCheckpoint(
         paths.output / "checkpoints",
@@ -240,17 +268,19 @@ def _network(task: Task) -> nn.Module:
 def _keep_best(task: Task, best: ModelCheckpoint, config: TrainConfig, paths: RunPaths) -> Path:
     if not best.best_model_path:
         raise UsageError("the run ended before its first validation; expected steps >= validate_every")
-    checkpoint = torch.load(best.best_model_path, weights_only=False)
+    chosen = last_checkpoint(paths) if config.train_on_validation else Path(best.best_model_path)
+    checkpoint = torch.load(chosen, weights_only=False)
     task.load_state_dict(checkpoint["state_dict"])
     weights = paths.output / f"{config.task}.safetensors"
     save_weights(_network(task), weights)
-    score = None if best.best_model_score is None else float(best.best_model_score)
+    judged = best.best_model_score is not None and not config.train_on_validation
+    score = float(best.best_model_score) if judged else None  # type: ignore[arg-type]  # checked in the line before
     summary = {
         # Where the data lie on the machine that trained says nothing to others.
         "command": " ".join(["jcs", *sys.argv[1:]]).replace(str(paths.data), "DATA"),
         "monitor": task.monitor,
         "best": score,
-        "best_step": int(checkpoint["global_step"]),
+        "kept_step": int(checkpoint["global_step"]),
         "seed": config.seed,
         "torch": torch.__version__,
     }

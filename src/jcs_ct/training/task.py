@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from jcs_ct.training.augment import Augment
 from jcs_ct.training.batches import Batch
 from jcs_ct.training.config import TrainConfig
+from jcs_ct.training.lookalikes import with_lookalikes
 
 WARM_UP = 0.15
 """Share of the steps in which the one-cycle schedule rises."""
@@ -52,7 +53,11 @@ class Task(lightning.LightningModule):
         seed = self.config.seed * 1_000_003 + self.global_step
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
-        image, mask = self.augment(batch["image"].cpu(), batch["mask"].cpu(), generator)
+        own = self.config.augment
+        image, mask = with_lookalikes(
+            batch["image"].cpu(), batch["mask"].cpu(), batch["lung"].cpu(), own.domes, own.thick, generator
+        )
+        image, mask = self.augment(image, mask, generator)
         image = image.to(self.device, memory_format=torch.channels_last)
         moved = {**batch, "image": image, "mask": mask.to(self.device)}
         losses = self.losses(moved, generator)
