@@ -144,7 +144,7 @@ def _false_marks(diagnoser: Diagnoser, source: str, records: list[SliceRecord], 
     )
 
 
-def _slice_probabilities(
+def slice_probabilities(
     diagnoser: Diagnoser, records: list[SliceRecord], step: Step, calibration: PlattScaling | None
 ) -> NDArray[np.float32]:
     """(N,) probability of each slice."""
@@ -163,7 +163,7 @@ def calibrate(diagnoser: Diagnoser, data: Path, step: Step) -> tuple[PlattScalin
         The scaling, and what it was fitted on.
     """
     records = _split(CALIBRATION_SOURCE, data, "val")
-    probability = _slice_probabilities(diagnoser, records, step, None)
+    probability = slice_probabilities(diagnoser, records, step, None)
     infected = np.array([record.infected is True for record in records])
     return fit_platt(probability, infected), f"{CALIBRATION_SOURCE}, split val, {len(records)} slices"
 
@@ -173,7 +173,7 @@ def classification(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> 
     trials = []
     for source in _sources(data, CLASSIFICATION_SOURCES):
         records = _split(source, data, split)
-        probability = _slice_probabilities(diagnoser, records, step, diagnoser.calibration)
+        probability = slice_probabilities(diagnoser, records, step, diagnoser.calibration)
         infected = np.array([record.infected is True for record in records])
         groups = np.array([record.group for record in records])
         threshold = diagnoser.settings.rule.slice_probability

@@ -1,0 +1,83 @@
+"""Reproduce the paper's tables and figures: train what is missing, evaluate, and write one page.
+
+    python experiments/reproduce.py all --preset cpu --data ../shared/data --imagenet vgg16_imagenet.safetensors
+
+What is named is made: `table2`, `table4` to `table7`, `figure10`, `figure11`, `worst`, or `all`. Runs are kept below
+`runs/reproduce/PRESET` and taken up where they stopped; asking again trains nothing twice. The page is written into
+`--page` (by default beside the runs). Presets: `smoke` (a test of the machinery), `cpu` (the results that are kept;
+hours on two cores), `paper` (as published; needs a GPU: `--device cuda --precision bf16-mixed --devices 2`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # as a script, only its own folder is on the path
+
+from experiments.reproduction import figures, tables  # noqa: E402
+from experiments.reproduction.page import write_page  # noqa: E402
+from experiments.reproduction.plan import PRESETS  # noqa: E402
+from experiments.reproduction.runs import Place, test_slices  # noqa: E402
+
+from jcs_ct.errors import JcsError  # noqa: E402
+
+TRAINED = ("table5", "table6", "table7", "figure10", "figure11", "worst")
+NAMES = ("table2", "table4", *TRAINED)
+
+
+def reproduce(place: Place, wanted: tuple[str, ...], page: Path) -> list[Path]:
+    """Make the tables and figures that are wanted and the page with them.
+
+    Args:
+        place: data, runs and preset.
+        wanted: of `NAMES`.
+        page: folder of the page.
+    """
+    made_tables, made_figures = [], []
+    evaluated = tables.Evaluated(place, test_slices(place)) if set(wanted) & set(TRAINED) else None
+    for name, make in (("table2", tables.table_2), ("table4", tables.table_4)):
+        if name in wanted:
+            made_tables.append(make(place))
+    if evaluated is not None:
+        for name, table in (("table5", tables.table_5), ("table6", tables.table_6), ("table7", tables.table_7)):
+            if name in wanted:
+                made_tables.append(table(evaluated))
+        for name, figure in figures.FIGURES.items():
+            if name in wanted:
+                made_figures.append(figure(evaluated, page))
+    return write_page(made_tables, made_figures, page, place.preset.name)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, reproduce, say where the page is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="+", choices=[*NAMES, "all"])
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu")
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sources")
+    parser.add_argument("--output", type=Path, default=ROOT / "runs" / "reproduce")
+    parser.add_argument("--page", type=Path, default=None, help="folder of the page")
+    parser.add_argument("--imagenet", type=Path, default=None, help="torchvision-shaped ImageNet VGG-16 weights")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
+    parser.add_argument("--devices", type=int, default=1, help="GPUs, trained on with DDP")
+    parser.add_argument("--precision", default="32-true", help="Lightning's; bf16-mixed on a GPU")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    place = Place(
+        given.data, given.output, PRESETS[given.preset], given.imagenet, given.device, given.devices, given.precision
+    )
+    wanted = NAMES if "all" in given.what else tuple(given.what)
+    try:
+        for path in reproduce(place, wanted, given.page or place.folder / "page"):
+            print(path)
+    except JcsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""What is trained: the systems of every table, and three presets of how long and how large."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jcs_ct.training.config import AugmentSettings, BatchGroup, TrainConfig
+
+MASKED = BatchGroup(4, ("covid-19-ct100",), "masked")
+"""One protocol for all: the training slices of the 50/48 split, and nothing else."""
+LABELLED = BatchGroup(4, ("sars-cov-2-ct",))
+"""What the joint model's classifier goes on learning from."""
+
+
+@dataclass(frozen=True)
+class System:
+    """One trained system of a table."""
+
+    name: str
+    """In the registry, or "joint"."""
+    label: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    paper: tuple[float, float, float] | None = None
+    """Dice, IoU and E-measure in percent that the paper gives, on its own data (Tables V to VII)."""
+
+    @property
+    def key(self) -> str:
+        """Name of its runs' folders."""
+        return "-".join([self.name, *(f"{k}={v}" for k, v in self.settings.items())])
+
+
+JCS = System("segmenter", "JCS, segmentation alone", paper=(77.5, 65.4, 92.0))
+JOINT = System("joint", "JCS, with the classifier's features", paper=(78.5, 66.4, 92.7))
+ABLATION = (
+    System("segmenter-plain", "neither EFM nor AFF", paper=(71.0, 57.7, 88.0)),
+    System("segmenter-efm", "EFM", paper=(74.3, 61.4, 88.9)),
+    System("segmenter-aff", "AFF", paper=(75.9, 63.4, 90.9)),
+    dataclasses.replace(JCS, label="EFM and AFF"),
+    System("segmenter", "EFM and AFF, without deep supervision", {"deep_supervision": False}),
+)
+"""Table V, and a row of our own."""
+PEERS = (
+    System("unet", "U-Net", paper=(65.1, 54.1, 79.7)),
+    System("dss", "DSS", paper=(65.7, 51.7, 79.9)),
+    System("egnet", "EGNet", paper=(69.3, 55.4, 83.6)),
+    System("poolnet", "PoolNet", paper=(69.7, 55.9, 83.9)),
+    System("poolnet-edges", "PoolNet, with edges"),
+    System("infnet", "Inf-Net, Res2Net"),
+    System("infnet-vgg", "Inf-Net, VGG"),
+    System("miniseg", "MiniSeg"),
+)
+"""Table VII's, and two beyond it."""
+COMPARED = (*PEERS, dataclasses.replace(JCS, label="JCS, segmentation alone"), JOINT)
+EVERY = tuple({system.key: system for system in (*ABLATION, *COMPARED)}.values())
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How long, how large, how often."""
+
+    name: str
+    seeds: tuple[int, ...]
+    size: str
+    input_size: tuple[int, int]
+    settings: dict[str, Any]
+    joint_steps: int
+    case_slices: int
+    """Slices of the cases that are timed."""
+    slices: int | None = None
+    """Test slices that are looked at; all if None."""
+
+
+_LIGHT = AugmentSettings(
+    rotate=20.0, scale=(0.75, 1.3), elastic=0.008, contrast=0.1, level=0.05, blur=0.2, noise=0.02
+)  # fmt: skip
+PRESETS = {
+    "smoke": Preset("smoke", (0,), "default", (64, 96), {"steps": 2, "validate_every": 2}, 2, 12, slices=6),
+    "cpu": Preset(
+        "cpu",
+        (0, 1, 2),
+        "default",
+        (224, 288),
+        {"steps": 400, "learning_rate": 1e-3, "encoder_rate": 2e-4, "validate_every": 50, "augment": _LIGHT},
+        200,
+        300,
+    ),
+    "paper": Preset(
+        "paper",
+        (0, 1, 2),
+        "paper",
+        (512, 512),
+        {
+            "steps": 21_000,
+            "optimiser": "adam",
+            "learning_rate": 2.5e-5,
+            "weight_decay": 5e-4,
+            "schedule": "poly",
+            "ema": None,
+            "validate_every": 500,
+        },
+        21_000,
+        300,
+    ),
+}
+"""`smoke` for a test of the machinery, `cpu` for the results that are kept, `paper` as published, for a GPU."""
+
+HAS_VGG_ENCODER = frozenset(s.name for s in EVERY) - {"unet", "infnet", "miniseg", "joint"}
+
+
+def config_of(system: System, preset: Preset, seed: int, starts: dict[str, Path], precision: str) -> TrainConfig:
+    """The training of one system.
+
+    Args:
+        system: which.
+        preset: how long and how large.
+        seed: of data, augmentation and weights.
+        starts: weights to start from: `encoder`, and for the joint model `classifier` and `segmenter`.
+        precision: Lightning's.
+    """
+    joint = system.name == "joint"
+    wanted = ("classifier", "segmenter") if joint else ("encoder",) if system.name in HAS_VGG_ENCODER else ()
+    settings = preset.settings | system.settings
+    if joint:
+        settings |= {"steps": preset.joint_steps, "mixing": 0.5, "map_weight": 20.0, "encoder_rate": 1e-4}
+        settings["validate_every"] = min(settings["validate_every"], preset.joint_steps)
+    return TrainConfig(
+        "joint" if joint else "segmenter",
+        (MASKED, LABELLED) if joint else (MASKED,),
+        settings.pop("steps"),
+        preset.size,
+        preset.input_size,
+        seed,
+        network="segmenter" if joint else system.name,
+        validation=("covid-19-ct100",),
+        init={part: str(starts[part]) for part in wanted if part in starts},
+        precision=precision,
+        **settings,
+    )

@@ -1,0 +1,151 @@
+"""Training what is not trained yet, and predicting what is not predicted yet: both are kept and picked up again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from experiments.reproduction.plan import JCS, MASKED, Preset, System, config_of
+from numpy.typing import NDArray
+from torch import nn
+
+from jcs_ct import preprocessing
+from jcs_ct.datasets.prepared import NormalisedSlice, normalise_slice
+from jcs_ct.datasets.sources import SliceRecord, read_source
+from jcs_ct.errors import UsageError
+from jcs_ct.models import registry
+from jcs_ct.models.joint import JointPrediction
+from jcs_ct.training.config import TrainConfig, load_config
+from jcs_ct.training.run import RunPaths, load_weights, train
+from jcs_ct.weights import SHIPPED
+
+LOG = logging.getLogger(__name__)
+SOURCE = "covid-19-ct100"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a reproduction reads and writes, and on what it computes."""
+
+    data: Path
+    output: Path
+    preset: Preset
+    imagenet: Path | None
+    device: str = "cpu"
+    devices: int = 1
+    precision: str = "32-true"
+
+    @property
+    def folder(self) -> Path:
+        """Of this preset."""
+        return self.output / self.preset.name
+
+
+@dataclass(frozen=True)
+class TestSlice:
+    """One test slice with what is known of it."""
+
+    record: SliceRecord
+    normal: NormalisedSlice
+    truth: NDArray[np.bool_]
+
+
+def test_slices(place: Place) -> list[TestSlice]:
+    """The 48 test slices of the 50/48 split (or as many as the preset looks at), at their own resolution."""
+    records = [record for record in read_source(SOURCE, place.data) if record.split == "test"][: place.preset.slices]
+    out = []
+    for record in records:
+        normal = normalise_slice(record, place.preset.input_size)
+        if normal.mask is None:
+            raise UsageError(f"{record.path}: found no mask, expected one as it is a test slice")
+        out.append(TestSlice(record, normal, normal.mask))
+    return out
+
+
+def starts(place: Place, seed: int) -> dict[str, Path]:
+    """Weights that systems start from: the ImageNet encoder at the preset's width, ours for the joint model."""
+    found: dict[str, Path] = {}
+    if place.imagenet is not None:
+        found["encoder"] = _encoder(place)
+    if place.preset.size == "default":
+        found["classifier"] = SHIPPED / "classifier.safetensors"
+    own = place.folder / "runs" / f"{JCS.key}-seed{seed}" / "segmenter.safetensors"
+    if own.exists():
+        found["segmenter"] = own
+    return found
+
+
+def _encoder(place: Place) -> Path:
+    weights = place.folder / "encoder" / "encoder.safetensors"
+    if not weights.exists():
+        config = TrainConfig(
+            "encoder", (MASKED,), 1, place.preset.size, place.preset.input_size,
+            init={"imagenet": str(place.imagenet)},
+        )  # fmt: skip
+        train(config, RunPaths(place.data, weights.parent, place.output / "cache"), "cpu")
+    return weights
+
+
+def trained(system: System, seed: int, place: Place) -> Path:
+    """Folder of a finished run of one system: found, resumed, or made.
+
+    Raises:
+        UsageError: there is a run of other settings.
+    """
+    folder = place.folder / "runs" / f"{system.key}-seed{seed}"
+    if system.name == "joint":
+        trained(JCS, seed, place)  # it starts from this one
+    config = config_of(system, place.preset, seed, starts(place, seed), place.precision)
+    if (folder / "config.yaml").exists() and load_config(folder / "config.yaml") != config:
+        raise UsageError(f"{folder} holds a run of other settings; move it away to train with these")
+    if not (folder / "summary.json").exists():
+        LOG.info("training %s, seed %d, %d steps", system.label, seed, config.steps)
+        paths = RunPaths(place.data, folder, place.output / "cache")
+        train(config, paths, place.device, resume=True, devices=place.devices)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # hundreds of MB each, and the run is finished
+    return folder
+
+
+def network_of(system: System, preset: Preset) -> nn.Module:
+    """The network of a system with random weights."""
+    return registry.build(system.name, preset.size)
+
+
+@torch.inference_mode()
+def predictions(system: System, seed: int, place: Place, slices: list[TestSlice]) -> list[NDArray[np.uint8]]:
+    """Lesion probability (H, W) of every test slice as 0..255, at its own resolution; nothing is cleared.
+
+    Kept beside the run, so that a table asked for again costs nothing.
+    """
+    folder = trained(system, seed, place)
+    kept = folder / f"test{len(slices)}.npz"
+    if not kept.exists():
+        network = network_of(system, place.preset).eval()
+        load_weights(network, folder / ("joint.safetensors" if system.name == "joint" else "segmenter.safetensors"))
+        partial = kept.with_suffix(".partial.npz")
+        np.savez_compressed(partial, *(_predicted(network, one, place.preset) for one in slices))
+        partial.replace(kept)
+    with np.load(kept) as arrays:
+        return [arrays[f"arr_{k}"] for k in range(len(slices))]
+
+
+def _predicted(network: nn.Module, one: TestSlice, preset: Preset) -> NDArray[np.uint8]:
+    crop = preprocessing.crop_resize(one.normal.image, one.normal.box, preset.input_size)
+    output = network(torch.from_numpy(crop)[None, None].float() / 255)
+    if isinstance(output, JointPrediction):
+        output = output.segmentation
+    patch = torch.sigmoid(output.logits)[0, 0].numpy()
+    height, width = one.truth.shape
+    full = preprocessing.paste_back(patch, one.normal.box, (height, width))
+    return np.asarray((full * 255).round().astype(np.uint8))
+
+
+def summary_of(folder: Path) -> dict[str, object]:
+    """What a run says of itself."""
+    found: dict[str, object] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,155 @@
+"""The reproduction of the paper's tables: resumable, honest about other settings, and figures as computed by hand."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from experiments.reproduction.plan import (
+    ABLATION,
+    COMPARED,
+    EVERY,
+    JCS,
+    JOINT,
+    PEERS,
+    PRESETS,
+    Preset,
+    System,
+    config_of,
+)
+from experiments.reproduction.runs import Place, TestSlice, predictions, test_slices, trained
+from experiments.reproduction.scores import cost, scores
+from experiments.reproduction.tables import Evaluated, table_5
+from numpy.typing import NDArray
+
+from jcs_ct.datasets.prepared import NormalisedSlice
+from jcs_ct.datasets.sources import SliceRecord
+from jcs_ct.errors import UsageError
+from jcs_ct.preprocessing import Box
+from tests.mini_data import write_mini_data
+
+ROOT = Path(__file__).parents[1]
+MINISEG = System("miniseg", "MiniSeg")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Phantoms as data, two steps a training."""
+    folder = tmp_path_factory.mktemp("reproduce")
+    return Place(write_mini_data(folder / "data"), folder / "runs", PRESETS["smoke"], None)
+
+
+def one_slice(truth: NDArray[np.bool_]) -> TestSlice:
+    image = np.zeros(truth.shape, np.uint8)
+    record = SliceRecord("covid-19-ct100", Path("x.png"), "test", True, "x")
+    height, width = truth.shape
+    return TestSlice(record, NormalisedSlice(image, truth, truth, Box(0, height, 0, width)), truth)
+
+
+def test_figures_are_those_computed_by_hand() -> None:
+    truth = np.zeros((10, 10), bool)
+    truth[:4, :5] = True  # 20 pixels
+    called = np.zeros((10, 10), np.uint8)
+    called[2:6, :5] = 255  # 20 pixels, 10 of them right
+    found = scores([called, truth.astype(np.uint8) * 255], [one_slice(truth)] * 2)
+    assert found.dice == pytest.approx([2 * 10 / 40, 1])
+    assert found.iou == pytest.approx([10 / 30, 1])
+    assert found.mae == pytest.approx([20 / 100, 0])
+    assert found.e_measure[1] > found.e_measure[0]
+    assert found.s_measure[1] == pytest.approx(1, abs=1e-6)
+
+
+def test_the_threshold_is_a_half() -> None:
+    truth = np.zeros((8, 8), bool)
+    truth[:4] = True
+    values = np.where(truth, 128, 127).astype(np.uint8)
+    assert scores([values], [one_slice(truth)]).dice == pytest.approx([1])
+    assert scores([np.where(truth, 127, 126).astype(np.uint8)], [one_slice(truth)]).dice == pytest.approx([0])
+
+
+def test_every_system_of_the_paper_is_there_with_the_papers_figures() -> None:
+    assert [s.paper[0] for s in ABLATION if s.paper] == [71.0, 74.3, 75.9, 77.5]
+    assert {s.label: s.paper[0] for s in PEERS if s.paper} == {
+        "U-Net": 65.1, "DSS": 65.7, "EGNet": 69.3, "PoolNet": 69.7,
+    }  # fmt: skip
+    assert JOINT in COMPARED
+    assert len({system.key for system in EVERY}) == len(EVERY)
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS.keys())
+@pytest.mark.parametrize("system", EVERY, ids=[system.key for system in EVERY])
+def test_every_system_has_settings_in_every_preset(system: System, preset: Preset) -> None:
+    assert config_of(system, preset, 1, {}, "32-true").seed == 1
+
+
+def test_a_finished_run_is_not_trained_again(place: Place) -> None:
+    folder = trained(MINISEG, 0, place)
+    before = (folder / "segmenter.safetensors").stat().st_mtime_ns
+    assert trained(MINISEG, 0, place) == folder
+    assert (folder / "segmenter.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_run_of_other_settings_is_refused(place: Place) -> None:
+    trained(MINISEG, 0, place)
+    longer = replace(place.preset, settings={**place.preset.settings, "learning_rate": 0.5})
+    with pytest.raises(UsageError, match="other settings"):
+        trained(MINISEG, 0, replace(place, preset=longer))
+
+
+def test_an_interrupted_run_is_taken_up(place: Place, tmp_path: Path) -> None:
+    elsewhere = replace(place, output=tmp_path)
+    folder = trained(MINISEG, 0, elsewhere)
+    (folder / "summary.json").unlink()  # as if it had been stopped before its end
+    assert (trained(MINISEG, 0, elsewhere) / "summary.json").exists()
+
+
+def test_predictions_are_kept_and_lie_on_the_slices(place: Place) -> None:
+    slices = test_slices(place)
+    values = predictions(MINISEG, 0, place, slices)
+    assert [v.shape for v in values] == [one.truth.shape for one in slices]
+    again = predictions(MINISEG, 0, place, slices)
+    assert all(np.array_equal(a, b) for a, b in zip(values, again, strict=True))
+
+
+def test_cost_counts_what_is_known() -> None:
+    found = cost(MINISEG, PRESETS["smoke"], repetitions=1)
+    assert found.parameters == 82_492
+    assert found.flops > 1e6
+    assert found.seconds > 0
+
+
+def test_the_ablation_becomes_a_table(place: Place) -> None:
+    evaluated = Evaluated(place, test_slices(place))
+    table = table_5(evaluated)
+    assert [row[0] for row in table.rows] == [system.label for system in ABLATION]
+    assert all(len(row) == len(table.head) for row in table.rows)
+    assert JCS.key in evaluated.kept
+
+
+@pytest.mark.slow
+def test_everything_runs_from_the_command_line(shared_data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "experiments/reproduce.py", "all", "--preset", "smoke", "--data", str(shared_data)]
+    done = subprocess.run(
+        [*command, "--output", str(tmp_path / "runs"), "--page", str(tmp_path / "page")],
+        cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    text = (tmp_path / "page" / "README.md").read_text(encoding="utf-8")
+    for title in ("Table II:", "Table IV:", "Table V:", "Table VI:", "Table VII:", "Figure 10", "Figure 11", "worst"):
+        assert title in text
+    assert len(list((tmp_path / "page").glob("*.png"))) == 3
+    shutil.rmtree(tmp_path / "runs")
+
+
+def test_data_that_are_not_there_are_an_error_of_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "experiments/reproduce.py", "table5", "--preset", "smoke", "--data", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.strip().startswith("error: no folder")
