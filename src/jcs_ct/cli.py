@@ -118,6 +118,8 @@ def diagnose(
     weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
     threshold: Annotated[int, typer.Option(help="Patient rule: infected slices of a scan like the paper's.")] = 25,
     threads: Annotated[int | None, typer.Option(help="Cores to use; all if not given.")] = None,
+    lungs: Annotated[Path | None, typer.Option(help="Lung mask (NIfTI) to measure against, not what is found.")] = None,
+    lobes: Annotated[Path | None, typer.Option(help="Lobes (NIfTI): 1 LU, 2 LL, 3 RU, 4 RM, 5 RL.")] = None,
 ) -> None:
     """Diagnose one study: verdict, reasons, lesions and their measures.
 
@@ -126,7 +128,9 @@ def diagnose(
     # Here and not at the top: the help and the other commands need none of it, and it takes a second.
     from jcs_ct.diagnosis.decide import PatientRule
     from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
+    from jcs_ct.diagnosis.whole_lungs import GivenMasks
     from jcs_ct.reports.writer import write_reports
+    from jcs_ct.study.masks import read_labels
     from jcs_ct.study.reader import read_study
 
     if threshold < 1:
@@ -135,7 +139,11 @@ def diagnose(
     with _Progress() as progress:
         progress.stage("reading", 0)
         read = read_study(study)
-        diagnosis = Diagnoser(weights, settings, threads).run(read, progress)
+        given = GivenMasks(
+            lungs=None if lungs is None else read_labels(lungs, read, highest=1) > 0,
+            lobes=None if lobes is None else read_labels(lobes, read, highest=5),
+        )
+        diagnosis = Diagnoser(weights, settings, threads).run(read, progress, given)
         progress.stage("writing", 0)
         write_reports(diagnosis, output)
     typer.echo(_summary(diagnosis, output))

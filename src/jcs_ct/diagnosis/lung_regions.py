@@ -53,7 +53,7 @@ def split_sides(lungs: Mask) -> Labels:
     columns = np.flatnonzero(lungs.any((0, 1)))
     if not len(columns):
         return sides
-    middle, width = _middle(lungs), int(columns[-1] - columns[0]) + 1
+    middle, width = middle_column(lungs), int(columns[-1] - columns[0]) + 1
     reach = max(1, round(_SLICE_SEARCH * width))
     for z in np.flatnonzero(lungs.any((1, 2))):
         cut = _narrowest(lungs[z].sum(0), middle, reach)
@@ -72,7 +72,7 @@ def split_sides(lungs: Mask) -> Labels:
     return sides
 
 
-def _middle(lungs: Mask) -> int:
+def middle_column(lungs: Mask) -> int:
     """First column of the patient's left half: the valley between the lungs; with one lung the picture's middle."""
     profile = lungs.sum((0, 1), dtype=np.int64)
     columns = np.flatnonzero(profile)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
@@ -35,7 +36,9 @@ class LungSlices:
     box: Box
     """Where the crops were cut out."""
     lung_mask: NDArray[np.bool_]
-    """(Z, H, W)."""
+    """(Z, H, W): what holds air, and what that encloses; see `whole_lungs` for the rest."""
+    overview: NDArray[np.uint8]
+    """(Z, h, w): the whole slices in the one form, on the coarse grid that lungs are sought on."""
 
     def to_grid(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values (h, w) on a crop to (H, W) on the study's slice."""
@@ -111,7 +114,17 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
     indices = np.flatnonzero(shown)
     crops = np.stack([preprocessing.crop_resize(normal[k], box, size) for k in indices])
     regions = np.stack([lesion_region(lungs[k], box, size) for k in indices])
-    return LungSlices(study, indices, crops, regions, box, lungs)
+    return LungSlices(study, indices, crops, regions, box, lungs, _overview(normal))
+
+
+def _overview(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(Z, H, W) with its longer side brought to `lungs.WORKING_SIZE` at most."""
+    height, width = normal.shape[1:]
+    step = max(height, width) / lung_search.WORKING_SIZE
+    if step <= 1:
+        return normal
+    size = (max(1, round(width / step)), max(1, round(height / step)))
+    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in normal])
 
 
 def lesion_region(lungs: NDArray[np.bool_], box: Box, size: tuple[int, int]) -> NDArray[np.bool_]:
