@@ -139,14 +139,14 @@ def _severity(
     if lobes:
         return severity_score(lobes, LOBAR)
     sides = lung_regions.SIDES if sides_known else lung_regions.PICTURE_SIDES
-    halves = lung_regions.HALVES if sides_known else lung_regions.PICTURE_HALVES
-    thirds = [f"{third} third" for third in lung_regions.THIRDS] if sides_known else lung_regions.PICTURE_THIRDS
+    thirds, halves = [f"{third} third" for third in lung_regions.THIRDS], lung_regions.HALVES
+    if not sides_known:
+        thirds, halves = list(lung_regions.PICTURE_THIRDS), lung_regions.PICTURE_HALVES
 
     def regions(right: int) -> list[RegionMeasures]:
-        """Thirds of the lung that is taken for the right one, halves of the other."""
-        left = 1 - right
-        cuts = [(right, counts.thirds, k, name) for k, name in enumerate(thirds)]
-        cuts += [(left, counts.halves, k, name) for k, name in enumerate(halves)]
+        """Thirds of the lung that is taken for the right one, halves of the other; from the head if that is known."""
+        cuts = [(right, counts.thirds, k, name) for k, name in enumerate(thirds)][:: -1 if sides_known else 1]
+        cuts += [(1 - right, counts.halves, k, name) for k, name in enumerate(halves)][:: -1 if sides_known else 1]
         return [scale.region(f"{sides[side]} {name}", *_part(counts, parts, side, k)) for side, parts, k, name in cuts]
 
     return severity_score(regions(0), ZONAL, None if sides_known else regions(1))

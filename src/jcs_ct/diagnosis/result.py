@@ -72,9 +72,9 @@ class HuBands:
     hyperinflated: float
     """Below −900 HU."""
     normally_aerated: float
-    """−900 to −501 HU: faint ground glass, or vessels and air that the outline takes in."""
+    """−900 to −501 HU: as aerated as lung can be; faint ground glass lies here, too."""
     poorly_aerated: float
-    """−500 to −101 HU: ground glass."""
+    """−500 to −101 HU: dense ground glass."""
     non_aerated: float
     """−100 to 100 HU: consolidation."""
     denser: float
