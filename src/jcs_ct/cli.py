@@ -196,6 +196,29 @@ class _Progress:
 
 
 @app.command()
+def compare(
+    earlier: Annotated[Path, typer.Argument(help="Results folder of the earlier study.")],
+    later: Annotated[Path, typer.Argument(help="Results folder of the later study.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the comparison.")],
+) -> None:
+    """Compare two results of one patient: change by zone in mL and %, as a page and as JSON."""
+    # Here and not at the top, as in `diagnose`.
+    from jcs_ct.diagnosis import follow_up
+    from jcs_ct.reports.follow_up_report import signed, write_follow_up
+    from jcs_ct.reports.stored_result import read_result
+
+    then, now = read_result(earlier), read_result(later)
+    change = follow_up.compare(then.measures, now.measures)
+    write_follow_up(change, then, now, output)
+    words = [f"{signed(change.total.change_points)} percentage points of the lung"]
+    if change.total.change_ml is not None:
+        words.insert(0, f"opacities {signed(change.total.change_ml)} mL")
+    if change.severity_change is not None:
+        words.append(f"severity score {change.severity_earlier} to {change.severity_later}")
+    typer.echo(" | ".join([*words, f"report: {output / 'follow_up.html'}"]))
+
+
+@app.command()
 def calibrate(
     weights: Annotated[Path, typer.Option(help="Weights folder whose manifest the calibration goes into.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the data sources.")],

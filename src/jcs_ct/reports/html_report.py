@@ -57,7 +57,7 @@ def write_html(diagnosis: Diagnosis, folder: Path) -> list[Path]:
 def render_html(diagnosis: Diagnosis) -> str:
     """The whole page as text."""
     study = diagnosis.study
-    page = _environment().get_template("report.html.j2")
+    page = environment().get_template("report.html.j2")
     return page.render(
         d=diagnosis,
         heading=_HEADINGS[diagnosis.verdict],
@@ -81,16 +81,17 @@ def render_html(diagnosis: Diagnosis) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Jinja's, with the filters that all pages share."""
+    shared = Environment(
         loader=PackageLoader("jcs_ct.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, percent=percent, probability=_probability, words=_words, setting=_setting)
-    return environment
+    shared.filters.update(number=number, percent=percent, probability=_probability, words=_words, setting=_setting)
+    return shared
 
 
 def number(value: float | None) -> str:
