@@ -10,6 +10,9 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, KDTree
 from scipy.spatial.distance import pdist, squareform
 
+from jcs_ct.diagnosis.lung_regions import filled
+from jcs_ct.preprocessing import bounding_box
+
 # A pixel's diameter is taken between the middles of its edges: exact along rows and columns, and less than a pixel off
 # along diagonals, where corners would add and centres would take away 0.4 pixels at each end.
 _EDGES = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)])
@@ -81,9 +84,15 @@ def pleural_distances(
     """
     nearest = np.full(count + 1, np.inf)
     for z in np.flatnonzero(labels.any((1, 2))):
-        lung = ndimage.binary_fill_holes(lungs[z] | (labels[z] > 0))
+        box = bounding_box(lungs[z] | (labels[z] > 0))
+        if box is None:
+            continue
+        # One pixel of what is around the lungs has to be seen; the rest only takes time.
+        rows, columns = (slice(max(a - 1, 0), b + 1) for a, b in ((box.top, box.bottom), (box.left, box.right)))
+        ids = labels[z, rows, columns]
+        lung = filled(lungs[z, rows, columns] | (ids > 0))
         outside = np.argwhere(ndimage.binary_dilation(lung, _AROUND) & ~lung)
-        own = labels[z] > 0
+        own = ids > 0
         rim = own & ~ndimage.binary_erosion(own, _AROUND)
         inner = np.argwhere(rim)
         if not len(outside):
@@ -91,5 +100,5 @@ def pleural_distances(
         _, found = KDTree(outside * pixel_spacing).query(inner * pixel_spacing)
         # Pixels are squares: what lies between two of them is a pixel less than from centre to centre.
         steps = np.maximum(np.abs(inner - outside[found]) - 1, 0) * pixel_spacing
-        np.minimum.at(nearest, labels[z][rim], np.hypot(steps[:, 0], steps[:, 1]))
+        np.minimum.at(nearest, ids[rim], np.hypot(steps[:, 0], steps[:, 1]))
     return nearest

@@ -96,6 +96,12 @@ def _narrowest(profile: NDArray[np.int64], middle: int, reach: int) -> int:
     return round(float(gap.mean()) + 0.5)
 
 
+def filled(mask: Mask) -> Mask:
+    """(H, W) without holes; several times as fast as `ndimage.binary_fill_holes`, which floods step by step."""
+    labels, _ = ndimage.label(~np.pad(mask, 1))
+    return np.asarray(labels != labels[0, 0])[1:-1, 1:-1]
+
+
 def parts_of_slices(areas: NDArray[np.int64], geometry: Geometry | None, parts: int) -> NDArray[np.int64]:
     """(Z,): which of so many equal parts of a lung's extent each slice's centre lies in, 0 at the feet.
 

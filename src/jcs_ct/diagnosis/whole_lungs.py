@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from jcs_ct.diagnosis.lung_regions import LOBES, Labels, Mask, middle_column, split_sides
+from jcs_ct.diagnosis.lung_regions import LOBES, Labels, Mask, filled, middle_column, split_sides
 from jcs_ct.errors import UsageError
 from jcs_ct.preprocessing import AIR_THRESHOLD, Bytes
 from jcs_ct.study.volume import Study
@@ -118,7 +118,7 @@ def _missing(known: Mask, outlined: Mask, tissue: Mask) -> Mask:
         mirrored = _mirrored(sides == 3 - side, both_ends)
         lung |= _completed(mirrored & free, outlined & own & tissue, costal.open, max(1, round(RIM * width)))
         for z in np.flatnonzero(lung.any((1, 2))):
-            added[z] |= ndimage.binary_fill_holes(lung[z])
+            added[z] |= filled(lung[z])
     return added & ~known
 
 
