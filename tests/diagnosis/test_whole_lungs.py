@@ -9,10 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.slices import find_lung_slices
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.errors import UsageError
 from tests.diagnosis.test_measure import geometry, study_of
+from tests.opacity_networks import write_weights
 from tests.phantoms import ChestPhantom
 
 Mask = NDArray[np.bool_]
@@ -94,6 +96,34 @@ def test_consolidation_at_the_pleura_stays_inside(name: str, outline: object) ->
     whole = completed(truth, outlined)
     assert held(truth, whole) >= 0.95
     assert leaked(whole) < 0.02
+
+
+@pytest.fixture(scope="module")
+def dense_diagnoser(tmp_path_factory: pytest.TempPathFactory) -> Diagnoser:
+    """With networks that mark consolidation of -184 to -16 HU."""
+    return Diagnoser(write_weights(tmp_path_factory.mktemp("weights"), band=(0.68, 0.82)), threads=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "enough"),
+    [
+        ("large lateral", 0.95),
+        ("large dorsal", 0.95),
+        ("most of the left lung", 0.95),
+        # Its lowest slices show too little lung to be assessed, so that nothing is outlined there.
+        ("lower lobe", 0.93),
+    ],
+)
+def test_the_lungs_of_a_diagnosis_hold_what_the_networks_outline(
+    dense_diagnoser: Diagnoser, name: str, enough: float
+) -> None:
+    truth = CONSOLIDATIONS[name]
+    where = geometry(np.array(PHANTOM.positions), PHANTOM.spacing[1:])
+    diagnosis = dense_diagnoser.run(study_of(np.where(truth, -100, PHANTOM.hu).astype(np.int16), where))
+    assert diagnosis.lung_mask is not None
+    assert held(truth, diagnosis.lung_mask) >= enough
+    assert leaked(diagnosis.lung_mask) < 0.02
+    assert diagnosis.measures.lung_volume_ml == pytest.approx(PHANTOM.lung_ml, rel=0.03)
 
 
 def test_what_is_dense_is_not_found_by_air_alone() -> None:

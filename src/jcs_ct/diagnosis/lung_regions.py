@@ -96,6 +96,15 @@ def _narrowest(profile: NDArray[np.int64], middle: int, reach: int) -> int:
     return round(float(gap.mean()) + 0.5)
 
 
+def mirrored(lungs: Mask, both_ends: int) -> Mask:
+    """(..., W) with columns c and `both_ends` - c exchanged."""
+    source = both_ends - np.arange(lungs.shape[-1])
+    seen = (source >= 0) & (source < lungs.shape[-1])
+    out = np.zeros_like(lungs)
+    out[..., seen] = lungs[..., source[seen]]
+    return out
+
+
 def filled(mask: Mask) -> Mask:
     """(H, W) without holes; several times as fast as `ndimage.binary_fill_holes`, which floods step by step."""
     labels, _ = ndimage.label(~np.pad(mask, 1))

@@ -10,12 +10,17 @@ from PIL import Image
 
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
+from jcs_ct.diagnosis.lung_regions import middle_column, mirrored
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import IntensityKind, SourceGrid, Study
 
 QUARTER_TURN_REMARK = (
     "the pictures do not state their orientation; they were turned by 90° to bring the lungs side by side"
 )
+
+
+MISSING_LUNG = 0.1
+"""A lung with less than this share of the other one's area on a slice is missing there."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,8 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
     box = preprocessing.network_box(box, size)
     indices = np.flatnonzero(shown)
     crops = np.stack([preprocessing.crop_resize(normal[k], box, size) for k in indices])
-    regions = np.stack([lesion_region(lungs[k], box, size) for k in indices])
+    middle = middle_column(lungs)
+    regions = np.stack([lesion_region(both_lungs(lungs[k], middle), box, size) for k in indices])
     return LungSlices(study, indices, crops, regions, box, lungs, _overview(normal))
 
 
@@ -125,6 +131,21 @@ def _overview(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return normal
     size = (max(1, round(width / step)), max(1, round(height / step)))
     return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in normal])
+
+
+def both_lungs(lungs: NDArray[np.bool_], middle: int) -> NDArray[np.bool_]:
+    """(H, W): the lungs of a slice, mirrored where one of them is missing.
+
+    A lobe that is dense throughout leaves no air on its side, and its opacity would not reach into the other lung.
+
+    Args:
+        lungs: (H, W) lung mask of one slice.
+        middle: first column of the patient's left half.
+    """
+    low, high = int(lungs[:, :middle].sum()), int(lungs[:, middle:].sum())
+    if min(low, high) >= MISSING_LUNG * max(low, high):
+        return lungs
+    return lungs | mirrored(lungs, 2 * middle - 1)
 
 
 def lesion_region(lungs: NDArray[np.bool_], box: Box, size: tuple[int, int]) -> NDArray[np.bool_]:

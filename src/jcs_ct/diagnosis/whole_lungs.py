@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from jcs_ct.diagnosis.lung_regions import LOBES, Labels, Mask, filled, middle_column, split_sides
+from jcs_ct.diagnosis.lung_regions import LOBES, Labels, Mask, filled, middle_column, mirrored, split_sides
 from jcs_ct.errors import UsageError
 from jcs_ct.preprocessing import AIR_THRESHOLD, Bytes
 from jcs_ct.study.volume import Study
@@ -115,8 +115,8 @@ def _missing(known: Mask, outlined: Mask, tissue: Mask) -> Mask:
         costal = surface if low_columns_first else surface.flipped()
         free = tissue & ~known
         lung = own | (_closing(own, round(GAP * width)) & free & costal.gap)
-        mirrored = _mirrored(sides == 3 - side, both_ends)
-        lung |= _completed(mirrored & free, outlined & own & tissue, costal.open, max(1, round(RIM * width)))
+        other = mirrored(sides == 3 - side, both_ends)
+        lung |= _completed(other & free, outlined & own & tissue, costal.open, max(1, round(RIM * width)))
         for z in np.flatnonzero(lung.any((1, 2))):
             added[z] |= filled(lung[z])
     return added & ~known
@@ -164,15 +164,6 @@ def _symmetry(lungs: Mask, width: int) -> int:
     agreement = np.sum([np.convolve(row, row) for row in thickness], axis=0)  # index: sum of two columns
     start = max(middle - reach, 0)
     return start + int(agreement[start : middle + reach + 1].argmax())
-
-
-def _mirrored(lung: Mask, both_ends: int) -> Mask:
-    """(Z, h, w) with columns c and `both_ends` - c exchanged."""
-    source = both_ends - np.arange(lung.shape[2])
-    seen = (source >= 0) & (source < lung.shape[2])
-    out = np.zeros_like(lung)
-    out[..., seen] = lung[..., source[seen]]
-    return out
 
 
 def _completed(candidates: Mask, outlined: Mask, surface: Mask, rim: int) -> Mask:
