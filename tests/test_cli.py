@@ -203,9 +203,10 @@ SICK = phantoms.ChestPhantom(lesions=(phantoms.Lesion((0.0, 5.0, 62.0), (30.0, 2
 
 
 def test_given_lungs_and_lobes_are_measured_against(tmp_path: Path) -> None:
-    lobes = SICK.lung_mask * np.where(np.arange(128) < 64, 3, 1).astype(np.uint8)
-    lobes[:20] *= 2  # label 2: left lower, 6 would be no lobe
-    lobes[lobes == 6] = 5
+    upper = np.broadcast_to((np.arange(40) >= 20)[:, None, None], SICK.shape)
+    right = np.broadcast_to(np.arange(128) < 64, SICK.shape)
+    lobes = np.where(right, np.where(upper, 3, 5), np.where(upper, 1, 2)).astype(np.uint8)
+    lobes[~SICK.lung_mask] = 0
     phantoms.write_nifti(tmp_path / "lobes.nii.gz", lobes, axcodes="LPS")
     phantoms.write_nifti(tmp_path / "lungs.nii.gz", SICK.lung_mask.astype(np.uint8))
     given = ("--lungs", tmp_path / "lungs.nii.gz", "--lobes", tmp_path / "lobes.nii.gz")

@@ -66,8 +66,9 @@ def test_zones_and_halves_follow_each_lungs_own_extent() -> None:
     assert zones["left middle"].lesion_share == 0.0
     assert zones["left lower"].lung_volume_ml == pytest.approx(8 * 0.4)
     assert measures.severity is not None
-    regions = {r.name: (r.share, r.score) for r in measures.severity.regions}
-    assert regions["left lower half"] == (pytest.approx(8 / 12), 4)
+    regions = {r.name: r for r in measures.severity.regions}
+    assert regions["left lower half"].share == pytest.approx(8 / 12)
+    assert regions["left lower half"].score == 4
     assert measures.severity.total == 4
 
 

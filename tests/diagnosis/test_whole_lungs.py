@@ -224,8 +224,10 @@ def test_lobes_together_are_the_lungs_unless_these_are_given() -> None:
     lungs = np.zeros(lobes.shape, bool)
     lungs[1] = True
     assert GivenMasks().whole_lungs() is None
-    assert np.array_equal(GivenMasks(lobes=lobes).whole_lungs(), lobes > 0)
-    assert np.array_equal(GivenMasks(lungs, lobes).whole_lungs(), lungs)
+    for given, expected in ((GivenMasks(lobes=lobes), lobes > 0), (GivenMasks(lungs, lobes), lungs)):
+        whole = given.whole_lungs()
+        assert whole is not None
+        assert np.array_equal(whole, expected)
     turned = replace(GivenMasks(lungs), lobes=lobes).turned()
     assert turned.lungs is not None
     assert turned.lungs.shape == (2, 9, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,8 @@ def axial_diameters(labels: NDArray[np.uint16], count: int, pixel_spacing: tuple
     """
     best: dict[int, Diameters] = {}
     for z in np.flatnonzero(labels.any((1, 2))):
-        for k, box in enumerate(ndimage.find_objects(labels[z], max_label=count), start=1):
+        boxes: Sequence[tuple[slice, ...] | None] = ndimage.find_objects(labels[z], max_label=count)
+        for k, box in enumerate(boxes, start=1):
             if box is None:
                 continue
             mask = labels[z][box] == k

@@ -82,7 +82,7 @@ def middle_column(lungs: Mask) -> int:
     valley = profile[min(cut, len(profile) - 1)]
     if valley < _VALLEY * min(profile[:cut].max(initial=0), profile[cut:].max(initial=0)):
         return cut
-    return lungs.shape[2] // 2
+    return int(lungs.shape[2]) // 2
 
 
 def _narrowest(profile: NDArray[np.int64], middle: int, reach: int) -> int:

@@ -234,13 +234,13 @@ def _measure(
     slices: LungSlices, mask: NDArray[np.bool_], probability: NDArray[np.uint8], given: GivenMasks
 ) -> Measured:
     """Measure opacities (Z, H, W) against the whole lungs, or against those that the user gave."""
-    lungs, remarks = given.whole_lungs(), ()
+    lungs, remark = given.whole_lungs(), None
     if lungs is None:
         lungs = whole_lungs(slices.lung_mask, mask, slices.overview, inside_mask(slices.study))
     else:
         remark = outside_remark(mask, lungs)
-        remarks = () if remark is None else (remark,)
         mask = mask & lungs
+    remarks = () if remark is None else (remark,)
     return Measured(*measure_lesions(mask, probability, lungs, slices.study, lobes=given.lobes), lungs, remarks)
 
 

@@ -65,8 +65,10 @@ class GivenMasks:
 
     def turned(self) -> GivenMasks:
         """Turned by a quarter like a study that was brought upright (`slices.turned_upright`)."""
-        lungs, lobes = (None if m is None else np.rot90(m, 1, (1, 2)) for m in (self.lungs, self.lobes))
-        return GivenMasks(lungs, lobes)
+        return GivenMasks(
+            None if self.lungs is None else np.rot90(self.lungs, 1, (1, 2)),
+            None if self.lobes is None else np.rot90(self.lobes, 1, (1, 2)),
+        )
 
     def whole_lungs(self) -> Mask | None:
         """(Z, H, W): the lung mask, else the lobes together; None where neither was given."""

@@ -68,13 +68,17 @@ def read_result(folder: Path) -> StoredResult:
 def _measures(fields: dict[str, Any]) -> Measures:
     """Measures from JSON; keys that the first version did not write may be absent."""
     bands, severity = fields.get("hu_bands"), fields.get("severity")
-    regions = {name: tuple(RegionMeasures(**r) for r in fields.get(name, ())) for name in ("lungs", "zones", "lobes")}
+    lungs, zones, lobes = (
+        tuple(RegionMeasures(**region) for region in fields.get(name, ())) for name in ("lungs", "zones", "lobes")
+    )
     if severity is not None:
         severity = SeverityScore(**{**severity, "regions": tuple(RegionScore(**r) for r in severity["regions"])})
     plain = ("lesion_volume_ml", "lung_volume_ml", "lesion_share_of_lung", "lesion_count")
     return Measures(
         **{name: fields[name] for name in plain},
         hu_bands=None if bands is None else HuBands(**bands),
+        lungs=lungs,
+        zones=zones,
+        lobes=lobes,
         severity=severity,
-        **regions,
     )
