@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jcs_ct.reports.follow_up_report import follow_up_schema
 from jcs_ct.reports.json_report import result_schema
 from tests import phantoms
+from tests.opacity_networks import write_weights
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -188,3 +190,54 @@ def test_evaluate_prints_json(shared_data: Path) -> None:
 def test_evaluate_refuses_a_folder_without_sources(tmp_path: Path) -> None:
     result = jcs("evaluate", "classification", "--data", tmp_path)
     assert_refused(result, tmp_path / "out")
+
+
+def diagnose_phantom(tmp_path: Path, *options: str | Path) -> subprocess.CompletedProcess[str]:
+    """Diagnose a phantom with small networks at the boundary, given masks of whatever is in `options`."""
+    phantoms.write_nifti(tmp_path / "ct.nii.gz", SICK.hu)
+    weights = write_weights(tmp_path / "weights")
+    return jcs("diagnose", tmp_path / "ct.nii.gz", "-o", tmp_path / "out", "--weights", weights, *options)
+
+
+SICK = phantoms.ChestPhantom(lesions=(phantoms.Lesion((0.0, 5.0, 62.0), (30.0, 26.0, 26.0)),))
+
+
+def test_given_lungs_and_lobes_are_measured_against(tmp_path: Path) -> None:
+    upper = np.broadcast_to((np.arange(40) >= 20)[:, None, None], SICK.shape)
+    right = np.broadcast_to(np.arange(128) < 64, SICK.shape)
+    lobes = np.where(right, np.where(upper, 3, 5), np.where(upper, 1, 2)).astype(np.uint8)
+    lobes[~SICK.lung_mask] = 0
+    phantoms.write_nifti(tmp_path / "lobes.nii.gz", lobes, axcodes="LPS")
+    phantoms.write_nifti(tmp_path / "lungs.nii.gz", SICK.lung_mask.astype(np.uint8))
+    given = ("--lungs", tmp_path / "lungs.nii.gz", "--lobes", tmp_path / "lobes.nii.gz")
+    result = diagnose_phantom(tmp_path, *given)
+    assert result.returncode == 0, result.stderr
+    document = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, result_schema())
+    measures = document["measures"]
+    assert measures["lung_volume_ml"] == pytest.approx(SICK.lung_mask.sum() * 5 * 2.6 * 2.6 / 1000)
+    assert measures["severity"]["basis"] == "lobes"
+    volumes = {lobe["name"]: lobe["lesion_volume_ml"] for lobe in measures["lobes"]}
+    assert volumes["left upper lobe"] == pytest.approx(SICK.lesion_ml / 2, rel=0.15)
+    assert volumes["left lower lobe"] == pytest.approx(SICK.lesion_ml / 2, rel=0.15)
+    assert volumes["right upper lobe"] == volumes["right lower lobe"] == 0
+    assert document["provenance"]["settings"]["given_masks"] == ["lungs", "lobes"]
+
+
+def test_a_lung_mask_on_another_grid_is_refused(tmp_path: Path) -> None:
+    phantoms.write_nifti(tmp_path / "lungs.nii.gz", SICK.lung_mask[1:].astype(np.uint8))
+    result = diagnose_phantom(tmp_path, "--lungs", tmp_path / "lungs.nii.gz")
+    assert_refused(result, tmp_path / "out")
+    assert "on the study's own grid" in result.stderr
+
+
+def test_two_results_are_compared(tmp_path: Path) -> None:
+    assert diagnose_phantom(tmp_path).returncode == 0
+    result = jcs("compare", tmp_path / "out", tmp_path / "out", "-o", tmp_path / "change")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("opacities 0 mL")
+    jsonschema.validate(json.loads((tmp_path / "change" / "follow_up.json").read_text()), follow_up_schema())
+
+
+def test_a_folder_without_a_result_is_not_compared(tmp_path: Path) -> None:
+    assert_refused(jcs("compare", tmp_path, tmp_path, "-o", tmp_path / "change"), tmp_path / "change")

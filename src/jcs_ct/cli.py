@@ -118,6 +118,8 @@ def diagnose(
     weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
     threshold: Annotated[int, typer.Option(help="Patient rule: infected slices of a scan like the paper's.")] = 25,
     threads: Annotated[int | None, typer.Option(help="Cores to use; all if not given.")] = None,
+    lungs: Annotated[Path | None, typer.Option(help="Lung mask (NIfTI) to measure against, not what is found.")] = None,
+    lobes: Annotated[Path | None, typer.Option(help="Lobes (NIfTI): 1 LU, 2 LL, 3 RU, 4 RM, 5 RL.")] = None,
 ) -> None:
     """Diagnose one study: verdict, reasons, lesions and their measures.
 
@@ -126,7 +128,9 @@ def diagnose(
     # Here and not at the top: the help and the other commands need none of it, and it takes a second.
     from jcs_ct.diagnosis.decide import PatientRule
     from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
+    from jcs_ct.diagnosis.whole_lungs import GivenMasks
     from jcs_ct.reports.writer import write_reports
+    from jcs_ct.study.masks import read_labels
     from jcs_ct.study.reader import read_study
 
     if threshold < 1:
@@ -135,7 +139,11 @@ def diagnose(
     with _Progress() as progress:
         progress.stage("reading", 0)
         read = read_study(study)
-        diagnosis = Diagnoser(weights, settings, threads).run(read, progress)
+        given = GivenMasks(
+            lungs=None if lungs is None else read_labels(lungs, read, highest=1) > 0,
+            lobes=None if lobes is None else read_labels(lobes, read, highest=5),
+        )
+        diagnosis = Diagnoser(weights, settings, threads).run(read, progress, given)
         progress.stage("writing", 0)
         write_reports(diagnosis, output)
     typer.echo(_summary(diagnosis, output))
@@ -185,6 +193,29 @@ class _Progress:
         """So many slices of the stage are done."""
         if self._bar is not None:
             self._bar.advance(self._task, count)
+
+
+@app.command()
+def compare(
+    earlier: Annotated[Path, typer.Argument(help="Results folder of the earlier study.")],
+    later: Annotated[Path, typer.Argument(help="Results folder of the later study.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the comparison.")],
+) -> None:
+    """Compare two results of one patient: change by zone in mL and %, as a page and as JSON."""
+    # Here and not at the top, as in `diagnose`.
+    from jcs_ct.diagnosis import follow_up
+    from jcs_ct.reports.follow_up_report import signed, write_follow_up
+    from jcs_ct.reports.stored_result import read_result
+
+    then, now = read_result(earlier), read_result(later)
+    change = follow_up.compare(then.measures, now.measures)
+    write_follow_up(change, then, now, output)
+    words = [f"{signed(change.total.change_points)} percentage points of the lung"]
+    if change.total.change_ml is not None:
+        words.insert(0, f"opacities {signed(change.total.change_ml)} mL")
+    if change.severity_change is not None:
+        words.append(f"severity score {change.severity_earlier} to {change.severity_later}")
+    typer.echo(" | ".join([*words, f"report: {output / 'follow_up.html'}"]))
 
 
 @app.command()

@@ -19,7 +19,8 @@ from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
 from jcs_ct.diagnosis.measure import measure_lesions, slice_burden
 from jcs_ct.diagnosis.result import Diagnosis, Lesion, Measures, Provenance, SliceFinding, Verdict
 from jcs_ct.diagnosis.segment import segment
-from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
+from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices, inside_mask
+from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.engine import Network
 from jcs_ct.errors import WeightsError
 from jcs_ct.evaluation.calibration import PlattScaling
@@ -31,11 +32,13 @@ NO_LUNGS = "no lungs were found on the pictures; expected axial slices of a ches
 
 
 class Measured(NamedTuple):
-    """What `measure_lesions` gives."""
+    """What `measure_lesions` gives, and the lungs that it was measured against."""
 
     labels: NDArray[np.uint16]
     lesions: tuple[Lesion, ...]
     measures: Measures
+    lungs: NDArray[np.bool_]
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -104,15 +107,25 @@ class Diagnoser:
         self.calibration = None if calibration is None else PlattScaling(**calibration)
         self.weights = {name: {"file": file.path.name, "sha256": file.sha256} for name, file in files.items()}
 
-    def run(self, study: Study, reporter: Reporter | None = None) -> Diagnosis:
-        """Diagnose one study; always gives an answer, if only why there is none."""
-        report, clock = reporter or _Silent(), _Clock()
+    def run(self, study: Study, reporter: Reporter | None = None, given: GivenMasks | None = None) -> Diagnosis:
+        """Diagnose one study; always gives an answer, if only why there is none.
+
+        Args:
+            study: as `read_study` gives it.
+            reporter: told of progress.
+            given: masks of lungs or lobes that measures are made against, in place of what is found.
+
+        Raises:
+            UsageError: a given mask does not fit the study.
+        """
+        report, clock, given = reporter or _Silent(), _Clock(), given or GivenMasks()
+        given.fit(study)
         objections = quality.objections(study)
         with clock("lungs"):
             report.stage("finding the lungs", len(study))
             slices = None if objections else find_lung_slices(study, self.classifier.input_size)
         if slices is None:
-            return self._not_assessable(study, objections or (NO_LUNGS,), clock)
+            return self._not_assessable(study, objections or (NO_LUNGS,), given, clock)
         with clock("classify"):
             report.stage("classifying", len(slices.indices))
             scores = classify(self.classifier, slices.crops, report.advance, self.calibration)
@@ -124,8 +137,8 @@ class Diagnoser:
             probability = _lesion_volume(slices, suspect, patches)
         with clock("measure"):
             mask = probability > int(255 * self.settings.lesion_probability)
-            measured = Measured(*measure_lesions(mask, probability, slices.lung_mask, slices.study))
-        return self._diagnosis(slices, scores, decision, measured, suspect, clock)
+            measured = _measure(slices, mask, probability, given if slices.study is study else given.turned())
+        return self._diagnosis(slices, scores, decision, measured, suspect, given, clock)
 
     def _suspicion(self, decision: Decision) -> float:
         """From which probability on slices are segmented (paper §III-C: only where the patient is positive)."""
@@ -133,11 +146,11 @@ class Diagnoser:
             return self.settings.suspect_probability
         return self.settings.rule.slice_probability
 
-    def _not_assessable(self, study: Study, reasons: tuple[str, ...], clock: _Clock) -> Diagnosis:
+    def _not_assessable(self, study: Study, reasons: tuple[str, ...], given: GivenMasks, clock: _Clock) -> Diagnosis:
         findings = tuple(_finding(study, k, assessed=False) for k in range(len(study)))
         nothing = Measures(None, None, None, 0)
         return Diagnosis(
-            study, Verdict.NOT_ASSESSABLE, reasons, None, None, findings, (), nothing, self._provenance(),
+            study, Verdict.NOT_ASSESSABLE, reasons, None, None, findings, (), nothing, self._provenance(given),
             clock.total(), study.remarks,
         )  # fmt: skip
 
@@ -148,6 +161,7 @@ class Diagnoser:
         decision: Decision,
         measured: Measured,
         suspect: NDArray[np.int64],
+        given: GivenMasks,
         clock: _Clock,
     ) -> Diagnosis:
         with clock("assemble"):
@@ -162,20 +176,22 @@ class Diagnoser:
             slices=findings,
             lesions=measured.lesions,
             measures=measured.measures,
-            provenance=self._provenance(),
+            provenance=self._provenance(given),
             timing_s=clock.total(),
-            warnings=slices.study.remarks,
+            warnings=(*slices.study.remarks, *measured.remarks),
             lesion_labels=measured.labels,
-            lung_mask=slices.lung_mask,
+            lung_mask=measured.lungs,
             activation=activation,
         )
 
-    def _provenance(self) -> Provenance:
-        return Provenance(__version__, self.weights, self._settings())
-
-    def _settings(self) -> dict[str, object]:
+    def _provenance(self, given: GivenMasks) -> Provenance:
         calibration = None if self.calibration is None else dataclasses.asdict(self.calibration)
-        return {**dataclasses.asdict(self.settings), "calibration": calibration}
+        settings = {
+            **dataclasses.asdict(self.settings),
+            "calibration": calibration,
+            "given_masks": [name for name, mask in vars(given).items() if mask is not None],
+        }
+        return Provenance(__version__, self.weights, settings)
 
 
 class _Clock:
@@ -214,6 +230,20 @@ def _lesion_volume(slices: LungSlices, suspect: NDArray[np.int64], patches: NDAr
     return volume
 
 
+def _measure(
+    slices: LungSlices, mask: NDArray[np.bool_], probability: NDArray[np.uint8], given: GivenMasks
+) -> Measured:
+    """Measure opacities (Z, H, W) against the whole lungs, or against those that the user gave."""
+    lungs, remark = given.whole_lungs(), None
+    if lungs is None:
+        lungs = whole_lungs(slices.lung_mask, mask, slices.overview, inside_mask(slices.study))
+    else:
+        remark = outside_remark(mask, lungs)
+        mask = mask & lungs
+    remarks = () if remark is None else (remark,)
+    return Measured(*measure_lesions(mask, probability, lungs, slices.study, lobes=given.lobes), lungs, remarks)
+
+
 def _activation_volume(slices: LungSlices, scores: Scores) -> NDArray[np.uint8]:
     """(Z, H, W): activation maps, 255 = the strongest of the study."""
     volume = np.zeros(slices.study.voxels.shape, np.uint8)
@@ -236,7 +266,7 @@ def _findings(
 ) -> tuple[SliceFinding, ...]:
     """One finding a slice; areas and shares where the slice was segmented."""
     study = slices.study
-    areas, shares = slice_burden(measured.labels, slices.lung_mask, study)
+    areas, shares = slice_burden(measured.labels, measured.lungs, study)
     findings = [_finding(study, index, assessed=False) for index in range(len(study))]
     segmented = set(slices.indices[suspect].tolist())
     for index, score in zip(slices.indices.tolist(), scores.probabilities.tolist(), strict=True):

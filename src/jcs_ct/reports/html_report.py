@@ -15,7 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jcs_ct.diagnosis.result import Diagnosis, Lesion, Verdict
-from jcs_ct.reports import charts, pictures
+from jcs_ct.reports import charts, pictures, regions
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, usual_spacing
 
 _LESIONS_SHOWN = 20
@@ -57,7 +57,7 @@ def write_html(diagnosis: Diagnosis, folder: Path) -> list[Path]:
 def render_html(diagnosis: Diagnosis) -> str:
     """The whole page as text."""
     study = diagnosis.study
-    page = _environment().get_template("report.html.j2")
+    page = environment().get_template("report.html.j2")
     return page.render(
         d=diagnosis,
         heading=_HEADINGS[diagnosis.verdict],
@@ -72,21 +72,26 @@ def render_html(diagnosis: Diagnosis) -> str:
         lesions=diagnosis.lesions[:_LESIONS_SHOWN],
         rest=_rest(diagnosis.lesions[_LESIONS_SHOWN:]),
         measures=_measures(diagnosis),
+        region_rows=regions.region_rows(diagnosis.measures) if diagnosis.lesion_labels is not None else [],
+        zone_map=regions.zone_map(diagnosis.measures),
+        bands=regions.bands(diagnosis.measures.hu_bands),
+        severity_note=_severity_note(diagnosis),
         facts=_facts(study),
     )
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Jinja's, with the filters that all pages share."""
+    shared = Environment(
         loader=PackageLoader("jcs_ct.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, percent=percent, probability=_probability, words=_words, setting=_setting)
-    return environment
+    shared.filters.update(number=number, percent=percent, probability=_probability, words=_words, setting=_setting)
+    return shared
 
 
 def number(value: float | None) -> str:
@@ -130,8 +135,8 @@ def _setting(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{_words(str(key)).lower()} {_setting(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(_setting(item) for item in value)
-    return "none" if value is None else str(value)
+        return ", ".join(_setting(item) for item in value) or "none"
+    return "none" if value is None or value == "" else str(value)
 
 
 def _patient(study: Study) -> list[tuple[str, str]]:
@@ -162,7 +167,34 @@ def _key_figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
         volume = measures.lesion_volume_ml
         remark = "volume not known" if volume is None else f"{number(volume)} mL in all"
         figures.append(("Opacities", str(measures.lesion_count), remark))
+        severity = measures.severity
+        if severity is not None and severity.total is not None:
+            figures.append(("CT severity score", f"{severity.total} / 25", severity.basis))
     return figures
+
+
+def _severity_note(diagnosis: Diagnosis) -> str:
+    """What the score rests on, and what it would be otherwise."""
+    severity = diagnosis.measures.severity
+    if severity is None:
+        return ""
+    scale = "0: none, 1: below 5 %, 2: 5 to 25 %, 3: up to 50 %, 4: 50 to 75 %, 5: above 75 % of the region."
+    note = f"Five regions, 0 to 5 each (Pan et al., Radiology 2020;295:715). {scale}"
+    if severity.basis == "lobes":
+        note += " The regions are the lobes that were given."
+    else:
+        note += (
+            " A zonal approximation: lobes are not known, so thirds of the right lung's height and halves of the left "
+            "lung's stand for them."
+        )
+    if severity.total is None:
+        note += " There is no total, as a region holds no lung."
+    if diagnosis.study.geometry is None:
+        note += " The picture's left is taken for the patient's right, as is usual"
+        if severity.mirrored_total is not None and severity.mirrored_total != severity.total:
+            note += f"; were it the other way round, the score would be {severity.mirrored_total}"
+        note += "."
+    return note
 
 
 def _measures(diagnosis: Diagnosis) -> list[tuple[str, str]]:
