@@ -118,6 +118,9 @@ def diagnose(
     weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
     threshold: Annotated[int, typer.Option(help="Patient rule: infected slices of a scan like the paper's.")] = 25,
     threads: Annotated[int | None, typer.Option(help="Cores to use; all if not given.")] = None,
+    series_uid: Annotated[
+        str | None, typer.Option(help="Series Instance UID to read in place of the best one (see jcs info).")
+    ] = None,
 ) -> None:
     """Diagnose one study: verdict, reasons, lesions and their measures.
 
@@ -134,7 +137,7 @@ def diagnose(
     settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold))
     with _Progress() as progress:
         progress.stage("reading", 0)
-        read = read_study(study)
+        read = read_study(study, series_uid)
         diagnosis = Diagnoser(weights, settings, threads).run(read, progress)
         progress.stage("writing", 0)
         write_reports(diagnosis, output)
@@ -203,6 +206,22 @@ def calibrate(
         scaling, fitted_on = trials.calibrate(Diagnoser(weights), data, progress.advance)
     write_calibration(weights, "classifier", asdict(scaling), fitted_on)
     typer.echo(f"scale {scaling.scale:g}, bias {scaling.bias:g}, fitted on {fitted_on}")
+
+
+@app.command()
+def info(
+    study: Annotated[Path, typer.Argument(metavar="INPUT", help="DICOM folder, zip, NIfTI, or picture(s).")],
+    series_uid: Annotated[str | None, typer.Option(help="Series Instance UID, as for diagnose.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what an input holds, what of it would be read, and why not the rest."""
+    # Here and not at the top, as in `diagnose`.
+    from jcs_ct.study.info import as_document, as_lines
+    from jcs_ct.study.reader import list_contents
+
+    contents = list_contents(study, series_uid)
+    lines = [json.dumps(as_document(contents), indent=2)] if as_json else as_lines(contents)
+    typer.echo("\n".join(lines))
 
 
 class Trial(StrEnum):

@@ -83,7 +83,7 @@ def test_encrypted_archive_is_refused(tmp_path: Path) -> None:
 
 
 def test_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    bomb = zip_of(tmp_path / "bomb.zip", ("slice.dcm", bytes(32 * 1024**2)))
+    bomb = zip_of(tmp_path / "bomb.zip", ("slice.dcm", bytes(80 * 1024**2)))
     with pytest.raises(UnsupportedInputError, match="times its size"):
         read_study(bomb)
 
