@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct._version import __version__
+from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.classify import Scores, classify
 from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
 from jcs_ct.diagnosis.measure import measure_lesions, slice_burden
@@ -112,11 +113,14 @@ class Diagnoser:
             report.stage("finding the lungs", len(study))
             slices = None if objections else find_lung_slices(study, self.classifier.input_size)
         if slices is None:
-            return self._not_assessable(study, objections or (NO_LUNGS,), clock)
+            return self._not_assessable(study, objections or (NO_LUNGS, *fitness.body_part_cautions(study)), clock)
+        if unfit := fitness.lung_objections(slices):
+            return self._not_assessable(study, unfit, clock)
         with clock("classify"):
             report.stage("classifying", len(slices.indices))
             scores = classify(self.classifier, slices.crops, report.advance, self.calibration)
         decision = decide(scores.probabilities, _extents(slices), len(study), self.settings.rule)
+        decision = fitness.without_empty_negative(decision, slices)
         with clock("segment"):
             suspect = np.flatnonzero(scores.probabilities >= self._suspicion(decision))
             report.stage("outlining opacities", len(suspect))
@@ -138,7 +142,7 @@ class Diagnoser:
         nothing = Measures(None, None, None, 0)
         return Diagnosis(
             study, Verdict.NOT_ASSESSABLE, reasons, None, None, findings, (), nothing, self._provenance(),
-            clock.total(), study.remarks,
+            clock.total(), (*study.remarks, *quality.cautions(study)),
         )  # fmt: skip
 
     def _diagnosis(
@@ -164,7 +168,7 @@ class Diagnoser:
             measures=measured.measures,
             provenance=self._provenance(),
             timing_s=clock.total(),
-            warnings=slices.study.remarks,
+            warnings=(*slices.study.remarks, *quality.cautions(slices.study), *fitness.lung_cautions(slices)),
             lesion_labels=measured.labels,
             lung_mask=slices.lung_mask,
             activation=activation,

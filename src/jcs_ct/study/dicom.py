@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.encaps import get_frame
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError
 from jcs_ct.study.codestreams import stated_shape
@@ -187,7 +187,7 @@ def _decode_file(
             raise ValueError("there are none, or they are cut off")
         for frame, index in zip(frames, indices, strict=True):
             _refuse_other_size(dataset, frame)
-            stored = pixel_array(dataset, index=frame.index)
+            stored = pixel_array(dataset, index=frame.index, decoding_plugin=_plugin(dataset))
             if stored.shape != frame.shape:
                 raise ValueError(f"{stored.shape} pixels, expected {frame.shape}")
             voxels[index] = grid.to_canonical(_to_hu(stored, frame)[np.newaxis])[0]
@@ -195,6 +195,11 @@ def _decode_file(
         reason = f"the pixels of {frames[0].name} cannot be decoded ({one_line(error)}): copy or export the file again"
         return dict.fromkeys(indices, reason)
     return {}
+
+
+def _plugin(dataset: Dataset) -> str:
+    # On damaged RLE pylibjpeg's decoder does not raise an exception, it panics. pydicom's own is as fast.
+    return "pydicom" if dataset.file_meta.TransferSyntaxUID == RLELossless else ""
 
 
 def _refuse_other_size(dataset: Dataset, frame: Frame) -> None:
