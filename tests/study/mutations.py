@@ -5,10 +5,12 @@ Used by the tests with a few hundred mutations, and by experiments/fuzz_reading.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import random
 import shutil
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -93,10 +95,14 @@ def write_inputs(folder: Path, real: Path | None = None) -> Path:
 
 def write_disc(folder: Path, images: list[Path]) -> list[Path]:
     """Write images as a disc does, with a DICOMDIR and names of eight characters (PS3.10 8)."""
-    disc = FileSet()
-    for path in images:
-        disc.add(path)
-    disc.write(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # a file set leaves its temporary folders to be collected
+        disc = FileSet()
+        for path in images:
+            disc.add(path)
+        disc.write(folder)
+        del disc
+        gc.collect()
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 

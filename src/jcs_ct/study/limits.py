@@ -18,8 +18,9 @@ MAX_SIDE = 4096
 """Rows or columns of a slice; CT has 512, at times 1,024 or 2,048."""
 MAX_FILES = 50_000
 """Below a folder, or in an archive."""
-MAX_RATIO = 200
-"""Uncompressed to compressed size. Clinical CT reaches 2 to 10, strong lossy compression 50."""
+MAX_RATIO = 100
+"""Uncompressed to compressed size. Clinical CT reaches 2 to 10, strong lossy compression 50; blank images reach 128
+with run lengths, 1,000 with deflate, and any number with JPEG 2000."""
 RATIO_MATTERS_ABOVE = 64 * 1024**2
 """Bytes, uncompressed: small images of one grey level compress beyond any bound."""
 
@@ -43,5 +44,5 @@ def refuse_too_large(size: int, packed: int, what: str) -> None:
     if size > RATIO_MATTERS_ABOVE and size > MAX_RATIO * max(1, packed):
         raise UnsupportedInputError(
             f"{what} would unfold to {size // max(1, packed)} times its size; expected at most {MAX_RATIO} times: "
-            "it is damaged or made to exhaust memory"
+            "it is blank, damaged, or made to exhaust memory"
         )

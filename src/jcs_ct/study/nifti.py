@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
 from jcs_ct.study.files import one_line, open_maybe_gzip
-from jcs_ct.study.limits import MAX_VOLUME_BYTES, refuse_too_large
+from jcs_ct.study.limits import refuse_too_large
 from jcs_ct.study.quality import plane_objections
 from jcs_ct.study.volume import (
     AIR_HU,
@@ -83,7 +83,7 @@ class _Bounded(BufferedIOBase):
 
     def __init__(self, stream: GzipFile) -> None:
         self._stream = stream
-        self._left = MAX_VOLUME_BYTES + 2 * _MAX_OFFSET
+        self._left = 2 * _MAX_OFFSET  # for the header and its extensions; voxels are read by `readinto`
 
     def seekable(self) -> bool:
         return True
@@ -98,14 +98,11 @@ class _Bounded(BufferedIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0 or size > self._left:
-            raise ValueError("it says that it is larger than a volume can be")
+            raise ValueError("its header says that it has more than 32 MiB of extensions")
         self._left -= size
         return self._stream.read(size)
 
     def readinto(self, buffer: Any, /) -> int:
-        self._left -= memoryview(buffer).nbytes
-        if self._left < 0:
-            raise ValueError("it says that it is larger than a volume can be")
         return self._stream.readinto(buffer)
 
     def close(self) -> None:
