@@ -75,7 +75,7 @@ def store(folder: Path, layout: Layout, series: int = 1) -> list[Path]:
         spacing=(STEP, STEP),
         positions=layout.places,
         orientation=(*along_row, *along_column),
-        origin=corner,
+        origin=corner.tolist(),
         step=(0, 0, 1),
         series=series,
         edit=layout.edit,
@@ -95,7 +95,11 @@ def stored_points(folder: Path, diagnosis: Diagnosis) -> Points:
         header = dcmread(folder / name, stop_before_pixels=True)
         directions = np.array(header.ImageOrientationPatient, dtype=float).reshape(2, 3)
         corner = np.array(header.ImagePositionPatient, dtype=float)
-        points.append(pixel_points(corner, *directions, float(header.PixelSpacing[0]), (header.Rows, header.Columns)))
+        points.append(
+            pixel_points(
+                corner, directions[0], directions[1], float(header.PixelSpacing[0]), (header.Rows, header.Columns)
+            )
+        )
     return np.array(points)
 
 
@@ -143,7 +147,7 @@ def test_lesions_come_out_where_they_were_put(tmp_path: Path, diagnoser: Diagnos
 
 
 def test_gap_through_a_lesion_is_reported_and_not_measured(tmp_path: Path, diagnoser: Diagnoser) -> None:
-    places = np.array(PLACES[:34] + PLACES[40:])
+    places = PLACES[:34] + PLACES[40:]
     store(tmp_path, Layout(places=places))
     diagnosis = diagnoser.run(read_study(tmp_path))
     points = stored_points(tmp_path, diagnosis)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import MRImageStorage
+from pydicom.uid import UID, MRImageStorage
 
 from jcs_ct.errors import UsageError
 from jcs_ct.study import list_contents, objections, read_study
@@ -186,7 +186,8 @@ def test_scans_of_one_place_in_one_series_are_not_interleaved(tmp_path: Path, ke
 
     def renamed(dataset: Dataset, index: int) -> None:
         setattr(dataset, keyword, second)
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{UID_ROOT}7.{index}"
+        dataset.SOPInstanceUID = UID(f"{UID_ROOT}7.{index}")
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
 
     write_dicom_series(tmp_path / "a", HU, edit=stating(**{keyword: first}))
     # Half a slice away: by position alone the two would be taken for one scan of slices 2.5 mm apart.

@@ -24,8 +24,6 @@ CUT_SHARE = 0.3
 HALF_A_LUNG_MM = 120.0
 """Lungs of adults are 200 to 300 mm high. Where less than this is seen of lungs that are cut off, nothing found in it
 says nothing about the rest."""
-EDGE_SHARE = 0.02
-"""Of the lung voxels; as many along the edge of the picture mean that the lungs go on beyond it."""
 
 _CHEST_WORDS = ("CHEST", "THOR", "LUNG", "BODY", "TRUNK", "TORSO")
 
@@ -45,7 +43,7 @@ def lung_objections(slices: LungSlices) -> tuple[str, ...]:
     study = slices.study
     reasons = []
     if study.intensity is IntensityKind.HU:
-        median = float(np.median(study.voxels[slices.lung_mask]))
+        median = float(np.median(study.voxels[slices.lung_mask].astype(np.int16)))
         if median < GAS_HU:
             reasons.append(f"what looks like lungs has a median of {median:.0f} HU, which is gas; lungs are needed")
     volume = _lung_ml(slices)
@@ -66,8 +64,6 @@ def lung_cautions(slices: LungSlices) -> tuple[str, ...]:
             f"the lungs are cut off at the {' and the '.join(coverage.missing)}: {coverage.extent_mm:.0f} mm of them "
             "are seen, and nothing is said about the rest"
         )
-    if slices.study.intensity is IntensityKind.HU and _edge_share(slices) > EDGE_SHARE:
-        found.append("the lungs reach the edge of the pictures: parts of them lie outside and are not judged")
     return tuple(found)
 
 
@@ -113,9 +109,3 @@ def _lung_ml(slices: LungSlices) -> float | None:
         return None
     areas = slices.lung_mask.sum((1, 2), dtype=np.int64)
     return float(areas @ geometry.slice_extents * geometry.pixel_area / 1000)
-
-
-def _edge_share(slices: LungSlices) -> float:
-    mask = slices.lung_mask
-    edge = sum(int(np.count_nonzero(side)) for side in (mask[:, 0], mask[:, -1], mask[:, :, 0], mask[:, :, -1]))
-    return edge / max(1, int(np.count_nonzero(mask)))

@@ -35,6 +35,7 @@ from jcs_ct.study.volume import (
 )
 
 _DECODING_THREADS = 2
+_SHIFTED_MM = 1.0
 _HIGHEST_HU = np.iinfo(np.int16).max
 
 
@@ -288,8 +289,15 @@ def _geometry_remarks(geometry: Geometry | None) -> list[str]:
     even = np.delete(distances, gaps)
     if even.max() - even.min() > max(0.05, 0.02 * usual):
         remarks.append(f"the slices are unevenly spaced, {even.min():.2f} to {even.max():.2f} mm apart")
-    drift = geometry.positions[-1] - geometry.positions[0]
-    slant = np.linalg.norm(drift - geometry.normal * (drift @ geometry.normal)) / (drift @ geometry.normal)
-    if slant > 0.02:
+    # What lies beside the normal through the first slice, and how that grows from slice to slice: (Z, 3) mm.
+    beside = geometry.positions - geometry.positions[0]
+    beside -= np.outer(beside @ geometry.normal, geometry.normal)
+    along = places - places[0]
+    lean = along @ beside / (along @ along)
+    slant, off = float(np.linalg.norm(lean)), float(np.linalg.norm(beside - np.outer(along, lean), axis=1).max())
+    if off > _SHIFTED_MM:
+        off = float(np.linalg.norm(np.diff(beside, axis=0), axis=1).max())
+        remarks.append(f"neighbouring slices lie up to {off:.0f} mm beside each other: measures use their real places")
+    elif slant > 0.02:
         remarks.append(f"the slices are stacked at a slant of {np.degrees(np.arctan(slant)):.0f} degrees (gantry tilt)")
     return remarks
