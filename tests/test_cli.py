@@ -171,6 +171,33 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     assert "SHA-256" in result.stderr
 
 
+def test_info_lists_series_and_why_they_are_left_out(tmp_path: Path) -> None:
+    phantom = phantoms.ChestPhantom(shape=(8, 64, 64), spacing=(20.0, 5.2, 5.2))
+    phantoms.write_dicom_series(tmp_path / "in" / "a", phantom.hu, series=1)
+    phantoms.write_dicom_series(tmp_path / "in" / "b", phantom.hu, series=2, orientation=(0, 1, 0, 0, 0, -1))
+    result = jcs("info", tmp_path / "in")
+    assert result.returncode == 0, result.stderr
+    assert 'read      "Series 1": CT, 8 images, axial, 64 x 64, 5 mm thick' in result.stdout
+    assert "why: the series is sagittal, axial slices are needed" in result.stdout
+    document = json.loads(jcs("info", tmp_path / "in", "--json").stdout)
+    assert [series["chosen"] for series in document["series"]] == [True, False]
+    wanted = document["series"][1]["series_uid"]
+    out = tmp_path / "out"
+    overruled = jcs("diagnose", tmp_path / "in", "-o", out, "--series-uid", wanted)
+    assert overruled.returncode == 3, overruled.stderr
+    assert "sagittal" in overruled.stdout
+    assert_refused(jcs("diagnose", tmp_path / "in", "-o", tmp_path / "no", "--series-uid", "1.2.3"), tmp_path / "no")
+
+
+def test_info_of_other_inputs_tells_what_they_hold(tmp_path: Path) -> None:
+    phantom = phantoms.ChestPhantom(shape=(8, 64, 64), spacing=(20.0, 5.2, 5.2))
+    phantoms.write_nifti(tmp_path / "ct.nii.gz", phantom.hu)
+    document = json.loads(jcs("info", tmp_path / "ct.nii.gz", "--json").stdout)
+    assert (document["kind"], document["study"]["slices"], document["series"]) == ("nifti", 8, [])
+    assert jcs("info", tmp_path / "ct.nii.gz").stdout.startswith("nifti: intensity HU, slices 8")
+    assert_refused(jcs("info", tmp_path / "nowhere"), tmp_path / "out")
+
+
 def test_phantom_without_lesions_is_not_positive(tmp_path: Path) -> None:
     phantom = phantoms.ChestPhantom.healthy()
     phantoms.write_nifti(tmp_path / "healthy.nii.gz", phantom.hu)

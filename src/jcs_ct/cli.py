@@ -120,6 +120,9 @@ def diagnose(
     threads: Annotated[int | None, typer.Option(help="Cores to use; all if not given.")] = None,
     lungs: Annotated[Path | None, typer.Option(help="Lung mask (NIfTI) to measure against, not what is found.")] = None,
     lobes: Annotated[Path | None, typer.Option(help="Lobes (NIfTI): 1 LU, 2 LL, 3 RU, 4 RM, 5 RL.")] = None,
+    series_uid: Annotated[
+        str | None, typer.Option(help="Series Instance UID to read in place of the best one (see jcs info).")
+    ] = None,
 ) -> None:
     """Diagnose one study: verdict, reasons, lesions and their measures.
 
@@ -138,7 +141,7 @@ def diagnose(
     settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold))
     with _Progress() as progress:
         progress.stage("reading", 0)
-        read = read_study(study)
+        read = read_study(study, series_uid)
         given = GivenMasks(
             lungs=None if lungs is None else read_labels(lungs, read, highest=1) > 0,
             lobes=None if lobes is None else read_labels(lobes, read, highest=5),
@@ -234,6 +237,22 @@ def calibrate(
         scaling, fitted_on = trials.calibrate(Diagnoser(weights), data, progress.advance)
     write_calibration(weights, "classifier", asdict(scaling), fitted_on)
     typer.echo(f"scale {scaling.scale:g}, bias {scaling.bias:g}, fitted on {fitted_on}")
+
+
+@app.command()
+def info(
+    study: Annotated[Path, typer.Argument(metavar="INPUT", help="DICOM folder, zip, NIfTI, or picture(s).")],
+    series_uid: Annotated[str | None, typer.Option(help="Series Instance UID, as for diagnose.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what an input holds, what of it would be read, and why not the rest."""
+    # Here and not at the top, as in `diagnose`.
+    from jcs_ct.study.info import as_document, as_lines
+    from jcs_ct.study.reader import list_contents
+
+    contents = list_contents(study, series_uid)
+    lines = [json.dumps(as_document(contents), indent=2)] if as_json else as_lines(contents)
+    typer.echo("\n".join(lines))
 
 
 class Trial(StrEnum):

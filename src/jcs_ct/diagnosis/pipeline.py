@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct._version import __version__
+from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.classify import Scores, classify
 from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
 from jcs_ct.diagnosis.measure import measure_lesions, slice_burden
@@ -125,11 +126,15 @@ class Diagnoser:
             report.stage("finding the lungs", len(study))
             slices = None if objections else find_lung_slices(study, self.classifier.input_size)
         if slices is None:
-            return self._not_assessable(study, objections or (NO_LUNGS,), given, clock)
+            objections = objections or (NO_LUNGS, *fitness.body_part_cautions(study))
+            return self._not_assessable(study, objections, given, clock)
+        if unfit := fitness.lung_objections(slices):
+            return self._not_assessable(study, unfit, given, clock)
         with clock("classify"):
             report.stage("classifying", len(slices.indices))
             scores = classify(self.classifier, slices.crops, report.advance, self.calibration)
         decision = decide(scores.probabilities, _extents(slices), len(study), self.settings.rule)
+        decision = fitness.without_empty_negative(decision, slices)
         with clock("segment"):
             suspect = np.flatnonzero(scores.probabilities >= self._suspicion(decision))
             report.stage("outlining opacities", len(suspect))
@@ -151,7 +156,7 @@ class Diagnoser:
         nothing = Measures(None, None, None, 0)
         return Diagnosis(
             study, Verdict.NOT_ASSESSABLE, reasons, None, None, findings, (), nothing, self._provenance(given),
-            clock.total(), study.remarks,
+            clock.total(), (*study.remarks, *quality.cautions(study)),
         )  # fmt: skip
 
     def _diagnosis(
@@ -178,7 +183,7 @@ class Diagnoser:
             measures=measured.measures,
             provenance=self._provenance(given),
             timing_s=clock.total(),
-            warnings=(*slices.study.remarks, *measured.remarks),
+            warnings=_cautions(slices, measured),
             lesion_labels=measured.labels,
             lung_mask=measured.lungs,
             activation=activation,
@@ -242,6 +247,12 @@ def _measure(
         mask = mask & lungs
     remarks = () if remark is None else (remark,)
     return Measured(*measure_lesions(mask, probability, lungs, slices.study, lobes=given.lobes), lungs, remarks)
+
+
+def _cautions(slices: LungSlices, measured: Measured) -> tuple[str, ...]:
+    """What a reader of the result should know: of the input, of the lungs that were seen, of the measures."""
+    study = slices.study
+    return (*study.remarks, *quality.cautions(study), *fitness.lung_cautions(slices), *measured.remarks)
 
 
 def _activation_volume(slices: LungSlices, scores: Scores) -> NDArray[np.uint8]:
