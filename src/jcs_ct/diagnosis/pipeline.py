@@ -19,6 +19,7 @@ from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
 from jcs_ct.diagnosis.measure import measure_lesions, slice_burden
 from jcs_ct.diagnosis.result import Diagnosis, Lesion, Measures, Provenance, SliceFinding, Verdict
 from jcs_ct.diagnosis.segment import segment
+from jcs_ct.diagnosis.sides import measure_sides
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.engine import Network
 from jcs_ct.errors import WeightsError
@@ -31,11 +32,12 @@ NO_LUNGS = "no lungs were found on the pictures; expected axial slices of a ches
 
 
 class Measured(NamedTuple):
-    """What `measure_lesions` gives."""
+    """What `measure_lesions` and `measure_sides` give."""
 
     labels: NDArray[np.uint16]
     lesions: tuple[Lesion, ...]
     measures: Measures
+    sides: NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ class Diagnoser:
             probability = _lesion_volume(slices, suspect, patches)
         with clock("measure"):
             mask = probability > int(255 * self.settings.lesion_probability)
-            measured = Measured(*measure_lesions(mask, probability, slices.lung_mask, slices.study))
+            labels, lesions, totals = measure_lesions(mask, probability, slices.lung_mask, slices.study)
+            sides, lesions, totals = measure_sides(labels, slices.lung_mask, lesions, totals, slices.study)
+            measured = Measured(labels, lesions, totals, sides)
         return self._diagnosis(slices, scores, decision, measured, suspect, clock)
 
     def _suspicion(self, decision: Decision) -> float:
@@ -168,6 +172,7 @@ class Diagnoser:
             lesion_labels=measured.labels,
             lung_mask=slices.lung_mask,
             activation=activation,
+            lung_sides=measured.sides,
         )
 
     def _provenance(self) -> Provenance:

@@ -19,6 +19,13 @@ class Verdict(StrEnum):
     NOT_ASSESSABLE = "not_assessable"
 
 
+class Side(StrEnum):
+    """The patient's."""
+
+    RIGHT = "right"
+    LEFT = "left"
+
+
 @dataclass(frozen=True)
 class SliceFinding:
     """What was found on one slice."""
@@ -84,6 +91,19 @@ class Lesion:
     mean_hu: float | None
     mean_probability: float | None = None
     """Mean segmenter probability inside, 0..1."""
+    side: Side | None = None
+    """The lung that most of it lies in; None where the input does not state which side is which."""
+
+
+@dataclass(frozen=True)
+class LungMeasures:
+    """One lung."""
+
+    side: Side
+    volume_ml: float | None
+    lesion_volume_ml: float | None
+    lesion_share: float | None
+    """Lesion volume over lung volume, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +115,8 @@ class Measures:
     lesion_share_of_lung: float | None
     """Lesion voxels (weighted with their volume where known) over lung voxels, 0..1."""
     lesion_count: int
+    lungs: tuple[LungMeasures, ...] = ()
+    """Right and left; empty where the input does not state which side is which."""
 
 
 @dataclass(frozen=True)
@@ -130,3 +152,5 @@ class Diagnosis:
     """(Z, H, W) canonical."""
     activation: NDArray[np.uint8] | None = field(default=None, repr=False)
     """(Z, H, W) canonical: activation mapping, 255 = the strongest of the study; None where nothing was classified."""
+    lung_sides: NDArray[np.uint8] | None = field(default=None, repr=False)
+    """(Z, H, W) canonical: 0, 1 in the right and 2 in the left lung, lesions included; None as in `Measures.lungs`."""

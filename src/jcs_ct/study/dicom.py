@@ -19,6 +19,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError
 from jcs_ct.study.dicom_frames import Frame, read_frames
 from jcs_ct.study.dicom_series import select_frames
+from jcs_ct.study.dicom_source import describe_source
 from jcs_ct.study.files import listing, one_line
 from jcs_ct.study.quality import plane_objections
 from jcs_ct.study.volume import (
@@ -74,6 +75,7 @@ def read_dicom(files: list[Path], root: Path) -> Study:
         plane=first.plane,
         series_uid=first.series_uid,
         sop_uids=tuple(frame.sop_uid for frame in kept),
+        dicom=describe_source(kept),
         attributes=first.attributes,
         remarks=(
             *remarks,
