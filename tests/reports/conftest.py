@@ -18,6 +18,7 @@ from jcs_ct.diagnosis.result import (
     ThresholdStep,
     Verdict,
 )
+from jcs_ct.diagnosis.sides import measure_sides
 from jcs_ct.study.volume import Geometry, InputKind, IntensityKind, SourceGrid, Study
 from tests.phantoms import ChestPhantom, to_grey
 
@@ -27,6 +28,7 @@ PHANTOM = ChestPhantom.infected()
 def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_]) -> Diagnosis:
     """What a perfect model would say of `study`."""
     labels, found, measures = measure_lesions(lesions, lesions.astype(np.float16), lungs, study)
+    sides, found, measures = measure_sides(labels, lungs, found, measures, study)
     areas, shares = slice_burden(labels, lungs, study)
     places = [None] * len(study) if study.geometry is None else [float(p) for p in study.geometry.slice_positions]
     findings = []
@@ -66,6 +68,7 @@ def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_])
         lesion_labels=labels,
         lung_mask=lungs,
         activation=np.where(lesions, 200, 30).astype(np.uint8),
+        lung_sides=sides,
     )
 
 
