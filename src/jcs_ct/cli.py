@@ -19,6 +19,7 @@ import typer
 
 from jcs_ct._version import __version__
 from jcs_ct.errors import JcsError, UsageError
+from jcs_ct.reports.formats import ReportFormat, check_formats
 
 if TYPE_CHECKING:
     from jcs_ct.diagnosis.result import Diagnosis
@@ -118,6 +119,14 @@ def diagnose(
     weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
     threshold: Annotated[int, typer.Option(help="Patient rule: infected slices of a scan like the paper's.")] = 25,
     threads: Annotated[int | None, typer.Option(help="Cores to use; all if not given.")] = None,
+    formats: Annotated[
+        list[ReportFormat] | None,
+        typer.Option(
+            "--format",
+            help="What to write, once for each; json is always written. By default html and masks (nifti, or png "
+            "without geometry), for DICOM also seg and sr.",
+        ),
+    ] = None,
 ) -> None:
     """Diagnose one study: verdict, reasons, lesions and their measures.
 
@@ -135,9 +144,11 @@ def diagnose(
     with _Progress() as progress:
         progress.stage("reading", 0)
         read = read_study(study)
+        if formats:
+            check_formats(formats, read)  # before minutes are spent
         diagnosis = Diagnoser(weights, settings, threads).run(read, progress)
         progress.stage("writing", 0)
-        write_reports(diagnosis, output)
+        write_reports(diagnosis, output, formats or None)
     typer.echo(_summary(diagnosis, output))
     if diagnosis.verdict == "not_assessable":
         raise typer.Exit(3)
@@ -152,7 +163,8 @@ def _summary(diagnosis: Diagnosis, output: Path) -> str:
         words.append(f"opacities {diagnosis.measures.lesion_volume_ml:.0f} mL")
     if diagnosis.measures.lesion_share_of_lung is not None:
         words.append(f"{100 * diagnosis.measures.lesion_share_of_lung:.1f} % of the lung")
-    return " | ".join([*words, f"report: {output / 'report.html'}"])
+    report = next((path for path in ("report.html", "report.pdf") if (output / path).exists()), "result.json")
+    return " | ".join([*words, f"report: {output / report}"])
 
 
 class _Progress:
