@@ -127,6 +127,13 @@ def diagnose(
             "without geometry), for DICOM also seg and sr.",
         ),
     ] = None,
+    deidentify: Annotated[
+        bool, typer.Option("--deidentify", help="Leave out of all results who the patient is (DICOM PS3.15 Annex E).")
+    ] = False,
+    uid_key: Annotated[
+        Path | None,
+        typer.Option(help="File with the secret key for --deidentify: the same key replaces UIDs by the same ones."),
+    ] = None,
 ) -> None:
     """Diagnose one study: verdict, reasons, lesions and their measures.
 
@@ -135,11 +142,15 @@ def diagnose(
     # Here and not at the top: the help and the other commands need none of it, and it takes a second.
     from jcs_ct.diagnosis.decide import PatientRule
     from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
+    from jcs_ct.reports.deidentify import UidMap, deidentified
     from jcs_ct.reports.writer import write_reports
     from jcs_ct.study.reader import read_study
 
     if threshold < 1:
         raise UsageError(f"--threshold: found {threshold}, expected at least 1 infected slice")
+    if uid_key is not None and not deidentify:
+        raise UsageError("--uid-key is the key of --deidentify: give both, or neither")
+    uids = UidMap() if uid_key is None else UidMap.from_file(uid_key)
     settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold))
     with _Progress() as progress:
         progress.stage("reading", 0)
@@ -147,6 +158,8 @@ def diagnose(
         if formats:
             check_formats(formats, read)  # before minutes are spent
         diagnosis = Diagnoser(weights, settings, threads).run(read, progress)
+        if deidentify:
+            diagnosis = deidentified(diagnosis, uids)
         progress.stage("writing", 0)
         write_reports(diagnosis, output, formats or None)
     typer.echo(_summary(diagnosis, output))

@@ -159,6 +159,8 @@ class Derivation:
         if frames:
             _refer_to_frames(dataset, frames)
         if self.source.header.get("LongitudinalTemporalInformationModified") == "REMOVED":
+            dataset.LongitudinalTemporalInformationModified = "REMOVED"
+            dataset.pop("ContributingEquipmentSequence", None)
             _remove_dates(dataset)
 
 
@@ -213,11 +215,6 @@ def _remove_dates(dataset: Dataset) -> None:
         if element.VR == "SQ":
             for item in element.value:
                 _remove_dates(item)
-        elif element.keyword == "ContentDate":  # must not be empty
-            element.value = _DUMMY_DATE
-        elif element.keyword == "ContentTime":
-            element.value = _DUMMY_TIME
-        elif element.keyword in _TYPE_2:
-            element.value = ""
         elif element.VR in ("DA", "TM", "DT"):
-            del dataset[element.tag]
+            # Content Date and Time must not be empty where they are required; nothing else is.
+            element.value = {"ContentDate": _DUMMY_DATE, "ContentTime": _DUMMY_TIME}.get(element.keyword, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from jcs_ct.reports.dicom_sc import secondary_captures
 from jcs_ct.reports.dicom_seg import lesion_segmentation, lung_segmentation
 from jcs_ct.reports.dicom_sr import structured_report
 from jcs_ct.reports.formats import ReportFormat
+from jcs_ct.study.quiet import quiet_libraries
 
 FOLDER = "dicom"
 
@@ -29,9 +29,7 @@ def write_dicom(diagnosis: Diagnosis, folder: Path, formats: Collection[ReportFo
         return []
     derivation = Derivation(diagnosis, diagnosis.study.dicom)
     written = []
-    with warnings.catch_warnings():
-        # highdicom warns of names and values of the source that are not in good form; they are carried as they are.
-        warnings.simplefilter("ignore")
+    with quiet_libraries():
         for name, dataset in _objects(derivation, formats):
             path = folder / FOLDER / f"{name}.dcm"
             path.parent.mkdir(exist_ok=True)

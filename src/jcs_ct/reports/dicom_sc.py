@@ -30,6 +30,7 @@ def _capture(derivation: Derivation, one: KeySlice, number: int) -> SCImage:
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **derivation.instance("key slices", number),
     )
+    capture.copy_patient_and_study_information(derivation.images[one.index])
     capture.ConversionType = _WORKSTATION
     capture.ImageType = ["DERIVED", "SECONDARY"]
     capture.BurnedInAnnotation = "NO"  # the captions name no patient
