@@ -212,7 +212,7 @@ def test_formats_are_chosen_one_by_one(chest: tuple[Path, Path], tmp_path: Path)
 def test_deidentified_results_name_nobody(chest: tuple[Path, Path], tmp_path: Path) -> None:
     study, weights = chest
     (tmp_path / "key").write_bytes(b"sixteen bytes it is")
-    options = ["--deidentify", "--uid-key", tmp_path / "key"]
+    options = ["--deidentify", "--uid-key", str(tmp_path / "key")]
     result = jcs("diagnose", study, "-o", tmp_path / "out", "--weights", weights, *options)
     assert result.returncode == 0, result.stderr
     written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]

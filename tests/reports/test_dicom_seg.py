@@ -103,6 +103,7 @@ def test_segments_are_the_lesions_and_the_lungs(tmp_path: Path) -> None:
         combine_segments=True,
         assert_missing_frames_are_empty=True,
     )
+    assert series.diagnosis.lesion_labels is not None
     assert np.array_equal(labels, series.diagnosis.lesion_labels)
     assert [one.SegmentLabel for one in lesions.SegmentSequence] == ["Opacity 1", "Opacity 2"]
     regions = [one.AnatomicRegionSequence[0] for one in lesions.SegmentSequence]

@@ -37,7 +37,7 @@ class EncapsulatedPdf(SOPClass):
         self.AcquisitionDateTime = None
         self.BurnedInAnnotation = "YES" if _names_patient(image) else "NO"
         self.DocumentTitle = title
-        self.ConceptNameCodeSequence = []
+        self.ConceptNameCodeSequence: list[Dataset] = []
         self.MIMETypeOfEncapsulatedDocument = "application/pdf"
         self.EncapsulatedDocumentLength = len(pdf)
         self.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)  # values have even lengths

@@ -42,12 +42,14 @@ from jcs_ct.reports.dicom_objects import MANUFACTURER, MODEL_NAME, RESEARCH_USE,
 from jcs_ct.reports.dicom_seg import lesion_name, lung_name
 from jcs_ct.reports.pictures import telling_slices
 
+_Group = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
+
 
 def structured_report(
     derivation: Derivation, lesions: Segmentation | None, lungs: Segmentation | None
 ) -> Comprehensive3DSR:
     """The report. It refers to the segmentations that were made; without them lesions and lungs are left out of it."""
-    groups = [_patient(derivation)]
+    groups: list[_Group] = [_patient(derivation)]
     if lungs is not None:
         groups += [_lung(derivation, measures, lungs) for measures in derivation.diagnosis.measures.lungs]
     if lesions is not None:
@@ -202,7 +204,9 @@ def _in_words(diagnosis: Diagnosis) -> ContainerContentItem:
         name=codes.QUALITATIVE_EVALUATIONS, relationship_type=RelationshipTypeValues.CONTAINS
     )
     container.ContentSequence = ContentSequence(
-        TextContentItem(name=name, value=text, relationship_type=RelationshipTypeValues.CONTAINS)
-        for name, text in texts
+        [
+            TextContentItem(name=name, value=text, relationship_type=RelationshipTypeValues.CONTAINS)
+            for name, text in texts
+        ]
     )
     return container

@@ -30,6 +30,7 @@ _LESIONS_SHOWN = 20
 _JPEG_QUALITY = 85
 _MARGIN = 16 * mm
 _WIDTH = A4[0] - 2 * _MARGIN
+_FRAME_PADDING = 6  # points, of reportlab's frames
 _INK, _MUTED, _RULE = HexColor("#1b2733"), HexColor("#5b6975"), HexColor("#d5dbe0")
 _VERDICT_COLOURS = {
     Verdict.POSITIVE: HexColor("#9c2a10"),
@@ -57,8 +58,8 @@ def render_pdf(diagnosis: Diagnosis) -> bytes:
     document = SimpleDocTemplate(
         stream,
         pagesize=A4,
-        leftMargin=_MARGIN,
-        rightMargin=_MARGIN,
+        leftMargin=_MARGIN - _FRAME_PADDING,
+        rightMargin=_MARGIN - _FRAME_PADDING,
         topMargin=20 * mm,
         bottomMargin=16 * mm,
         title="JCS report: COVID-19 on chest CT",
@@ -158,7 +159,7 @@ def _lesions(diagnosis: Diagnosis) -> list[Flowable]:
     rows += [[_text(_e(cell), "small") for cell in _lesion_cells(one)] for one in diagnosis.lesions[:_LESIONS_SHOWN]]
     rest = len(diagnosis.lesions) - _LESIONS_SHOWN
     more = [_text(f"And {rest} smaller ones; all are in result.json.", "muted")] if rest > 0 else []
-    return [_heading("Opacities"), _table(rows, [_WIDTH / len(heads)] * len(heads), repeatRows=1), *more]
+    return [_heading("Opacities"), _table(rows, [_WIDTH / len(heads)] * len(heads), repeated=1), *more]
 
 
 def _lesion_cells(lesion: Lesion) -> list[str]:
@@ -216,8 +217,9 @@ def _heading(text: str) -> Paragraph:
     return Paragraph(text, _style("heading"))
 
 
-def _table(rows: list[list[Paragraph]], widths: list[float], **options: int) -> Table:
-    table = Table(rows, colWidths=widths, hAlign="LEFT", **options)
+def _table(rows: list[list[Paragraph]], widths: list[float], repeated: int = 0) -> Table:
+    """Rows with lines between them; so many of the first are repeated on each page."""
+    table = Table(rows, colWidths=widths, hAlign="LEFT", repeatRows=repeated)
     table.setStyle(
         TableStyle(
             [
