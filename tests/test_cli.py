@@ -206,6 +206,63 @@ def test_phantom_without_lesions_is_not_positive(tmp_path: Path) -> None:
     assert not result.stdout.startswith("positive")
 
 
+@pytest.fixture
+def chest(tmp_path: Path) -> tuple[Path, Path]:
+    """A DICOM series of an infected phantom, and networks that see its ground glass."""
+    phantom = phantoms.ChestPhantom.infected()
+    phantoms.write_dicom_series(tmp_path / "in", phantom.hu, positions=[place + 100 for place in phantom.positions])
+    return tmp_path / "in", write_weights(tmp_path / "weights")
+
+
+def test_formats_are_chosen_one_by_one(chest: tuple[Path, Path], tmp_path: Path) -> None:
+    study, weights = chest
+    out = tmp_path / "out"
+    result = jcs("diagnose", study, "-o", out, "--weights", weights, "--format", "csv", "--format", "sr")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert result.stdout.strip().endswith(str(out / "result.json"))
+    assert {path.name for path in out.iterdir()} == {
+        "result.json",
+        "slices.csv",
+        "lesions.csv",
+        "measures.csv",
+        "dicom",
+    }
+    assert {path.name for path in (out / "dicom").iterdir()} == {"report.sr.dcm", "lesions.seg.dcm", "lungs.seg.dcm"}
+    document = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, result_schema())
+    assert [lung["side"] for lung in document["measures"]["lungs"]] == ["right", "left"]
+    assert document["lesions"][0]["side"] == "left", (
+        "the ground glass; the consolidation is not what these networks see"
+    )
+
+
+def test_deidentified_results_name_nobody(chest: tuple[Path, Path], tmp_path: Path) -> None:
+    study, weights = chest
+    (tmp_path / "key").write_bytes(b"sixteen bytes it is")
+    options = ["--deidentify", "--uid-key", str(tmp_path / "key")]
+    result = jcs("diagnose", study, "-o", tmp_path / "out", "--weights", weights, *options)
+    assert result.returncode == 0, result.stderr
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(written) == 8
+    for path in written:
+        assert b"PHANTOM-1" not in path.read_bytes(), path.name
+        assert phantoms.UID_ROOT.encode() not in path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("option", ["seg", "sr", "pm", "sc"])
+def test_dicom_results_of_a_nifti_file_are_refused_at_once(option: str, tmp_path: Path) -> None:
+    phantoms.write_nifti(tmp_path / "ct.nii.gz", phantoms.ChestPhantom.healthy().hu)
+    result = jcs("diagnose", tmp_path / "ct.nii.gz", "-o", tmp_path / "out", "--format", option)
+    assert_refused(result, tmp_path / "out")
+    assert "expected a DICOM series" in result.stderr
+
+
+def test_key_without_deidentification_is_refused(tmp_path: Path) -> None:
+    result = jcs("diagnose", tmp_path, "-o", tmp_path / "out", "--uid-key", tmp_path / "key")
+    assert_refused(result, tmp_path / "out")
+
+
 def test_evaluate_prints_json(shared_data: Path) -> None:
     result = jcs("evaluate", "segmentation", "--data", shared_data / "covid-19-ct100", "--split", "val", "--json")
     assert result.returncode == 0, result.stderr

@@ -19,6 +19,7 @@ import typer
 
 from jcs_ct._version import __version__
 from jcs_ct.errors import JcsError, UsageError
+from jcs_ct.reports.formats import ReportFormat, check_formats
 
 if TYPE_CHECKING:
     from jcs_ct.diagnosis.result import Diagnosis
@@ -123,6 +124,21 @@ def diagnose(
     series_uid: Annotated[
         str | None, typer.Option(help="Series Instance UID to read in place of the best one (see jcs info).")
     ] = None,
+    formats: Annotated[
+        list[ReportFormat] | None,
+        typer.Option(
+            "--format",
+            help="What to write, once for each; json is always written. By default html and masks (nifti, or png "
+            "without geometry), for DICOM also seg and sr.",
+        ),
+    ] = None,
+    deidentify: Annotated[
+        bool, typer.Option("--deidentify", help="Leave out of all results who the patient is (DICOM PS3.15 Annex E).")
+    ] = False,
+    uid_key: Annotated[
+        Path | None,
+        typer.Option(help="File with the secret key for --deidentify: the same key replaces UIDs by the same ones."),
+    ] = None,
 ) -> None:
     """Diagnose one study: verdict, reasons, lesions and their measures.
 
@@ -132,23 +148,31 @@ def diagnose(
     from jcs_ct.diagnosis.decide import PatientRule
     from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
     from jcs_ct.diagnosis.whole_lungs import GivenMasks
+    from jcs_ct.reports.deidentify import UidMap, deidentified
     from jcs_ct.reports.writer import write_reports
     from jcs_ct.study.masks import read_labels
     from jcs_ct.study.reader import read_study
 
     if threshold < 1:
         raise UsageError(f"--threshold: found {threshold}, expected at least 1 infected slice")
+    if uid_key is not None and not deidentify:
+        raise UsageError("--uid-key is the key of --deidentify: give both, or neither")
+    uids = UidMap() if uid_key is None else UidMap.from_file(uid_key)
     settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold))
     with _Progress() as progress:
         progress.stage("reading", 0)
         read = read_study(study, series_uid)
+        if formats:
+            check_formats(formats, read)  # before minutes are spent
         given = GivenMasks(
             lungs=None if lungs is None else read_labels(lungs, read, highest=1) > 0,
             lobes=None if lobes is None else read_labels(lobes, read, highest=5),
         )
         diagnosis = Diagnoser(weights, settings, threads).run(read, progress, given)
+        if deidentify:
+            diagnosis = deidentified(diagnosis, uids)
         progress.stage("writing", 0)
-        write_reports(diagnosis, output)
+        write_reports(diagnosis, output, formats or None)
     typer.echo(_summary(diagnosis, output))
     if diagnosis.verdict == "not_assessable":
         raise typer.Exit(3)
@@ -163,7 +187,8 @@ def _summary(diagnosis: Diagnosis, output: Path) -> str:
         words.append(f"opacities {diagnosis.measures.lesion_volume_ml:.0f} mL")
     if diagnosis.measures.lesion_share_of_lung is not None:
         words.append(f"{100 * diagnosis.measures.lesion_share_of_lung:.1f} % of the lung")
-    return " | ".join([*words, f"report: {output / 'report.html'}"])
+    report = next((path for path in ("report.html", "report.pdf") if (output / path).exists()), "result.json")
+    return " | ".join([*words, f"report: {output / report}"])
 
 
 class _Progress:

@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from jcs_ct.study.volume import Geometry
+from jcs_ct.diagnosis.result import Side
+from jcs_ct.study.volume import Geometry, Study
 
 SIDES = ("right", "left")
 """In the order of columns; label k of `split_sides` is SIDES[k - 1]."""
+SIDE_LABELS = {Side.RIGHT: 1, Side.LEFT: 2}
+"""The labels of `split_sides`."""
 PICTURE_SIDES = ("picture left", "picture right")
 """The same where the input does not tell left from right."""
 THIRDS = ("lower", "middle", "upper")
@@ -70,6 +73,11 @@ def split_sides(lungs: Mask) -> Labels:
             sides[z, :, :cut][both[:, :cut]] = 1
             sides[z, :, cut:][both[:, cut:]] = 2
     return sides
+
+
+def known_sides(lungs: Mask, study: Study) -> Labels | None:
+    """`split_sides` where the input states which side is which and columns run from side to side, else None."""
+    return split_sides(lungs) if study.plane == "axial" and study.geometry is not None else None
 
 
 def middle_column(lungs: Mask) -> int:

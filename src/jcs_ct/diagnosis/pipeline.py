@@ -17,6 +17,7 @@ from jcs_ct._version import __version__
 from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.classify import Scores, classify
 from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
+from jcs_ct.diagnosis.lung_regions import known_sides
 from jcs_ct.diagnosis.measure import measure_lesions, slice_burden
 from jcs_ct.diagnosis.result import Diagnosis, Lesion, Measures, Provenance, SliceFinding, Verdict
 from jcs_ct.diagnosis.segment import segment
@@ -40,6 +41,7 @@ class Measured(NamedTuple):
     measures: Measures
     lungs: NDArray[np.bool_]
     remarks: tuple[str, ...]
+    sides: NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,7 @@ class Diagnoser:
             lesion_labels=measured.labels,
             lung_mask=measured.lungs,
             activation=activation,
+            lung_sides=measured.sides,
         )
 
     def _provenance(self, given: GivenMasks) -> Provenance:
@@ -246,7 +249,8 @@ def _measure(
         remark = outside_remark(mask, lungs)
         mask = mask & lungs
     remarks = () if remark is None else (remark,)
-    return Measured(*measure_lesions(mask, probability, lungs, slices.study, lobes=given.lobes), lungs, remarks)
+    found = measure_lesions(mask, probability, lungs, slices.study, lobes=given.lobes)
+    return Measured(*found, lungs, remarks, known_sides(lungs, slices.study))
 
 
 def _cautions(slices: LungSlices, measured: Measured) -> tuple[str, ...]:

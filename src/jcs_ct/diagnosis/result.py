@@ -19,6 +19,19 @@ class Verdict(StrEnum):
     NOT_ASSESSABLE = "not_assessable"
 
 
+class Side(StrEnum):
+    """The patient's."""
+
+    RIGHT = "right"
+    LEFT = "left"
+
+
+def _side_in(name: str | None) -> Side | None:
+    """The side that the name of a region begins with."""
+    first = (name or "").partition(" ")[0]
+    return Side(first) if first in set(Side) else None
+
+
 @dataclass(frozen=True)
 class SliceFinding:
     """What was found on one slice."""
@@ -116,6 +129,11 @@ class Lesion:
     lobe: str | None = None
     """The same for lobes, where these were given."""
 
+    @property
+    def side(self) -> Side | None:
+        """The patient's lung that its zone belongs to; None where the input does not state which side is which."""
+        return _side_in(self.zone)
+
 
 @dataclass(frozen=True)
 class RegionMeasures:
@@ -128,6 +146,11 @@ class RegionMeasures:
     """Of this region, 0..1; None where it holds no lung."""
     lesion_count: int
     """Opacities whose largest part lies here."""
+
+    @property
+    def side(self) -> Side | None:
+        """The patient's side that the region's name begins with; None where that is not known."""
+        return _side_in(self.name)
 
 
 @dataclass(frozen=True)
@@ -206,3 +229,5 @@ class Diagnosis:
     """(Z, H, W) canonical: the whole lungs, with what is dense in them, that shares are measured against."""
     activation: NDArray[np.uint8] | None = field(default=None, repr=False)
     """(Z, H, W) canonical: activation mapping, 255 = the strongest of the study; None where nothing was classified."""
+    lung_sides: NDArray[np.uint8] | None = field(default=None, repr=False)
+    """(Z, H, W) canonical: 0, 1 in the right and 2 in the left lung; None where the input does not state the sides."""

@@ -20,6 +20,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError
 from jcs_ct.study.codestreams import stated_shape
 from jcs_ct.study.dicom_frames import ForeignObject, Frame, read_frames
+from jcs_ct.study.dicom_source import describe_source
 from jcs_ct.study.files import listing, one_line
 from jcs_ct.study.limits import refuse_too_large
 from jcs_ct.study.quality import FOREIGN_UNITS, plane_objections
@@ -77,6 +78,7 @@ def read_dicom(files: list[Path], root: Path, series_uid: str | None = None) -> 
         plane=first.plane,
         series_uid=first.series_uid,
         sop_uids=tuple(frame.sop_uid for frame in kept),
+        dicom=describe_source(kept),
         attributes=first.attributes,
         remarks=(
             *remarks,

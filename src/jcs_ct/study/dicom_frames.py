@@ -113,6 +113,7 @@ class Frame:
     """Lowest and highest stored value that mean "no data" (PS3.3 C.7.5.1.1.2)."""
     image_type: tuple[str, ...]
     series_uid: str
+    sop_class: str
     sop_uid: str
     order: tuple[float, float, str]
     """Acquisition number, instance number, SOP Instance UID (frame number): which of two twins comes first."""
@@ -321,6 +322,7 @@ def _frame(
         padding=_padding(header),
         image_type=tuple((_first_text(facts, "FrameType") or _text(header, "ImageType")).upper().split("\\")),
         series_uid=_text(header, "SeriesInstanceUID"),
+        sop_class=str(_sop_class(header)),
         sop_uid=sop_uid,
         order=(
             _number([header], "AcquisitionNumber") or 0.0,

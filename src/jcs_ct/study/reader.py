@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +15,7 @@ from jcs_ct.study.dicomdir import is_dicomdir, missing_files
 from jcs_ct.study.files import FileKind, Folder, kind_of, list_folder, listing
 from jcs_ct.study.images import read_images
 from jcs_ct.study.nifti import read_nifti
+from jcs_ct.study.quiet import quiet_libraries
 from jcs_ct.study.series_choice import SeriesSummary
 from jcs_ct.study.volume import InputKind, Study
 
@@ -108,7 +106,7 @@ def _opened(path: Path) -> Iterator[_Found]:
     if not (path.is_dir() or path.is_file()):
         what = "is neither a file nor a folder" if path.exists() else "does not exist"
         raise InputError(f"{path} {what}; expected {_ACCEPTED}: check the path")
-    with _quiet():
+    with quiet_libraries():
         if path.is_dir():
             yield _found_in(path, str(path))
             return
@@ -180,36 +178,3 @@ def _nothing(folder: Folder, called: str) -> InputError:
     others = [file.name for file in folder.skipped + folder.files[FileKind.ZIP]]
     what = f"only files of other kinds ({listing(others)})" if others else "no files"
     return InputError(f"{called} holds {what}; expected {_ACCEPTED}: check the path")
-
-
-class _Quiet:
-    """Counts the readers at work, since warning filters and log levels are the whole process's, not a thread's."""
-
-    lock = threading.Lock()
-    readers = 0
-    saved = warnings.catch_warnings()
-    loggers = tuple(logging.getLogger(name) for name in ("pydicom", "nibabel.global"))
-    levels: tuple[int, ...] = ()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the libraries say about odd files off stderr: what matters of it is in remarks and errors."""
-    with _Quiet.lock:
-        if _Quiet.readers == 0:
-            _Quiet.saved = warnings.catch_warnings()
-            _Quiet.saved.__enter__()
-            warnings.simplefilter("ignore")
-            _Quiet.levels = tuple(logger.level for logger in _Quiet.loggers)
-            for logger in _Quiet.loggers:
-                logger.setLevel(logging.CRITICAL + 1)
-        _Quiet.readers += 1
-    try:
-        yield
-    finally:
-        with _Quiet.lock:
-            _Quiet.readers -= 1
-            if _Quiet.readers == 0:
-                _Quiet.saved.__exit__(None, None, None)
-                for logger, level in zip(_Quiet.loggers, _Quiet.levels, strict=True):
-                    logger.setLevel(level)
