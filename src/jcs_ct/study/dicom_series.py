@@ -20,6 +20,7 @@ from jcs_ct.study.files import listing
 _SAME_POSITION_MM = 0.01
 _SAME_DIRECTION = 0.01
 """Direction cosines that differ by less (0.6 degrees) are one orientation: scanners round them."""
+_MANY_ORIENTATIONS = 64
 _CLEAR_MAJORITY = 0.75
 _OVERLAP = 0.5
 """Acquisitions that share more than this of the shorter one's range show the same part of the patient again."""
@@ -151,23 +152,22 @@ def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return shorter > 0 and shared > _OVERLAP * shorter
 
 
-def _orientations(series: list[Frame]) -> list[int]:
-    """The number of each frame's orientation, with those that differ by rounding only taken as one."""
-    known: list[tuple[float, ...] | None] = []
-    numbers = []
+def _orientations(series: list[Frame]) -> list[Hashable]:
+    """A key for each frame's orientation; those that differ by rounding only have one, None those that state none."""
+    known: list[tuple[float, ...]] = []
+    keys: list[Hashable] = []
     for frame in series:
-        same = (index for index, other in enumerate(known) if _same_orientation(frame.orientation, other))
-        number = next(same, len(known))
-        if number == len(known):
-            known.append(frame.orientation)
-        numbers.append(number)
-    return numbers
-
-
-def _same_orientation(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return max(abs(a - b) for a, b in zip(one, other, strict=True)) < _SAME_DIRECTION
+        key = _rounded(frame.orientation)
+        if key is not None and key not in known:
+            same = [
+                other for other in known if max(abs(a - b) for a, b in zip(key, other, strict=True)) < _SAME_DIRECTION
+            ]
+            if same:
+                key = same[0]
+            elif len(known) < _MANY_ORIENTATIONS:  # a stack is long found among them; comparing all with all takes long
+                known.append(key)
+        keys.append(key)
+    return keys
 
 
 def _rounded(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:

@@ -16,6 +16,7 @@ from jcs_ct.study.dicom_frames import refuse_bomb
 _NAME = "DICOMDIR"
 _MAX_BYTES = 64 * 1024**2
 """A directory spends about 1 KiB on an image."""
+_MAX_DIRECTORIES = 10
 
 
 def is_dicomdir(path: Path) -> bool:
@@ -29,7 +30,8 @@ def is_dicomdir(path: Path) -> bool:
 def missing_files(dicom: list[Path]) -> list[str]:
     """Files that a directory among `dicom` lists and that are not there, as it calls them."""
     missing: list[str] = []
-    for path in (path for path in dicom if path.name.upper() == _NAME and path.stat().st_size <= _MAX_BYTES):
+    directories = [path for path in dicom if path.name.upper() == _NAME and path.stat().st_size <= _MAX_BYTES]
+    for path in directories[:_MAX_DIRECTORIES]:
         try:
             there = {str(other.relative_to(path.parent)).upper() for other in dicom if path.parent in other.parents}
             listed = _listed(path)
