@@ -231,8 +231,8 @@ def test_formats_are_chosen_one_by_one(chest: tuple[Path, Path], tmp_path: Path)
     assert {path.name for path in (out / "dicom").iterdir()} == {"report.sr.dcm", "lesions.seg.dcm", "lungs.seg.dcm"}
     document = json.loads((out / "result.json").read_text(encoding="utf-8"))
     jsonschema.validate(document, result_schema())
-    assert [lung["side"] for lung in document["measures"]["lungs"]] == ["right", "left"]
-    assert document["lesions"][0]["side"] == "left", (
+    assert [lung["name"] for lung in document["measures"]["lungs"]] == ["right", "left"]
+    assert document["lesions"][0]["zone"].startswith("left"), (
         "the ground glass; the consolidation is not what these networks see"
     )
 
