@@ -116,7 +116,6 @@ def network_of(system: System, preset: Preset) -> nn.Module:
     return registry.build(system.name, preset.size)
 
 
-@torch.inference_mode()
 def predictions(system: System, seed: int, place: Place, slices: list[HeldOutSlice]) -> list[NDArray[np.uint8]]:
     """Lesion probability (H, W) of every test slice as 0..255, at its own resolution; nothing is cleared.
 
@@ -134,9 +133,10 @@ def predictions(system: System, seed: int, place: Place, slices: list[HeldOutSli
         return [arrays[f"arr_{k}"] for k in range(len(slices))]
 
 
+@torch.inference_mode()
 def _predicted(network: nn.Module, one: HeldOutSlice, preset: Preset) -> NDArray[np.uint8]:
     crop = preprocessing.crop_resize(one.normal.image, one.normal.box, preset.input_size)
-    output = network(torch.from_numpy(crop)[None, None].float() / 255)
+    output = network(torch.from_numpy(crop.copy())[None, None].float() / 255)
     if isinstance(output, JointPrediction):
         output = output.segmentation
     patch = torch.sigmoid(output.logits)[0, 0].numpy()
