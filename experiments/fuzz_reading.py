@@ -140,11 +140,13 @@ def main() -> None:
             outcomes.append(outcome)
             if outcome.failed:
                 print(f"mutation {outcome.number}: {outcome.what}: {outcome.detail}", flush=True)
+    slowest = max(outcomes, key=lambda outcome: outcome.seconds)
     figures = {
         "count": len(outcomes),
         "seed": options.seed,
         "outcomes": dict(Counter(outcome.what for outcome in outcomes)),
-        "slowest_s": round(max(outcome.seconds for outcome in outcomes), 2),
+        "slowest_s": round(slowest.seconds, 2),
+        "slowest_mutation": slowest.number,
         "peak_mb": max(outcome.peak_bytes for outcome in outcomes) // 1024**2,
         "total_s": round(time.perf_counter() - start),
     }

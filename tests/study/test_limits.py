@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 
 from jcs_ct.errors import JcsError, UnsupportedInputError
 from jcs_ct.study import files, limits, read_study
@@ -91,19 +91,6 @@ def many_frames(path: Path) -> None:
     write_dicom_series(path.parent / "whole", PHANTOM.hu[:1], edit=edit)[0].rename(path)
 
 
-def flat_frames(path: Path) -> None:
-    """Slices of zeros, each of 32 MB in a file of some hundred KB."""
-
-    def edit(dataset: Dataset, index: int) -> None:
-        dataset.Rows = dataset.Columns = 4096
-        dataset.PixelData = bytes(2 * 4096**2)
-        dataset["PixelData"].VR = "OW"
-        dataset.compress(RLELossless, generate_instance_uid=False)
-
-    volume = np.repeat(PHANTOM.hu, 4, axis=0)
-    write_dicom_series(path, volume, edit=edit)
-
-
 def flat_codestreams(path: Path) -> None:
     def edit(dataset: Dataset, index: int) -> None:
         dataset.Rows = dataset.Columns = 2048
@@ -128,7 +115,6 @@ def flat_pages(path: Path) -> None:
         (distant_voxels, "said to begin at byte 4000000000"),
         (promising_nifti, "times its size"),
         (many_frames, "2147483647 frames"),
-        (flat_frames, "times its size"),
         (flat_codestreams, "times its size"),
         (flat_pages, "times its size"),
     ],

@@ -19,7 +19,7 @@ MAX_SIDE = 4096
 MAX_FILES = 50_000
 """Below a folder, or in an archive."""
 MAX_RATIO = 100
-"""Uncompressed to compressed size. Clinical CT reaches 2 to 10, strong lossy compression 50; blank images reach 128
+"""Uncompressed to compressed size. Clinical CT reaches 2 to 10, strong lossy compression 50; blank images reach 64
 with run lengths, 1,000 with deflate, and any number with JPEG 2000."""
 RATIO_MATTERS_ABOVE = 64 * 1024**2
 """Bytes, uncompressed: small images of one grey level compress beyond any bound."""
