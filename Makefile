@@ -17,8 +17,9 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 DEMO_OUTPUT ?= demo-output
 PYTEST_ARGS ?=
-# Debian packages that the tests need; installed by root only. None so far.
-DEBIAN_PACKAGES ?=
+# Debian packages that the tests need; installed by root only. They validate the DICOM objects (dciodvfy), print the
+# reports (dsrdump, pdftotext), and are the archive that objects are sent to.
+DEBIAN_PACKAGES ?= dicom3tools dcmtk orthanc orthanc-dicomweb poppler-utils
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

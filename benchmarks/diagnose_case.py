@@ -2,7 +2,7 @@
 
     python benchmarks/diagnose_case.py --data ../shared/data [--slices 300]
 
-Makes a case of the wanted number of slices from `dicom/ricord-001012` (slices repeated evenly, 1 mm apart), runs
+Makes a case of the wanted number of slices from `dicom/ricord-001012` (slices repeated evenly over 300 mm), runs
 `jcs diagnose` on it in a process of its own, and prints seconds, peak memory and the verdict as JSON.
 """
 
@@ -23,15 +23,19 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 
+EXTENT_MM = 300.0
+"""What the slices of a case reach over along the patient, however many they are."""
+
+
 def write_case(source: Path, folder: Path, slices: int) -> None:
-    """Write `slices` DICOM files, 1 mm apart, from the slices of a series in their order along the patient."""
+    """Write `slices` DICOM files, evenly over a chest's extent, from the slices of a series in their order along the patient."""
     datasets = sorted((dcmread(p) for p in source.rglob("*.dcm")), key=lambda d: float(d.ImagePositionPatient[2]))
     series = generate_uid()
     folder.mkdir(parents=True)
     for number, index in enumerate(np.linspace(0, len(datasets) - 1, slices).round().astype(int)):
         dataset = datasets[index]
         x, y, _ = dataset.ImagePositionPatient
-        dataset.ImagePositionPatient = [x, y, float(number)]
+        dataset.ImagePositionPatient = [x, y, number * EXTENT_MM / slices]
         dataset.SeriesInstanceUID = series
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         dataset.InstanceNumber = number + 1

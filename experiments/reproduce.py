@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))  # as a script, only its own folder is on the path
 from experiments.reproduction import figures, tables  # noqa: E402
 from experiments.reproduction.page import write_page  # noqa: E402
 from experiments.reproduction.plan import PRESETS  # noqa: E402
-from experiments.reproduction.runs import Place, test_slices  # noqa: E402
+from experiments.reproduction.runs import Place, held_out_slices  # noqa: E402
 
 from jcs_ct.errors import JcsError  # noqa: E402
 
@@ -38,7 +38,7 @@ def reproduce(place: Place, wanted: tuple[str, ...], page: Path) -> list[Path]:
         page: folder of the page.
     """
     made_tables, made_figures = [], []
-    evaluated = tables.Evaluated(place, test_slices(place)) if set(wanted) & set(TRAINED) else None
+    evaluated = tables.Evaluated(place, held_out_slices(place)) if set(wanted) & set(TRAINED) else None
     for name, make in (("table2", tables.table_2), ("table4", tables.table_4)):
         if name in wanted:
             made_tables.append(make(place))

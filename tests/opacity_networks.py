@@ -25,19 +25,29 @@ STRIDE = 16
 _OPENING = 7
 
 
-def write_weights(folder: Path, *, suspicious_share: float = 0.004, input_size: tuple[int, int] = INPUT_SIZE) -> Path:
+def write_weights(
+    folder: Path,
+    *,
+    suspicious_share: float = 0.004,
+    input_size: tuple[int, int] = INPUT_SIZE,
+    band: tuple[float, float] = (LOW, HIGH),
+) -> Path:
     """Write a weights folder with a classifier and a segmenter that mark ground glass.
 
     Args:
         folder: where to; it is made if need be.
         suspicious_share: the classifier says 0.5 where this share of the crop is marked, and is soon sure either way.
         input_size: height and width of the networks.
+        band: of the one form that is marked; another one marks denser opacities.
 
     Returns:
         The folder, for `Diagnoser(weights=folder)`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    networks = {"classifier": _classifier(suspicious_share, input_size), "segmenter": _segmenter(input_size)}
+    networks = {
+        "classifier": _classifier(suspicious_share, input_size, band),
+        "segmenter": _segmenter(input_size, band),
+    }
     manifest = {}
     for name, model in networks.items():
         path = folder / f"{name}.onnx"
@@ -55,9 +65,9 @@ def constant_network(path: Path, input_size: tuple[int, int] = (8, 10)) -> Path:
     return path
 
 
-def _marked(constants: dict[str, NDArray[np.generic]]) -> list[onnx.NodeProto]:
+def _marked(constants: dict[str, NDArray[np.generic]], band: tuple[float, float]) -> list[onnx.NodeProto]:
     """Image to "marked" in 0..1: steep band, then a morphological opening."""
-    constants |= {"low": _scalar(LOW), "high": _scalar(HIGH), "steep": _scalar(300)}
+    constants |= {"low": _scalar(band[0]), "high": _scalar(band[1]), "steep": _scalar(300)}
     window: dict[str, Any] = {"kernel_shape": [_OPENING] * 2, "pads": [_OPENING // 2] * 4}
     return [
         helper.make_node("Sub", ["image", "low"], ["above"]),
@@ -72,20 +82,20 @@ def _marked(constants: dict[str, NDArray[np.generic]]) -> list[onnx.NodeProto]:
     ]
 
 
-def _segmenter(input_size: tuple[int, int]) -> onnx.ModelProto:
+def _segmenter(input_size: tuple[int, int], band: tuple[float, float]) -> onnx.ModelProto:
     constants: dict[str, NDArray[np.generic]] = {"half": _scalar(0.5), "gain": _scalar(20)}
     nodes = [
-        *_marked(constants),
+        *_marked(constants, band),
         helper.make_node("Sub", ["marked", "half"], ["centred"]),
         helper.make_node("Mul", ["centred", "gain"], ["logits"]),
     ]
     return _model(nodes, constants, {"logits": ["n", 1, *input_size]}, input_size)
 
 
-def _classifier(share: float, input_size: tuple[int, int]) -> onnx.ModelProto:
+def _classifier(share: float, input_size: tuple[int, int], band: tuple[float, float]) -> onnx.ModelProto:
     constants: dict[str, NDArray[np.generic]] = {"share": _scalar(share), "sure": _scalar(5 / share)}
     nodes = [
-        *_marked(constants),
+        *_marked(constants, band),
         helper.make_node("ReduceMean", ["marked"], ["found"], axes=[2, 3], keepdims=0),  # (N, 1)
         helper.make_node("Sub", ["found", "share"], ["more"]),
         helper.make_node("Mul", ["more", "sure"], ["infected"]),

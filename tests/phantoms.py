@@ -94,20 +94,33 @@ class ChestPhantom:
     @cached_property
     def hu(self) -> Hu:
         """(Z, H, W)."""
-        _, y, x = self._grid()
-        volume = np.full(self.shape, AIR, dtype=np.int16)
-        volume[np.broadcast_to((x / 155) ** 2 + (y / 105) ** 2 <= 1, self.shape)] = BODY
-        volume[np.broadcast_to((np.abs(x) < 120) & (y > 120) & (y < 128), self.shape)] = COUCH
-        volume[np.broadcast_to(x**2 + (y - 70) ** 2 <= 16**2, self.shape)] = SPINE
-        volume[self.lung_mask] = LUNG
-        upper = self._grid()[0] > 0
-        volume[np.broadcast_to((x**2 + (y + 10) ** 2 <= 9**2) & upper, self.shape)] = AIR
-        for lesion in self.lesions:
-            volume[self._ellipsoid(lesion.centre_mm, lesion.radii_mm)] = lesion.hu
+        volume = self.hu_at(*self._grid())
         if self.noise:
             pattern = np.random.default_rng(0).normal(0, self.noise, self.shape)
             volume = np.clip(volume + pattern, -1024, 3071).astype(np.int16)
         return volume
+
+    def hu_at(self, z: NDArray[np.float64], y: NDArray[np.float64], x: NDArray[np.float64]) -> Hu:
+        """HU at any points, without noise: arrays that broadcast, in mm from the centre of the volume."""
+        volume = np.full(np.broadcast_shapes(z.shape, y.shape, x.shape), AIR, dtype=np.int16)
+
+        def fill(where: Mask, hu: int) -> None:
+            volume[np.broadcast_to(where, volume.shape)] = hu
+
+        fill((x / 155) ** 2 + (y / 105) ** 2 <= 1, BODY)
+        fill((np.abs(x) < 120) & (y > 120) & (y < 128), COUCH)
+        fill(x**2 + (y - 70) ** 2 <= 16**2, SPINE)
+        for side in (-62, 62):
+            fill(_within((z, y, x), (0, 0, side), self.lung_radii_mm), LUNG)
+        fill((x**2 + (y + 10) ** 2 <= 9**2) & (z > 0), AIR)
+        for lesion in self.lesions:
+            fill(_within((z, y, x), lesion.centre_mm, lesion.radii_mm), lesion.hu)
+        return volume
+
+    def lesion_at(self, z: NDArray[np.float64], y: NDArray[np.float64], x: NDArray[np.float64]) -> Mask:
+        """Whether points lie in a lesion; as `hu_at`."""
+        masks = [_within((z, y, x), lesion.centre_mm, lesion.radii_mm) for lesion in self.lesions]
+        return np.asarray(np.logical_or.reduce(masks))
 
     @property
     def positions(self) -> list[float]:
@@ -119,8 +132,12 @@ class ChestPhantom:
         return np.meshgrid(*axes, indexing="ij", sparse=True)
 
     def _ellipsoid(self, centre: Sequence[float], radii: Sequence[float]) -> Mask:
-        terms = [((a - c) / r) ** 2 for a, c, r in zip(self._grid(), centre, radii, strict=True)]
-        return np.asarray(sum(terms) <= 1)
+        return _within(self._grid(), centre, radii)
+
+
+def _within(points: Sequence[NDArray[np.float64]], centre: Sequence[float], radii: Sequence[float]) -> Mask:
+    terms = [((a - c) / r) ** 2 for a, c, r in zip(points, centre, radii, strict=True)]
+    return np.asarray(sum(terms) <= 1)
 
 
 def write_dicom_series(
@@ -189,11 +206,13 @@ def write_dicom_series(
     return paths
 
 
-def write_enhanced_dicom(path: Path, volume: NDArray[np.integer], positions: Sequence[float]) -> Path:
+def write_enhanced_dicom(
+    path: Path, volume: NDArray[np.integer], positions: Sequence[float], spacing: float = 2.6
+) -> Path:
     """Write `volume` (Z, H, W; HU) as one Enhanced CT Image, its axial frames in the order given."""
     dataset = _ct_dataset(1, 1, volume.shape[1:], EnhancedCTImageStorage)
     shared, measures, orientation, rescale = Dataset(), Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing, measures.SliceThickness = [2.6, 2.6], 5.0
+    measures.PixelSpacing, measures.SliceThickness = [spacing, spacing], 5.0
     orientation.ImageOrientationPatient = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     rescale.RescaleSlope, rescale.RescaleIntercept, rescale.RescaleType = 1.0, -1024.0, "HU"
     shared.PixelMeasuresSequence = DicomSequence([measures])

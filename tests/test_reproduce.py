@@ -22,7 +22,7 @@ from experiments.reproduction.plan import (
     System,
     config_of,
 )
-from experiments.reproduction.runs import Place, TestSlice, predictions, test_slices, trained
+from experiments.reproduction.runs import HeldOutSlice, Place, held_out_slices, predictions, trained
 from experiments.reproduction.scores import cost, scores
 from experiments.reproduction.tables import Evaluated, table_5
 from numpy.typing import NDArray
@@ -44,11 +44,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(write_mini_data(folder / "data"), folder / "runs", PRESETS["smoke"], None)
 
 
-def one_slice(truth: NDArray[np.bool_]) -> TestSlice:
+def one_slice(truth: NDArray[np.bool_]) -> HeldOutSlice:
     image = np.zeros(truth.shape, np.uint8)
     record = SliceRecord("covid-19-ct100", Path("x.png"), "test", True, "x")
     height, width = truth.shape
-    return TestSlice(record, NormalisedSlice(image, truth, truth, Box(0, height, 0, width)), truth)
+    return HeldOutSlice(record, NormalisedSlice(image, truth, truth, Box(0, height, 0, width)), truth)
 
 
 def test_figures_are_those_computed_by_hand() -> None:
@@ -109,7 +109,7 @@ def test_an_interrupted_run_is_taken_up(place: Place, tmp_path: Path) -> None:
 
 
 def test_predictions_are_kept_and_lie_on_the_slices(place: Place) -> None:
-    slices = test_slices(place)
+    slices = held_out_slices(place)
     values = predictions(MINISEG, 0, place, slices)
     assert [v.shape for v in values] == [one.truth.shape for one in slices]
     again = predictions(MINISEG, 0, place, slices)
@@ -124,7 +124,7 @@ def test_cost_counts_what_is_known() -> None:
 
 
 def test_the_ablation_becomes_a_table(place: Place) -> None:
-    evaluated = Evaluated(place, test_slices(place))
+    evaluated = Evaluated(place, held_out_slices(place))
     table = table_5(evaluated)
     assert [row[0] for row in table.rows] == [system.label for system in ABLATION]
     assert all(len(row) == len(table.head) for row in table.rows)

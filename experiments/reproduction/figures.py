@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from experiments.reproduction.plan import COMPARED, JCS, System
-from experiments.reproduction.runs import TestSlice, predictions
+from experiments.reproduction.runs import HeldOutSlice, predictions
 from experiments.reproduction.scores import FAILURE, THRESHOLD
 from experiments.reproduction.tables import Evaluated
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class Figure:
     file: str
 
 
-def _show(axes: Axes, one: TestSlice, predicted: NDArray[np.bool_] | None, title: str) -> None:
+def _show(axes: Axes, one: HeldOutSlice, predicted: NDArray[np.bool_] | None, title: str) -> None:
     """A slice with the reader's outline in green and the prediction's in red."""
     box = one.normal.box
     height, width = one.truth.shape

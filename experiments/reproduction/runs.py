@@ -47,7 +47,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class TestSlice:
+class HeldOutSlice:
     """One test slice with what is known of it."""
 
     record: SliceRecord
@@ -55,7 +55,7 @@ class TestSlice:
     truth: NDArray[np.bool_]
 
 
-def test_slices(place: Place) -> list[TestSlice]:
+def held_out_slices(place: Place) -> list[HeldOutSlice]:
     """The 48 test slices of the 50/48 split (or as many as the preset looks at), at their own resolution."""
     records = [record for record in read_source(SOURCE, place.data) if record.split == "test"][: place.preset.slices]
     out = []
@@ -63,7 +63,7 @@ def test_slices(place: Place) -> list[TestSlice]:
         normal = normalise_slice(record, place.preset.input_size)
         if normal.mask is None:
             raise UsageError(f"{record.path}: found no mask, expected one as it is a test slice")
-        out.append(TestSlice(record, normal, normal.mask))
+        out.append(HeldOutSlice(record, normal, normal.mask))
     return out
 
 
@@ -116,8 +116,7 @@ def network_of(system: System, preset: Preset) -> nn.Module:
     return registry.build(system.name, preset.size)
 
 
-@torch.inference_mode()
-def predictions(system: System, seed: int, place: Place, slices: list[TestSlice]) -> list[NDArray[np.uint8]]:
+def predictions(system: System, seed: int, place: Place, slices: list[HeldOutSlice]) -> list[NDArray[np.uint8]]:
     """Lesion probability (H, W) of every test slice as 0..255, at its own resolution; nothing is cleared.
 
     Kept beside the run, so that a table asked for again costs nothing.
@@ -134,9 +133,10 @@ def predictions(system: System, seed: int, place: Place, slices: list[TestSlice]
         return [arrays[f"arr_{k}"] for k in range(len(slices))]
 
 
-def _predicted(network: nn.Module, one: TestSlice, preset: Preset) -> NDArray[np.uint8]:
+@torch.inference_mode()
+def _predicted(network: nn.Module, one: HeldOutSlice, preset: Preset) -> NDArray[np.uint8]:
     crop = preprocessing.crop_resize(one.normal.image, one.normal.box, preset.input_size)
-    output = network(torch.from_numpy(crop)[None, None].float() / 255)
+    output = network(torch.from_numpy(crop.copy())[None, None].float() / 255)
     if isinstance(output, JointPrediction):
         output = output.segmentation
     patch = torch.sigmoid(output.logits)[0, 0].numpy()

@@ -10,7 +10,7 @@ import numpy as np
 import py_sod_metrics
 import torch
 from experiments.reproduction.plan import Preset, System
-from experiments.reproduction.runs import TestSlice, network_of
+from experiments.reproduction.runs import HeldOutSlice, network_of
 from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -38,7 +38,7 @@ class Scores:
     """Mean absolute error of the probability map (PySODMetrics)."""
 
 
-def scores(predicted: list[NDArray[np.uint8]], slices: list[TestSlice]) -> Scores:
+def scores(predicted: list[NDArray[np.uint8]], slices: list[HeldOutSlice]) -> Scores:
     """Figures of every slice, at its own resolution.
 
     Args:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from benchmarks.diagnose_case import write_case
 from experiments.reproduction.plan import ABLATION, COMPARED, JCS, JOINT, System
-from experiments.reproduction.runs import Place, TestSlice, predictions
+from experiments.reproduction.runs import HeldOutSlice, Place, predictions
 from experiments.reproduction.scores import FIGURES, Scores, cost, scores
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -43,7 +43,7 @@ class Table:
 class Evaluated:
     """Scores of systems, each computed once."""
 
-    def __init__(self, place: Place, slices: list[TestSlice]) -> None:
+    def __init__(self, place: Place, slices: list[HeldOutSlice]) -> None:
         self.place, self.slices = place, slices
         self.kept: dict[str, list[Scores]] = {}
 

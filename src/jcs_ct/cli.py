@@ -19,6 +19,7 @@ import typer
 
 from jcs_ct._version import __version__
 from jcs_ct.errors import JcsError, UsageError
+from jcs_ct.reports.formats import ReportFormat, check_formats
 
 if TYPE_CHECKING:
     from jcs_ct.diagnosis.result import Diagnosis
@@ -118,6 +119,26 @@ def diagnose(
     weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
     threshold: Annotated[int, typer.Option(help="Patient rule: infected slices of a scan like the paper's.")] = 25,
     threads: Annotated[int | None, typer.Option(help="Cores to use; all if not given.")] = None,
+    lungs: Annotated[Path | None, typer.Option(help="Lung mask (NIfTI) to measure against, not what is found.")] = None,
+    lobes: Annotated[Path | None, typer.Option(help="Lobes (NIfTI): 1 LU, 2 LL, 3 RU, 4 RM, 5 RL.")] = None,
+    series_uid: Annotated[
+        str | None, typer.Option(help="Series Instance UID to read in place of the best one (see jcs info).")
+    ] = None,
+    formats: Annotated[
+        list[ReportFormat] | None,
+        typer.Option(
+            "--format",
+            help="What to write, once for each; json is always written. By default html and masks (nifti, or png "
+            "without geometry), for DICOM also seg and sr.",
+        ),
+    ] = None,
+    deidentify: Annotated[
+        bool, typer.Option("--deidentify", help="Leave out of all results who the patient is (DICOM PS3.15 Annex E).")
+    ] = False,
+    uid_key: Annotated[
+        Path | None,
+        typer.Option(help="File with the secret key for --deidentify: the same key replaces UIDs by the same ones."),
+    ] = None,
 ) -> None:
     """Diagnose one study: verdict, reasons, lesions and their measures.
 
@@ -126,18 +147,32 @@ def diagnose(
     # Here and not at the top: the help and the other commands need none of it, and it takes a second.
     from jcs_ct.diagnosis.decide import PatientRule
     from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
+    from jcs_ct.diagnosis.whole_lungs import GivenMasks
+    from jcs_ct.reports.deidentify import UidMap, deidentified
     from jcs_ct.reports.writer import write_reports
+    from jcs_ct.study.masks import read_labels
     from jcs_ct.study.reader import read_study
 
     if threshold < 1:
         raise UsageError(f"--threshold: found {threshold}, expected at least 1 infected slice")
+    if uid_key is not None and not deidentify:
+        raise UsageError("--uid-key is the key of --deidentify: give both, or neither")
+    uids = UidMap() if uid_key is None else UidMap.from_file(uid_key)
     settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold))
     with _Progress() as progress:
         progress.stage("reading", 0)
-        read = read_study(study)
-        diagnosis = Diagnoser(weights, settings, threads).run(read, progress)
+        read = read_study(study, series_uid)
+        if formats:
+            check_formats(formats, read)  # before minutes are spent
+        given = GivenMasks(
+            lungs=None if lungs is None else read_labels(lungs, read, highest=1) > 0,
+            lobes=None if lobes is None else read_labels(lobes, read, highest=5),
+        )
+        diagnosis = Diagnoser(weights, settings, threads).run(read, progress, given)
+        if deidentify:
+            diagnosis = deidentified(diagnosis, uids)
         progress.stage("writing", 0)
-        write_reports(diagnosis, output)
+        write_reports(diagnosis, output, formats or None)
     typer.echo(_summary(diagnosis, output))
     if diagnosis.verdict == "not_assessable":
         raise typer.Exit(3)
@@ -152,7 +187,8 @@ def _summary(diagnosis: Diagnosis, output: Path) -> str:
         words.append(f"opacities {diagnosis.measures.lesion_volume_ml:.0f} mL")
     if diagnosis.measures.lesion_share_of_lung is not None:
         words.append(f"{100 * diagnosis.measures.lesion_share_of_lung:.1f} % of the lung")
-    return " | ".join([*words, f"report: {output / 'report.html'}"])
+    report = next((path for path in ("report.html", "report.pdf") if (output / path).exists()), "result.json")
+    return " | ".join([*words, f"report: {output / report}"])
 
 
 class _Progress:
@@ -188,6 +224,29 @@ class _Progress:
 
 
 @app.command()
+def compare(
+    earlier: Annotated[Path, typer.Argument(help="Results folder of the earlier study.")],
+    later: Annotated[Path, typer.Argument(help="Results folder of the later study.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the comparison.")],
+) -> None:
+    """Compare two results of one patient: change by zone in mL and %, as a page and as JSON."""
+    # Here and not at the top, as in `diagnose`.
+    from jcs_ct.diagnosis import follow_up
+    from jcs_ct.reports.follow_up_report import signed, write_follow_up
+    from jcs_ct.reports.stored_result import read_result
+
+    then, now = read_result(earlier), read_result(later)
+    change = follow_up.compare(then.measures, now.measures)
+    write_follow_up(change, then, now, output)
+    words = [f"{signed(change.total.change_points)} percentage points of the lung"]
+    if change.total.change_ml is not None:
+        words.insert(0, f"opacities {signed(change.total.change_ml)} mL")
+    if change.severity_change is not None:
+        words.append(f"severity score {change.severity_earlier} to {change.severity_later}")
+    typer.echo(" | ".join([*words, f"report: {output / 'follow_up.html'}"]))
+
+
+@app.command()
 def calibrate(
     weights: Annotated[Path, typer.Option(help="Weights folder whose manifest the calibration goes into.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the data sources.")],
@@ -203,6 +262,22 @@ def calibrate(
         scaling, fitted_on = trials.calibrate(Diagnoser(weights), data, progress.advance)
     write_calibration(weights, "classifier", asdict(scaling), fitted_on)
     typer.echo(f"scale {scaling.scale:g}, bias {scaling.bias:g}, fitted on {fitted_on}")
+
+
+@app.command()
+def info(
+    study: Annotated[Path, typer.Argument(metavar="INPUT", help="DICOM folder, zip, NIfTI, or picture(s).")],
+    series_uid: Annotated[str | None, typer.Option(help="Series Instance UID, as for diagnose.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what an input holds, what of it would be read, and why not the rest."""
+    # Here and not at the top, as in `diagnose`.
+    from jcs_ct.study.info import as_document, as_lines
+    from jcs_ct.study.reader import list_contents
+
+    contents = list_contents(study, series_uid)
+    lines = [json.dumps(as_document(contents), indent=2)] if as_json else as_lines(contents)
+    typer.echo("\n".join(lines))
 
 
 class Trial(StrEnum):

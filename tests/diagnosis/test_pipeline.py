@@ -16,7 +16,8 @@ from jcs_ct.diagnosis.pipeline import NO_LUNGS, Diagnoser, DiagnoserSettings
 from jcs_ct.diagnosis.result import Diagnosis, Verdict
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import inside_mask
-from jcs_ct.errors import WeightsError
+from jcs_ct.diagnosis.whole_lungs import GivenMasks
+from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import file_sha256, load_manifest
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of
@@ -276,6 +277,65 @@ def test_opacity_that_does_not_reach_the_lungs_is_dropped_and_one_that_does_is_k
     found = segment(diagnoser.segmenter, crops, region)[0]
     assert found[25:45, 25:55].min() > 0.9
     assert found[65:85, 105:125].max() == 0
+
+
+def test_the_lungs_of_a_result_hold_all_opacities_and_shares_are_of_them(sick: Diagnosis) -> None:
+    assert sick.lung_mask is not None
+    assert sick.lesion_labels is not None
+    lesions = sick.lesion_labels > 0
+    assert not (lesions & ~sick.lung_mask).any()
+    assert sick.measures.lesion_share_of_lung == pytest.approx(lesions.sum() / sick.lung_mask.sum())
+    right, left = sick.measures.lungs
+    assert right.lesion_volume_ml == pytest.approx(LESIONS[1].volume_ml, rel=0.15)
+    assert left.lesion_volume_ml == pytest.approx(LESIONS[0].volume_ml, rel=0.15)
+    assert [lesion.zone for lesion in sick.lesions] == ["left middle", "right lower"]
+    assert sick.measures.severity is not None
+    assert sick.measures.severity.total is not None
+
+
+def test_given_lungs_win(diagnoser: Diagnoser) -> None:
+    upper = SICK.lung_mask.copy()
+    upper[: len(upper) // 2] = False  # half of the left opacity lies in it, none of the right one
+    diagnosis = diagnoser.run(phantom_study(SICK), given=GivenMasks(lungs=upper))
+    assert diagnosis.lung_mask is not None
+    assert diagnosis.lesion_labels is not None
+    assert np.array_equal(diagnosis.lung_mask, upper)
+    assert not (diagnosis.lesion_labels > 0)[~upper].any()
+    assert diagnosis.measures.lung_volume_ml == pytest.approx(SICK.lung_ml / 2, rel=0.02)
+    assert diagnosis.measures.lesion_volume_ml == pytest.approx(LESIONS[0].volume_ml / 2, rel=0.15)
+    assert any("outside of the given lung mask" in warning for warning in diagnosis.warnings)
+    assert diagnosis.provenance.settings["given_masks"] == ["lungs"]
+
+
+def test_given_lobes_are_what_is_scored(diagnoser: Diagnoser) -> None:
+    lobes = np.zeros(SICK.shape, np.uint8)
+    back = np.broadcast_to(np.arange(128)[:, None] >= 64, SICK.shape)
+    left = np.broadcast_to(np.arange(128) >= 64, SICK.shape)
+    for label, part in ((1, left & ~back), (2, left & back), (3, ~left & ~back), (5, ~left & back)):
+        lobes[part & SICK.lung_mask] = label
+    diagnosis = diagnoser.run(phantom_study(SICK), given=GivenMasks(lobes=lobes))
+    measures = diagnosis.measures
+    assert measures.severity is not None
+    assert measures.severity.basis == "lobes"
+    assert measures.severity.total is None, "the right middle lobe was not given"
+    assert measures.lobes[1].lesion_volume_ml is not None
+    assert measures.lobes[0].lesion_volume_ml is not None
+    assert measures.lobes[1].lesion_volume_ml > measures.lobes[0].lesion_volume_ml  # its centre lies 5 mm to the back
+    assert diagnosis.lesions[0].lobe == "left lower lobe"
+
+
+def test_given_masks_of_pictures_are_turned_with_them(diagnoser: Diagnoser) -> None:
+    lying = np.ascontiguousarray(np.rot90(to_grey(SICK.hu), -1, (1, 2)))
+    lungs = np.ascontiguousarray(np.rot90(SICK.lung_mask, -1, (1, 2)))
+    diagnosis = diagnoser.run(study_of(lying, None), given=GivenMasks(lungs=lungs))
+    assert any("turned by 90°" in warning for warning in diagnosis.warnings)
+    assert diagnosis.lung_mask is not None
+    assert np.array_equal(diagnosis.lung_mask, SICK.lung_mask)
+
+
+def test_a_mask_of_another_shape_is_refused(diagnoser: Diagnoser) -> None:
+    with pytest.raises(UsageError, match="on the study's own grid"):
+        diagnoser.run(phantom_study(SICK), given=GivenMasks(lungs=SICK.lung_mask[1:]))
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from jcs_ct.diagnosis.slices import (
     QUARTER_TURN_REMARK,
+    both_lungs,
     find_lung_slices,
     inside_mask,
     lesion_region,
@@ -143,3 +144,13 @@ def test_opacities_can_be_anywhere_between_the_lungs_outlines() -> None:
     assert region[30:50, 36:50].all()
     assert not region[:8].any()
     assert not lesion_region(np.zeros((40, 60), bool), Box(0, 40, 0, 60), (80, 120)).any()
+
+
+def test_a_missing_lung_is_where_the_other_one_is_mirrored() -> None:
+    lungs = np.zeros((20, 40), bool)
+    lungs[5:15, 24:36] = True
+    both = both_lungs(lungs, middle=20)
+    assert both[5:15, 4:16].all()
+    assert both.sum() == 2 * lungs.sum()
+    lungs[8:10, 10:16] = True  # 12 of 120 pixels: there is a lung
+    assert np.array_equal(both_lungs(lungs, middle=20), lungs)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from jcs_ct.diagnosis.lung_regions import known_sides
 from jcs_ct.diagnosis.measure import measure_lesions, slice_burden
 from jcs_ct.diagnosis.result import (
     Diagnosis,
@@ -66,6 +67,7 @@ def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_])
         lesion_labels=labels,
         lung_mask=lungs,
         activation=np.where(lesions, 200, 30).astype(np.uint8),
+        lung_sides=known_sides(lungs, study),
     )
 
 

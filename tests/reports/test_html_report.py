@@ -144,7 +144,48 @@ def test_long_lesion_tables_are_cut_and_say_so(diagnosis: Diagnosis) -> None:
 def test_unknown_lesion_fields_are_dashes(picture_diagnosis: Diagnosis) -> None:
     bare = Lesion(1, 30, None, None, (0, 1), None, (0, 0, 0, 1, 1, 1), None, None)
     html = render_html(replace(picture_diagnosis, lesions=(bare,)))
-    assert html.count("<td>–</td>") == 5
+    table = html[html.index("Opacities, the largest first") :]
+    assert len(re.findall(r"<td[^>]*>–</td>", table)) == 9  # all but number and slices
+
+
+def test_measures_by_region_are_those_of_the_diagnosis(diagnosis: Diagnosis) -> None:
+    html = render_html(diagnosis)
+    page = Page(html)
+    severity = diagnosis.measures.severity
+    assert severity is not None
+    assert severity.total is not None
+    assert f"CT severity score: {severity.total} of 25" in page.text
+    assert f"{severity.total} / 25" in page.text
+    for region in (*diagnosis.measures.lungs, *diagnosis.measures.zones):
+        figures = (number(region.lung_volume_ml), number(region.lesion_volume_ml), percent(region.lesion_share))
+        assert "".join(f"<td>{figure}</td>" for figure in figures) in html, region.name
+    assert page.text.index("Right lung") < page.text.index("Left lung")
+    # seen from the feet: the patient's right comes first, the upper zone is on top
+    assert re.search(r"Right Upper zone.*Middle zone.*Lower zone.*Left Upper zone", page.text)
+    for lesion in diagnosis.lesions:
+        assert lesion.long_axis_mm is not None
+        assert lesion.perpendicular_mm is not None
+        assert f"{lesion.long_axis_mm:.0f} × {lesion.perpendicular_mm:.0f}" in page.text
+    assert "−100 to 100 HU, not aerated" in page.text
+
+
+def test_pictures_have_sides_of_the_picture_only(picture_diagnosis: Diagnosis) -> None:
+    page = Page(render_html(picture_diagnosis))
+    assert "Picture left" in page.text
+    assert "First third" in page.text
+    assert "tells neither left from right nor head from feet" in page.text
+    assert "Right lung" not in page.text
+    assert "not aerated" not in page.text
+    assert "The picture's left is taken for the patient's right" in page.text
+
+
+def test_a_score_without_a_total_says_why(diagnosis: Diagnosis) -> None:
+    measures = diagnosis.measures
+    assert measures.severity is not None
+    unknown = replace(measures, severity=replace(measures.severity, total=None))
+    text = Page(render_html(replace(diagnosis, measures=unknown))).text
+    assert "There is no total, as a region holds no lung." in text
+    assert "/ 25" not in text
 
 
 def test_outlines_and_activation_lie_where_the_lesion_lies(diagnosis: Diagnosis) -> None:

@@ -49,6 +49,27 @@ def test_numbers_are_those_of_the_diagnosis(diagnosis: Diagnosis) -> None:
     assert document["rule"]["curve"][0] == {"paper_threshold": 15, "threshold": 3.0, "positive": True}
 
 
+def test_regions_and_score_are_in_the_document(diagnosis: Diagnosis) -> None:
+    measures = result_document(diagnosis)["measures"]
+    assert [region["name"] for region in measures["lungs"]] == ["right", "left"]
+    assert len(measures["zones"]) == 6
+    assert measures["lobes"] == []
+    assert measures["severity"]["basis"] == "zonal approximation"
+    assert sum(region["score"] for region in measures["severity"]["regions"]) == measures["severity"]["total"]
+    assert sum(measures["hu_bands"].values()) == pytest.approx(1)
+
+
+def test_a_result_of_the_first_version_still_fits(diagnosis: Diagnosis) -> None:
+    document = result_document(diagnosis)
+    for name in ("hu_bands", "lungs", "zones", "lobes", "severity"):
+        del document["measures"][name]
+    for lesion in document["lesions"]:
+        for name in ("share_of_lung", "long_axis_mm", "perpendicular_mm", "diameter_slice", "hu_bands", "zone", "lobe"):
+            del lesion[name]
+        del lesion["pleural_distance_mm"]
+    assert errors(document) == []
+
+
 def test_what_pictures_cannot_tell_is_null(picture_diagnosis: Diagnosis) -> None:
     document = result_document(picture_diagnosis)
     assert document["input"]["spacing_mm"] is None

@@ -50,6 +50,18 @@ def test_nifti_input_gets_its_own_grid_back(nifti_diagnosis: Diagnosis, tmp_path
         assert np.array_equal(study.grid.to_canonical(stored), array)
 
 
+def test_tilted_stack_leans_in_every_transform_that_the_file_states(diagnosis: Diagnosis, tmp_path: Path) -> None:
+    geometry = diagnosis.study.geometry
+    assert geometry is not None
+    lean = geometry.positions + 0.3 * (geometry.positions[:, 2:] - geometry.positions[0, 2]) * [0, 1, 0]
+    tilted = replace(diagnosis, study=replace(diagnosis.study, geometry=replace(geometry, positions=lean)))
+    write_niftis(tilted, tmp_path)
+    _, image = load(tmp_path / "lungs.nii.gz")
+    assert int(image.header["sform_code"]) == 1
+    assert int(image.header["qform_code"]) == 0
+    assert nibabel.affines.apply_affine(image.affine, [0, 0, 39]) == pytest.approx(lean[39] * [-1, -1, 1], abs=1e-3)
+
+
 def test_dicom_is_written_in_lps_order(diagnosis: Diagnosis, tmp_path: Path) -> None:
     paths = write_niftis(diagnosis, tmp_path)
     assert [path.name for path in paths] == ["lesions.nii.gz", "activation.nii.gz", "lungs.nii.gz"]

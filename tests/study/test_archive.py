@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
-from jcs_ct.study import archive, read_study
+from jcs_ct.study import archive, list_contents, read_study
 from tests.phantoms import ChestPhantom, write_dicom_series, write_nifti, write_png_slices
 
 PHANTOM = ChestPhantom(shape=(8, 64, 64), spacing=(20.0, 5.2, 5.2))
@@ -83,7 +83,7 @@ def test_encrypted_archive_is_refused(tmp_path: Path) -> None:
 
 
 def test_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    bomb = zip_of(tmp_path / "bomb.zip", ("slice.dcm", bytes(32 * 1024**2)))
+    bomb = zip_of(tmp_path / "bomb.zip", ("slice.dcm", bytes(80 * 1024**2)))
     with pytest.raises(UnsupportedInputError, match="times its size"):
         read_study(bomb)
 
@@ -127,3 +127,19 @@ def test_entry_that_is_also_a_folder_is_reported(tmp_path: Path) -> None:
 def test_empty_archive_is_reported(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"study\.zip holds no files"):
         read_study(zip_of(tmp_path / "study.zip"))
+
+
+def test_series_of_a_zip_are_listed_and_chosen_like_those_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    for number in (1, 2):
+        write_dicom_series(tmp_path / "in" / str(number), PHANTOM.hu[: 9 - number], series=number)
+    zipped = zip_folder(tmp_path / "in", tmp_path / "study.zip")
+    listed = list_contents(zipped).series
+    assert listed == list_contents(tmp_path / "in").series
+    assert [series.images for series in listed] == [8, 7]
+    assert len(read_study(zipped, listed[1].series_uid)) == 7
+    assert list(scratch.iterdir()) == []

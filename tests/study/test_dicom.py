@@ -9,6 +9,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -192,6 +193,7 @@ def test_no_value_is_thinner_than_air(tmp_path: Path) -> None:
         ExplicitVRLittleEndian,
         ImplicitVRLittleEndian,
         ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
         RLELossless,
         JPEGLSLossless,
         JPEG2000Lossless,
@@ -354,6 +356,28 @@ def test_missing_rescale_is_remarked_on(tmp_path: Path) -> None:
     study = read_spoilt(tmp_path, EVERY, RescaleSlope=None, RescaleIntercept=None)
     assert any("Rescale Slope or Intercept is missing" in remark for remark in study.remarks)
     assert any("there is no air" in reason for reason in objections(study))
+
+
+def test_inverted_display_does_not_invert_hu(tmp_path: Path) -> None:
+    study = read_spoilt(tmp_path, EVERY, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_array_equal(study.voxels, HU)
+
+
+@pytest.mark.parametrize("units", ["US", "MGML", "HU_MOD"])
+def test_other_quantities_than_hu_are_objected_to(tmp_path: Path, units: str) -> None:
+    study = read_spoilt(tmp_path, EVERY, RescaleType=units)
+    assert f"the values are not Hounsfield units (Rescale Type {units}), HU are needed" in objections(study)
+
+
+def test_slices_that_are_shifted_sideways_are_remarked_on(tmp_path: Path) -> None:
+    def shift(dataset: Dataset, index: int) -> None:
+        dataset.ImagePositionPatient = [10.0 if index > 5 else 0.0, 0.0, 5.0 * index]
+
+    write_dicom_series(tmp_path, HU, edit=shift)
+    study = read_study(tmp_path)
+    assert any("lie up to 10 mm beside" in remark for remark in study.remarks)
+    assert study.geometry is not None
+    np.testing.assert_allclose(study.geometry.positions[:, 0], [0.0] * 6 + [10.0] * 6)
 
 
 @pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from jcs_ct.study import Geometry, InputKind, IntensityKind, Study, objections
+from jcs_ct.study import Geometry, InputKind, IntensityKind, Study, cautions, objections
 from tests.phantoms import ChestPhantom, to_grey
 
 PHANTOM = ChestPhantom.infected(shape=(12, 96, 96), spacing=(16.0, 3.0, 3.0))
@@ -79,3 +80,37 @@ def test_absurd_spacing_is_objected_to(spoilt: Geometry, reason: str) -> None:
     found = objections(replace(FIT, geometry=spoilt))
     assert len(found) == 1
     assert reason in found[0]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"ConvolutionKernel": "B70f"}, "kernel B70f enhances edges"),
+        ({"ContrastBolusAgent": "ISOVUE300/100"}, r"contrast agent was given \(ISOVUE300/100\)"),
+        ({"PatientPosition": "HFP"}, "prone"),
+        ({"PatientPosition": "FFP"}, "prone"),
+    ],
+)
+def test_what_is_worth_knowing_does_not_forbid_a_verdict(attributes: dict[str, str], words: str) -> None:
+    spoilt = replace(FIT, attributes=attributes)
+    assert objections(spoilt) == ()
+    (caution,) = cautions(spoilt)
+    assert re.search(words, caution)
+
+
+@pytest.mark.parametrize(
+    ("distance", "thickness", "words"),
+    [(10.0, 1.0, "90 % of the lung .* was not scanned"), (10.0, 10.0, "10 mm thick"), (5.0, 9.0, "9 mm thick")],
+)
+def test_thick_and_distant_slices_are_cautioned_about(distance: float, thickness: float, words: str) -> None:
+    where = replace(geometry(distance=distance), slice_thickness=thickness)
+    (caution,) = cautions(replace(FIT, geometry=where))
+    assert re.search(words, caution)
+
+
+@pytest.mark.parametrize(("distance", "thickness"), [(1.0, 1.25), (5.0, 5.0), (8.0, 8.0), (1.0, 1.0), (5.0, None)])
+def test_ordinary_studies_need_no_caution(distance: float, thickness: float | None) -> None:
+    where = replace(geometry(distance=distance), slice_thickness=thickness)
+    stated = {"ConvolutionKernel": "B40f", "PatientPosition": "FFS", "BodyPartExamined": "CHEST"}
+    assert cautions(replace(FIT, geometry=where, attributes=stated)) == ()
+    assert cautions(replace(FIT, geometry=None)) == ()

@@ -8,17 +8,21 @@ Everything runs slice by slice over integer labels: a study of 300 slices of 512
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct.diagnosis.result import Lesion, Measures
+from jcs_ct.diagnosis.lesion_shape import axial_diameters, pleural_distances
+from jcs_ct.diagnosis.lung_measures import add_places, measure_regions
+from jcs_ct.diagnosis.result import HuBands, Lesion, Measures
 from jcs_ct.study.volume import Geometry, IntensityKind, Study
 
 _MAX_LESIONS = int(np.iinfo(np.uint16).max)  # labels are uint16, in memory and in every report
 _MM3_PER_ML = 1000.0
+_BAND_EDGES = np.array([-900, -500, -100, 101])
+"""HU at which the next of `HuBands` begins."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ def measure_lesions(
     lung_mask: NDArray[np.bool_],
     study: Study,
     settings: MeasureSettings = _DEFAULTS,
+    lobes: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint16], tuple[Lesion, ...], Measures]:
     """Find the connected opacities of a mask and measure them.
 
@@ -57,6 +62,7 @@ def measure_lesions(
         lung_mask: (Z, H, W) lung voxels, canonical; may leave out consolidated parts.
         study: the study that the mask belongs to.
         settings: what counts as a lesion.
+        lobes: (Z, H, W) labels 1..5 (`lung_regions.LOBES`), 0 elsewhere, or None where they are not known.
 
     Returns:
         Labels (Z, H, W), 0 or the id of a lesion; the lesions, largest first, ids from 1; the totals. All three agree:
@@ -67,8 +73,16 @@ def measure_lesions(
     extents = _known_extents(study.geometry)
     components = _components(mask, study.geometry, settings.gap_factor)
     labels, count = _keep_and_sort(components, study.geometry, extents, settings)
-    lesions = _describe(labels, count, probability, study, extents)
-    return labels, lesions, _totals(labels, lung_mask, lesions, study.geometry, extents)
+    lungs = lung_mask | (labels > 0)  # a lesion is lung even where the lung mask left it out
+    sums = _sum_over_slices(labels, count, probability, study, extents)
+    lesions = _describe(labels, count, probability is not None, sums, study, extents)
+    lesions = _with_shapes(lesions, labels, lungs, study.geometry)
+    totals = _totals(labels, lungs, lesions, study.geometry, extents)
+    totals = replace(totals, hu_bands=_bands(sums.bands.sum(0), study.intensity))
+    weights = np.ones(len(labels)) if extents is None else extents
+    ml = None if study.geometry is None or extents is None else study.geometry.pixel_area / _MM3_PER_ML
+    places = measure_regions(labels, len(lesions), lungs, lobes, study.geometry, weights, ml)
+    return labels, *add_places(lesions, totals, places)
 
 
 def slice_burden(
@@ -78,7 +92,7 @@ def slice_burden(
 
     The share is None on a slice without lung.
     """
-    lesion, lung = _pixels_per_slice(labels, lung_mask)
+    lesion, lung = _pixels_per_slice(labels, lung_mask | (labels > 0))
     geometry = study.geometry
     areas: list[float | None] = [None if geometry is None else float(n * geometry.pixel_area) for n in lesion]
     shares: list[float | None] = [float(n / m) if m else None for n, m in zip(lesion, lung, strict=True)]
@@ -148,14 +162,14 @@ def _keep_and_sort(
 def _describe(
     labels: NDArray[np.uint16],
     count: int,
-    probability: NDArray[np.floating] | NDArray[np.uint8] | None,
+    with_probability: bool,
+    sums: _Sums,
     study: Study,
     extents: NDArray[np.float64] | None,
 ) -> tuple[Lesion, ...]:
     """Measure every lesion; averages weigh each voxel with the extent of its slice where that is known."""
     if not count:
         return ()
-    sums = _sum_over_slices(labels, count, probability, study, extents)
     # (count + 1, 6): first and last voxel along each axis
     boxes = cc3d.statistics(labels, no_slice_conversion=True)["bounding_boxes"].astype(int)
     geometry = study.geometry
@@ -173,10 +187,38 @@ def _describe(
                 centroid_mm=_centroid(sums, k),
                 bbox=(z0, r0, c0, z1, r1, c1),
                 mean_hu=float(sums.value[k] / sums.weight[k]) if study.intensity is IntensityKind.HU else None,
-                mean_probability=None if probability is None else float(sums.probability[k] / sums.weight[k]),
+                mean_probability=float(sums.probability[k] / sums.weight[k]) if with_probability else None,
+                hu_bands=_bands(sums.bands[k], study.intensity),
             )
         )
     return tuple(lesions)
+
+
+def _bands(sizes: NDArray[np.float64], intensity: IntensityKind) -> HuBands | None:
+    """Sizes (5,) by aeration as shares; None without HU or without any lesion."""
+    if intensity is not IntensityKind.HU or not sizes.sum():
+        return None
+    return HuBands(*(float(share) for share in sizes / sizes.sum()))
+
+
+def _with_shapes(
+    lesions: tuple[Lesion, ...], labels: NDArray[np.uint16], lungs: NDArray[np.bool_], geometry: Geometry | None
+) -> tuple[Lesion, ...]:
+    """Lesions with diameters and pleural distances, as far as the input has millimetres."""
+    if geometry is None:
+        return lesions
+    diameters = axial_diameters(labels, len(lesions), geometry.pixel_spacing)
+    distances = pleural_distances(labels, len(lesions), lungs, geometry.pixel_spacing)
+    return tuple(
+        replace(
+            lesion,
+            long_axis_mm=diameters[lesion.id].long_axis_mm,
+            perpendicular_mm=diameters[lesion.id].perpendicular_mm,
+            diameter_slice=diameters[lesion.id].index,
+            pleural_distance_mm=float(distances[lesion.id]) if np.isfinite(distances[lesion.id]) else None,
+        )
+        for lesion in lesions
+    )
 
 
 @dataclass(frozen=True)
@@ -190,6 +232,8 @@ class _Sums:
     weight: NDArray[np.float64]
     value: NDArray[np.float64]
     probability: NDArray[np.float64]
+    bands: NDArray[np.float64]
+    """(count + 1, 5): by `HuBands`; without meaning where values are not HU."""
     position: NDArray[np.float64] | None
     """(count + 1, 3): patient coordinates, or None without geometry."""
 
@@ -215,6 +259,7 @@ def _sum_over_slices(
         weight=np.zeros(size),
         value=np.zeros(size),
         probability=np.zeros(size),
+        bands=np.zeros((size, len(_BAND_EDGES) + 1)),
         position=None if geometry is None else np.zeros((size, 3)),
     )
     scale = 1 / 255 if probability is not None and probability.dtype == np.uint8 else 1.0
@@ -226,7 +271,10 @@ def _sum_over_slices(
         sums.voxels[:] += counts
         np.maximum(sums.largest, counts, out=sums.largest)
         sums.weight[:] += counts * weight
-        sums.value[:] += np.bincount(ids, study.voxels[z, rows, columns], size) * weight
+        values = study.voxels[z, rows, columns]
+        sums.value[:] += np.bincount(ids, values, size) * weight
+        bands = ids.astype(np.int64) * sums.bands.shape[1] + np.digitize(values, _BAND_EDGES)
+        sums.bands[:] += np.bincount(bands, minlength=sums.bands.size).reshape(sums.bands.shape) * weight
         if probability is not None:
             sums.probability[:] += np.bincount(ids, probability[z, rows, columns], size) * (weight * scale)
         if geometry is not None and sums.position is not None:
@@ -237,22 +285,22 @@ def _sum_over_slices(
 
 
 def _pixels_per_slice(
-    labels: NDArray[np.uint16], lung_mask: NDArray[np.bool_]
+    labels: NDArray[np.uint16], lungs: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(Z,) lesion pixels and (Z,) lung pixels; a lesion is lung even where the lung mask left it out."""
+    """(Z,) lesion pixels and (Z,) lung pixels."""
     lesion = np.array([np.count_nonzero(plane) for plane in labels], np.int64)
-    lung = np.array([np.count_nonzero((p > 0) | m) for p, m in zip(labels, lung_mask, strict=True)], np.int64)
+    lung = np.array([np.count_nonzero(plane) for plane in lungs], np.int64)
     return lesion, lung
 
 
 def _totals(
     labels: NDArray[np.uint16],
-    lung_mask: NDArray[np.bool_],
+    lungs: NDArray[np.bool_],
     lesions: tuple[Lesion, ...],
     geometry: Geometry | None,
     extents: NDArray[np.float64] | None,
 ) -> Measures:
-    lesion, lung = _pixels_per_slice(labels, lung_mask)
+    lesion, lung = _pixels_per_slice(labels, lungs)
     weights = np.ones(len(labels)) if extents is None else extents
     lesion_size, lung_size = float(lesion @ weights), float(lung @ weights)
     known = geometry is not None and extents is not None

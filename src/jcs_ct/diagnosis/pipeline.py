@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct._version import __version__
+from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.classify import Scores, classify
 from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
+from jcs_ct.diagnosis.lung_regions import known_sides
 from jcs_ct.diagnosis.measure import measure_lesions, slice_burden
 from jcs_ct.diagnosis.result import Diagnosis, Lesion, Measures, Provenance, SliceFinding, Verdict
 from jcs_ct.diagnosis.segment import segment
-from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
+from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices, inside_mask
+from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.engine import Network
 from jcs_ct.errors import WeightsError
 from jcs_ct.evaluation.calibration import PlattScaling
@@ -31,11 +34,14 @@ NO_LUNGS = "no lungs were found on the pictures; expected axial slices of a ches
 
 
 class Measured(NamedTuple):
-    """What `measure_lesions` gives."""
+    """What `measure_lesions` gives, and the lungs that it was measured against."""
 
     labels: NDArray[np.uint16]
     lesions: tuple[Lesion, ...]
     measures: Measures
+    lungs: NDArray[np.bool_]
+    remarks: tuple[str, ...]
+    sides: NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True)
@@ -104,19 +110,33 @@ class Diagnoser:
         self.calibration = None if calibration is None else PlattScaling(**calibration)
         self.weights = {name: {"file": file.path.name, "sha256": file.sha256} for name, file in files.items()}
 
-    def run(self, study: Study, reporter: Reporter | None = None) -> Diagnosis:
-        """Diagnose one study; always gives an answer, if only why there is none."""
-        report, clock = reporter or _Silent(), _Clock()
+    def run(self, study: Study, reporter: Reporter | None = None, given: GivenMasks | None = None) -> Diagnosis:
+        """Diagnose one study; always gives an answer, if only why there is none.
+
+        Args:
+            study: as `read_study` gives it.
+            reporter: told of progress.
+            given: masks of lungs or lobes that measures are made against, in place of what is found.
+
+        Raises:
+            UsageError: a given mask does not fit the study.
+        """
+        report, clock, given = reporter or _Silent(), _Clock(), given or GivenMasks()
+        given.fit(study)
         objections = quality.objections(study)
         with clock("lungs"):
             report.stage("finding the lungs", len(study))
             slices = None if objections else find_lung_slices(study, self.classifier.input_size)
         if slices is None:
-            return self._not_assessable(study, objections or (NO_LUNGS,), clock)
+            objections = objections or (NO_LUNGS, *fitness.body_part_cautions(study))
+            return self._not_assessable(study, objections, given, clock)
+        if unfit := fitness.lung_objections(slices):
+            return self._not_assessable(study, unfit, given, clock)
         with clock("classify"):
             report.stage("classifying", len(slices.indices))
             scores = classify(self.classifier, slices.crops, report.advance, self.calibration)
         decision = decide(scores.probabilities, _extents(slices), len(study), self.settings.rule)
+        decision = fitness.without_empty_negative(decision, slices)
         with clock("segment"):
             suspect = np.flatnonzero(scores.probabilities >= self._suspicion(decision))
             report.stage("outlining opacities", len(suspect))
@@ -124,8 +144,8 @@ class Diagnoser:
             probability = _lesion_volume(slices, suspect, patches)
         with clock("measure"):
             mask = probability > int(255 * self.settings.lesion_probability)
-            measured = Measured(*measure_lesions(mask, probability, slices.lung_mask, slices.study))
-        return self._diagnosis(slices, scores, decision, measured, suspect, clock)
+            measured = _measure(slices, mask, probability, given if slices.study is study else given.turned())
+        return self._diagnosis(slices, scores, decision, measured, suspect, given, clock)
 
     def _suspicion(self, decision: Decision) -> float:
         """From which probability on slices are segmented (paper §III-C: only where the patient is positive)."""
@@ -133,12 +153,12 @@ class Diagnoser:
             return self.settings.suspect_probability
         return self.settings.rule.slice_probability
 
-    def _not_assessable(self, study: Study, reasons: tuple[str, ...], clock: _Clock) -> Diagnosis:
+    def _not_assessable(self, study: Study, reasons: tuple[str, ...], given: GivenMasks, clock: _Clock) -> Diagnosis:
         findings = tuple(_finding(study, k, assessed=False) for k in range(len(study)))
         nothing = Measures(None, None, None, 0)
         return Diagnosis(
-            study, Verdict.NOT_ASSESSABLE, reasons, None, None, findings, (), nothing, self._provenance(),
-            clock.total(), study.remarks,
+            study, Verdict.NOT_ASSESSABLE, reasons, None, None, findings, (), nothing, self._provenance(given),
+            clock.total(), (*study.remarks, *quality.cautions(study)),
         )  # fmt: skip
 
     def _diagnosis(
@@ -148,6 +168,7 @@ class Diagnoser:
         decision: Decision,
         measured: Measured,
         suspect: NDArray[np.int64],
+        given: GivenMasks,
         clock: _Clock,
     ) -> Diagnosis:
         with clock("assemble"):
@@ -162,20 +183,23 @@ class Diagnoser:
             slices=findings,
             lesions=measured.lesions,
             measures=measured.measures,
-            provenance=self._provenance(),
+            provenance=self._provenance(given),
             timing_s=clock.total(),
-            warnings=slices.study.remarks,
+            warnings=_cautions(slices, measured),
             lesion_labels=measured.labels,
-            lung_mask=slices.lung_mask,
+            lung_mask=measured.lungs,
             activation=activation,
+            lung_sides=measured.sides,
         )
 
-    def _provenance(self) -> Provenance:
-        return Provenance(__version__, self.weights, self._settings())
-
-    def _settings(self) -> dict[str, object]:
+    def _provenance(self, given: GivenMasks) -> Provenance:
         calibration = None if self.calibration is None else dataclasses.asdict(self.calibration)
-        return {**dataclasses.asdict(self.settings), "calibration": calibration}
+        settings = {
+            **dataclasses.asdict(self.settings),
+            "calibration": calibration,
+            "given_masks": [name for name, mask in vars(given).items() if mask is not None],
+        }
+        return Provenance(__version__, self.weights, settings)
 
 
 class _Clock:
@@ -214,6 +238,27 @@ def _lesion_volume(slices: LungSlices, suspect: NDArray[np.int64], patches: NDAr
     return volume
 
 
+def _measure(
+    slices: LungSlices, mask: NDArray[np.bool_], probability: NDArray[np.uint8], given: GivenMasks
+) -> Measured:
+    """Measure opacities (Z, H, W) against the whole lungs, or against those that the user gave."""
+    lungs, remark = given.whole_lungs(), None
+    if lungs is None:
+        lungs = whole_lungs(slices.lung_mask, mask, slices.overview, inside_mask(slices.study))
+    else:
+        remark = outside_remark(mask, lungs)
+        mask = mask & lungs
+    remarks = () if remark is None else (remark,)
+    found = measure_lesions(mask, probability, lungs, slices.study, lobes=given.lobes)
+    return Measured(*found, lungs, remarks, known_sides(lungs, slices.study))
+
+
+def _cautions(slices: LungSlices, measured: Measured) -> tuple[str, ...]:
+    """What a reader of the result should know: of the input, of the lungs that were seen, of the measures."""
+    study = slices.study
+    return (*study.remarks, *quality.cautions(study), *fitness.lung_cautions(slices), *measured.remarks)
+
+
 def _activation_volume(slices: LungSlices, scores: Scores) -> NDArray[np.uint8]:
     """(Z, H, W): activation maps, 255 = the strongest of the study."""
     volume = np.zeros(slices.study.voxels.shape, np.uint8)
@@ -236,7 +281,7 @@ def _findings(
 ) -> tuple[SliceFinding, ...]:
     """One finding a slice; areas and shares where the slice was segmented."""
     study = slices.study
-    areas, shares = slice_burden(measured.labels, slices.lung_mask, study)
+    areas, shares = slice_burden(measured.labels, measured.lungs, study)
     findings = [_finding(study, index, assessed=False) for index in range(len(study))]
     segmented = set(slices.indices[suspect].tolist())
     for index, score in zip(slices.indices.tolist(), scores.probabilities.tolist(), strict=True):

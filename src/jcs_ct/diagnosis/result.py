@@ -19,6 +19,19 @@ class Verdict(StrEnum):
     NOT_ASSESSABLE = "not_assessable"
 
 
+class Side(StrEnum):
+    """The patient's."""
+
+    RIGHT = "right"
+    LEFT = "left"
+
+
+def _side_in(name: str | None) -> Side | None:
+    """The side that the name of a region begins with."""
+    first = (name or "").partition(" ")[0]
+    return Side(first) if first in set(Side) else None
+
+
 @dataclass(frozen=True)
 class SliceFinding:
     """What was found on one slice."""
@@ -66,6 +79,22 @@ class RuleOutcome:
 
 
 @dataclass(frozen=True)
+class HuBands:
+    """Shares of an opacity by aeration, 0..1, together 1 (compartments of Gattinoni et al., AJRCCM 2001;164:1701)."""
+
+    hyperinflated: float
+    """Below −900 HU."""
+    normally_aerated: float
+    """−900 to −501 HU: as aerated as lung can be; faint ground glass lies here, too."""
+    poorly_aerated: float
+    """−500 to −101 HU: dense ground glass."""
+    non_aerated: float
+    """−100 to 100 HU: consolidation."""
+    denser: float
+    """Above 100 HU: calcium, contrast medium."""
+
+
+@dataclass(frozen=True)
 class Lesion:
     """One connected opacity."""
 
@@ -84,6 +113,67 @@ class Lesion:
     mean_hu: float | None
     mean_probability: float | None = None
     """Mean segmenter probability inside, 0..1."""
+    share_of_lung: float | None = None
+    """Of both lungs, 0..1."""
+    long_axis_mm: float | None = None
+    """Longest diameter on one axial slice, from edge to edge."""
+    perpendicular_mm: float | None = None
+    """Extent at a right angle to the long axis, on the same slice."""
+    diameter_slice: int | None = None
+    """The slice that the two diameters are of."""
+    pleural_distance_mm: float | None = None
+    """Shortest way within an axial slice to the edge of the lung, 0 where they touch."""
+    hu_bands: HuBands | None = None
+    zone: str | None = None
+    """Name of the zone that holds the largest part; None where the lungs have none."""
+    lobe: str | None = None
+    """The same for lobes, where these were given."""
+
+    @property
+    def side(self) -> Side | None:
+        """The patient's lung that its zone belongs to; None where the input does not state which side is which."""
+        return _side_in(self.zone)
+
+
+@dataclass(frozen=True)
+class RegionMeasures:
+    """One lung, zone or lobe."""
+
+    name: str
+    lung_volume_ml: float | None
+    lesion_volume_ml: float | None
+    lesion_share: float | None
+    """Of this region, 0..1; None where it holds no lung."""
+    lesion_count: int
+    """Opacities whose largest part lies here."""
+
+    @property
+    def side(self) -> Side | None:
+        """The patient's side that the region's name begins with; None where that is not known."""
+        return _side_in(self.name)
+
+
+@dataclass(frozen=True)
+class RegionScore:
+    """One of the five regions of the CT severity score."""
+
+    name: str
+    share: float | None
+    score: int | None
+    """0 to 5; None where the region holds no lung."""
+
+
+@dataclass(frozen=True)
+class SeverityScore:
+    """CT severity score over five regions (Pan et al., Radiology 2020;295:715)."""
+
+    total: int | None
+    """0 to 25; None where a region holds no lung."""
+    regions: tuple[RegionScore, ...]
+    basis: str
+    """"lobes", or "zonal approximation" where no lobes were given."""
+    mirrored_total: int | None = None
+    """The total if the pictures show the patient mirrored; None where the input tells left from right."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +185,15 @@ class Measures:
     lesion_share_of_lung: float | None
     """Lesion voxels (weighted with their volume where known) over lung voxels, 0..1."""
     lesion_count: int
+    hu_bands: HuBands | None = None
+    """Of all opacities together."""
+    lungs: tuple[RegionMeasures, ...] = ()
+    """Right and left; empty where nothing was measured."""
+    zones: tuple[RegionMeasures, ...] = ()
+    """Upper, middle and lower third of each lung's own extent along the patient."""
+    lobes: tuple[RegionMeasures, ...] = ()
+    """Empty where no lobes were given."""
+    severity: SeverityScore | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +226,8 @@ class Diagnosis:
     lesion_labels: NDArray[np.uint16] | None = field(default=None, repr=False)
     """(Z, H, W) canonical: 0 or the id of the lesion; None where nothing was segmented."""
     lung_mask: NDArray[np.bool_] | None = field(default=None, repr=False)
-    """(Z, H, W) canonical."""
+    """(Z, H, W) canonical: the whole lungs, with what is dense in them, that shares are measured against."""
     activation: NDArray[np.uint8] | None = field(default=None, repr=False)
     """(Z, H, W) canonical: activation mapping, 255 = the strongest of the study; None where nothing was classified."""
+    lung_sides: NDArray[np.uint8] | None = field(default=None, repr=False)
+    """(Z, H, W) canonical: 0, 1 in the right and 2 in the left lung; None where the input does not state the sides."""

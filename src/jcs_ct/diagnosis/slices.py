@@ -6,15 +6,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
+from jcs_ct.diagnosis.lung_regions import middle_column, mirrored
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import IntensityKind, SourceGrid, Study
 
 QUARTER_TURN_REMARK = (
     "the pictures do not state their orientation; they were turned by 90° to bring the lungs side by side"
 )
+
+
+MISSING_LUNG = 0.1
+"""A lung with less than this share of the other one's area on a slice is missing there."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,9 @@ class LungSlices:
     box: Box
     """Where the crops were cut out."""
     lung_mask: NDArray[np.bool_]
-    """(Z, H, W)."""
+    """(Z, H, W): what holds air, and what that encloses; see `whole_lungs` for the rest."""
+    overview: NDArray[np.uint8]
+    """(Z, h, w): the whole slices in the one form, on the coarse grid that lungs are sought on."""
 
     def to_grid(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values (h, w) on a crop to (H, W) on the study's slice."""
@@ -110,8 +118,34 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
     box = preprocessing.network_box(box, size)
     indices = np.flatnonzero(shown)
     crops = np.stack([preprocessing.crop_resize(normal[k], box, size) for k in indices])
-    regions = np.stack([lesion_region(lungs[k], box, size) for k in indices])
-    return LungSlices(study, indices, crops, regions, box, lungs)
+    middle = middle_column(lungs)
+    regions = np.stack([lesion_region(both_lungs(lungs[k], middle), box, size) for k in indices])
+    return LungSlices(study, indices, crops, regions, box, lungs, _overview(normal))
+
+
+def _overview(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(Z, H, W) with its longer side brought to `lungs.WORKING_SIZE` at most."""
+    height, width = normal.shape[1:]
+    step = max(height, width) / lung_search.WORKING_SIZE
+    if step <= 1:
+        return normal
+    size = (max(1, round(width / step)), max(1, round(height / step)))
+    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in normal])
+
+
+def both_lungs(lungs: NDArray[np.bool_], middle: int) -> NDArray[np.bool_]:
+    """(H, W): the lungs of a slice, mirrored where one of them is missing.
+
+    A lobe that is dense throughout leaves no air on its side, and its opacity would not reach into the other lung.
+
+    Args:
+        lungs: (H, W) lung mask of one slice.
+        middle: first column of the patient's left half.
+    """
+    low, high = int(lungs[:, :middle].sum()), int(lungs[:, middle:].sum())
+    if min(low, high) >= MISSING_LUNG * max(low, high):
+        return lungs
+    return lungs | mirrored(lungs, 2 * middle - 1)
 
 
 def lesion_region(lungs: NDArray[np.bool_], box: Box, size: tuple[int, int]) -> NDArray[np.bool_]:

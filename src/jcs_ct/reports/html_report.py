@@ -15,7 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jcs_ct.diagnosis.result import Diagnosis, Lesion, Verdict
-from jcs_ct.reports import charts, pictures
+from jcs_ct.reports import charts, pictures, regions
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, usual_spacing
 
 _LESIONS_SHOWN = 20
@@ -30,7 +30,7 @@ class Heading:
     meaning: str
 
 
-_HEADINGS = {
+HEADINGS = {
     Verdict.POSITIVE: Heading(
         "Positive",
         "Opacities of the kind seen in COVID-19 were found on enough slices.",
@@ -57,12 +57,12 @@ def write_html(diagnosis: Diagnosis, folder: Path) -> list[Path]:
 def render_html(diagnosis: Diagnosis) -> str:
     """The whole page as text."""
     study = diagnosis.study
-    page = _environment().get_template("report.html.j2")
+    page = environment().get_template("report.html.j2")
     return page.render(
         d=diagnosis,
-        heading=_HEADINGS[diagnosis.verdict],
-        patient=_patient(study),
-        key_figures=_key_figures(diagnosis),
+        heading=HEADINGS[diagnosis.verdict],
+        patient=patient_facts(study),
+        key_figures=key_figures(diagnosis),
         curve=None if diagnosis.rule is None else charts.threshold_curve(diagnosis.rule),
         stability="" if diagnosis.rule is None else charts.stability(diagnosis.rule),
         profile=charts.profile(diagnosis),
@@ -71,22 +71,27 @@ def render_html(diagnosis: Diagnosis) -> str:
         gradient=pictures.heat_gradient(),
         lesions=diagnosis.lesions[:_LESIONS_SHOWN],
         rest=_rest(diagnosis.lesions[_LESIONS_SHOWN:]),
-        measures=_measures(diagnosis),
-        facts=_facts(study),
+        measures=measure_facts(diagnosis),
+        region_rows=regions.region_rows(diagnosis.measures) if diagnosis.lesion_labels is not None else [],
+        zone_map=regions.zone_map(diagnosis.measures),
+        bands=regions.bands(diagnosis.measures.hu_bands),
+        severity_note=_severity_note(diagnosis),
+        facts=input_facts(study),
     )
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Jinja's, with the filters that all pages share."""
+    shared = Environment(
         loader=PackageLoader("jcs_ct.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, percent=percent, probability=_probability, words=_words, setting=_setting)
-    return environment
+    shared.filters.update(number=number, percent=percent, probability=probability, words=words, setting=setting)
+    return shared
 
 
 def number(value: float | None) -> str:
@@ -107,7 +112,7 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.{1 if share < 0.0995 else 0}f}\u00a0%"
 
 
-def _probability(value: float | None) -> str:
+def probability(value: float | None) -> str:
     """Two decimals, but never rounded to a certainty that is none."""
     if value is None or not math.isfinite(value):
         return "–"
@@ -116,25 +121,25 @@ def _probability(value: float | None) -> str:
     return "< 0.01" if 0 < value < 0.005 else f"{value:.2f}"
 
 
-def _words(name: str) -> str:
+def words(name: str) -> str:
     """A DICOM keyword or a setting's name as words: PatientName, lung_share."""
     spaced = "".join(f" {c}" if c.isupper() and k and name[k - 1].islower() else c for k, c in enumerate(name))
     text = spaced.replace("_", " ").strip()
     return text[:1].upper() + text[1:]
 
 
-def _setting(value: object) -> str:
+def setting(value: object) -> str:
     """A setting's value as text: yes and no, lists and tables without brackets."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{_words(str(key)).lower()} {_setting(item)}" for key, item in value.items())
+        return ", ".join(f"{words(str(key)).lower()} {setting(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(_setting(item) for item in value)
-    return "none" if value is None else str(value)
+        return ", ".join(setting(item) for item in value) or "none"
+    return "none" if value is None or value == "" else str(value)
 
 
-def _patient(study: Study) -> list[tuple[str, str]]:
+def patient_facts(study: Study) -> list[tuple[str, str]]:
     """Who and when, for the head of the page: what the input states, nothing else."""
     keywords = (
         ("Patient", "PatientName"), ("ID", "PatientID"), ("Born", "PatientBirthDate"), ("Sex", "PatientSex"),
@@ -148,11 +153,11 @@ def _date(text: str) -> str:
     return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdigit() else text
 
 
-def _key_figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
+def key_figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
     """Label, figure and a remark of what to know at a glance; nothing that was not found."""
     figures = []
     if diagnosis.probability is not None:
-        figures.append(("Patient probability", _probability(diagnosis.probability), "of being positive, 0 to 1"))
+        figures.append(("Patient probability", probability(diagnosis.probability), "of being positive, 0 to 1"))
     rule, measures = diagnosis.rule, diagnosis.measures
     if rule is not None:
         remark = f"of {rule.assessed_slices} assessed; threshold {number(rule.threshold)}"
@@ -162,10 +167,37 @@ def _key_figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
         volume = measures.lesion_volume_ml
         remark = "volume not known" if volume is None else f"{number(volume)} mL in all"
         figures.append(("Opacities", str(measures.lesion_count), remark))
+        severity = measures.severity
+        if severity is not None and severity.total is not None:
+            figures.append(("CT severity score", f"{severity.total} / 25", severity.basis))
     return figures
 
 
-def _measures(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+def _severity_note(diagnosis: Diagnosis) -> str:
+    """What the score rests on, and what it would be otherwise."""
+    severity = diagnosis.measures.severity
+    if severity is None:
+        return ""
+    scale = "0: none, 1: below 5 %, 2: 5 to 25 %, 3: up to 50 %, 4: 50 to 75 %, 5: above 75 % of the region."
+    note = f"Five regions, 0 to 5 each (Pan et al., Radiology 2020;295:715). {scale}"
+    if severity.basis == "lobes":
+        note += " The regions are the lobes that were given."
+    else:
+        note += (
+            " A zonal approximation: lobes are not known, so thirds of the right lung's height and halves of the left "
+            "lung's stand for them."
+        )
+    if severity.total is None:
+        note += " There is no total, as a region holds no lung."
+    if diagnosis.study.geometry is None:
+        note += " The picture's left is taken for the patient's right, as is usual"
+        if severity.mirrored_total is not None and severity.mirrored_total != severity.total:
+            note += f"; were it the other way round, the score would be {severity.mirrored_total}"
+        note += "."
+    return note
+
+
+def measure_facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     """The table of measures: a figure, or why there is none."""
     measures, study = diagnosis.measures, diagnosis.study
     if diagnosis.lesion_labels is None:
@@ -203,7 +235,7 @@ def _rest(lesions: tuple[Lesion, ...]) -> str:
     return f"And {len(lesions)} smaller ones{together}; all are in result.json."
 
 
-def _facts(study: Study) -> list[tuple[str, str]]:
+def input_facts(study: Study) -> list[tuple[str, str]]:
     """What the input is, and what it states about itself."""
     unknown, geometry = "not known: the input has no spacing", study.geometry
     rows, columns = study.voxels.shape[1:]
@@ -219,5 +251,5 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         facts.append(("Slice distance", _millimetres(usual_spacing(geometry), "not known")))
         facts.append(("Slice thickness", _millimetres(geometry.slice_thickness, "not stated")))
     facts += [("Plane", study.plane or "not known"), ("Series UID", study.series_uid or "none")]
-    facts += [(_words(key), _date(value) if "Date" in key else value) for key, value in study.attributes.items()]
+    facts += [(words(key), _date(value) if "Date" in key else value) for key, value in study.attributes.items()]
     return [*facts, ("Digest (SHA-256)", study.digest)]

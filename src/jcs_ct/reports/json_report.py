@@ -47,8 +47,8 @@ def result_document(diagnosis: Diagnosis) -> dict[str, Any]:
         "provenance": asdict(diagnosis.provenance),
         "timing_s": diagnosis.timing_s,
     }
-    plain: dict[str, Any] = _plain(document)
-    return plain
+    reduced: dict[str, Any] = plain(document)
+    return reduced
 
 
 def result_schema() -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _input(study: Study) -> dict[str, Any]:
     }
 
 
-def _plain(value: object) -> Any:
+def plain(value: object) -> Any:
     """Reduce numpy scalars, enums, paths, tuples and mappings to what JSON knows; not finite becomes None."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
@@ -86,7 +86,7 @@ def _plain(value: object) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+        return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value)

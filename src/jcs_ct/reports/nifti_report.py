@@ -96,6 +96,9 @@ def _write(canonical: NDArray[np.generic], study: Study, path: Path) -> Path:
         image.header.set_xyzt_units("mm")
         image.set_sform(affine, code="scanner")
         image.set_qform(affine, code="scanner")
+        # A qform cannot lean as a tilted stack does; left in, it would put such a stack somewhere else than the sform.
+        if not np.allclose(image.get_qform(), affine, atol=1e-3):
+            image.set_qform(None, code="unknown")
     image.header["descrip"] = _description(study).encode("ascii")
     nibabel.save(image, path)
     return path

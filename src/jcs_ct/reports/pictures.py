@@ -51,6 +51,17 @@ class LesionMark:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """One slice drawn, all pictures of one size; None where there is nothing to show."""
+
+    plain: Image.Image
+    outlined: Image.Image | None
+    heat: Image.Image | None
+    lesion_count: int
+    marks: tuple[LesionMark, ...]
+
+
+@dataclass(frozen=True)
 class Panels:
     """One slice, ready for the page; pictures are data URIs, None where there is nothing to show."""
 
@@ -105,6 +116,24 @@ def _spread(scores: dict[int, float], most: int) -> set[int]:
 
 def render(diagnosis: Diagnosis, index: int) -> Panels:
     """Make the three panels of slice `index`: as it is, with lesion outlines, with the activation mapping."""
+    drawn = draw(diagnosis, index)
+    finding = next((f for f in diagnosis.slices if f.index == index), None)
+    width, height = drawn.plain.size
+    return Panels(
+        finding=finding or SliceFinding(index, diagnosis.study.sources[index], None, assessed=False),
+        plain=_data_uri(drawn.plain),
+        outlined=None if drawn.outlined is None else _data_uri(drawn.outlined),
+        heat=None if drawn.heat is None else _data_uri(drawn.heat),
+        lesion_count=drawn.lesion_count,
+        marks=drawn.marks,
+        width=width,
+        height=height,
+        filling=100 * width / _PANEL_WIDTH,
+    )
+
+
+def draw(diagnosis: Diagnosis, index: int) -> Pictures:
+    """Draw slice `index`, cropped to the lungs: as it is, with lesion outlines, with the activation mapping."""
     study = diagnosis.study
     rows, columns = _crop(diagnosis, index)
     size = _panel_size(study, rows.stop - rows.start, columns.stop - columns.start)
@@ -112,17 +141,12 @@ def render(diagnosis: Diagnosis, index: int) -> Panels:
     labels = None if diagnosis.lesion_labels is None else diagnosis.lesion_labels[index, rows, columns]
     activation = None if diagnosis.activation is None else diagnosis.activation[index, rows, columns]
     ids = np.unique(labels[labels > 0]) if labels is not None else np.zeros(0, np.uint16)
-    finding = next((f for f in diagnosis.slices if f.index == index), None)
-    return Panels(
-        finding=finding or SliceFinding(index, study.sources[index], None, assessed=False),
-        plain=_data_uri(grey),
-        outlined=None if labels is None else _data_uri(_with_outlines(grey, labels > 0)),
-        heat=None if activation is None else _data_uri(_with_heat(grey, activation)),
+    return Pictures(
+        plain=grey,
+        outlined=None if labels is None else _with_outlines(grey, labels > 0),
+        heat=None if activation is None else _with_heat(grey, activation),
         lesion_count=len(ids),
         marks=() if labels is None else _marks(labels, ids),
-        width=size[0],
-        height=size[1],
-        filling=100 * size[0] / _PANEL_WIDTH,
     )
 
 

@@ -11,51 +11,61 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
+from jcs_ct.reports.csv_report import write_csvs
+from jcs_ct.reports.dicom_report import FOLDER as DICOM_FOLDER
+from jcs_ct.reports.dicom_report import write_dicom
+from jcs_ct.reports.formats import ReportFormat, check_formats, default_formats
 from jcs_ct.reports.html_report import write_html
 from jcs_ct.reports.images import write_pngs
 from jcs_ct.reports.json_report import RESULT_SCHEMA, write_json
-from jcs_ct.reports.nifti_report import has_grid, nifti_warnings, write_niftis
+from jcs_ct.reports.nifti_report import nifti_warnings, write_niftis
+from jcs_ct.reports.pdf_report import write_pdf
 
 Report = Callable[[Diagnosis, Path], list[Path]]
 
-_FILES = ("report.html", "lesions.nii.gz", "activation.nii.gz", "lungs.nii.gz", "result.json")
-_FOLDERS = ("lesions", "activation")
+_FILES = (
+    "report.html", "report.pdf", "lesions.nii.gz", "activation.nii.gz", "lungs.nii.gz", "slices.csv", "lesions.csv",
+    "measures.csv", "result.json",
+)  # fmt: skip
 _OUR_PICTURE = re.compile(r"\d{3,}\.png")
+_OUR_OBJECT = re.compile(r"(lesions\.seg|lungs\.seg|report\.sr|report\.pdf|activation\.pm|key-\d{2,}\.sc)\.dcm")
+_FOLDERS = {"lesions": _OUR_PICTURE, "activation": _OUR_PICTURE, DICOM_FOLDER: _OUR_OBJECT}
+"""What each folder holds; anything else in it is not ours."""
 
 
-def write_reports(diagnosis: Diagnosis, out_dir: Path) -> list[Path]:
-    """Write `result.json`, `report.html` and the masks of a diagnosis into `out_dir`.
+def write_reports(diagnosis: Diagnosis, out_dir: Path, formats: Collection[ReportFormat] | None = None) -> list[Path]:
+    """Write the reports of a diagnosis into `out_dir`.
 
-    Masks are NIfTI volumes where the input has geometry, PNG pictures otherwise. Results of an earlier run in `out_dir`
-    are replaced once everything is written; other files there are left alone.
+    Results of an earlier run in `out_dir` are replaced once everything is written, all of them, whatever their format;
+    other files there are left alone.
 
     Args:
         diagnosis: what to report.
         out_dir: the folder; made, with its parents, where missing.
+        formats: which reports; those of `default_formats` if None. `result.json` is always written.
 
     Returns:
         The files written, sorted.
 
     Raises:
-        UsageError: `out_dir` is a file, cannot be written to, or holds files that carry the name of a result but were
-            not written by an earlier run.
+        UsageError: The input does not allow a format, or `out_dir` is a file, cannot be written to, or holds files that
+            carry the name of a result but were not written by an earlier run.
     """
+    wanted = default_formats(diagnosis.study) if formats is None else check_formats(formats, diagnosis.study)
     out_dir = out_dir.resolve()
     _refuse_foreign(out_dir)
-    warnings = tuple(w for w in nifti_warnings(diagnosis.study) if w not in diagnosis.warnings)
-    diagnosis = replace(diagnosis, warnings=diagnosis.warnings + warnings)
-    reports: tuple[Report, ...] = (
-        write_niftis if has_grid(diagnosis.study) else write_pngs,
-        write_html,
-        write_json,
-    )
+    if ReportFormat.NIFTI in wanted:
+        warnings = tuple(w for w in nifti_warnings(diagnosis.study) if w not in diagnosis.warnings)
+        diagnosis = replace(diagnosis, warnings=diagnosis.warnings + warnings)
+    reports = _reports(wanted)
     try:
         with _staging_folder(out_dir) as staging:
             written = [path.relative_to(staging) for report in reports for path in report(diagnosis, staging)]
@@ -63,6 +73,19 @@ def write_reports(diagnosis: Diagnosis, out_dir: Path) -> list[Path]:
     except OSError as error:
         raise UsageError(f"cannot write results to {out_dir}: {error}. Nothing there was changed.") from error
     return sorted(out_dir / path for path in written)
+
+
+def _reports(wanted: Collection[ReportFormat]) -> list[Report]:
+    """What writes the formats, `result.json` last."""
+    by_format: dict[ReportFormat, Report] = {
+        ReportFormat.NIFTI: write_niftis,
+        ReportFormat.PNG: write_pngs,
+        ReportFormat.CSV: write_csvs,
+        ReportFormat.PDF: write_pdf,
+        ReportFormat.HTML: write_html,
+    }
+    chosen = [write for name, write in by_format.items() if name in wanted]
+    return [*chosen, partial(write_dicom, formats=wanted), write_json]
 
 
 def _refuse_foreign(out_dir: Path) -> None:
@@ -77,9 +100,9 @@ def _refuse_foreign(out_dir: Path) -> None:
             f"{out_dir} holds {', '.join(in_the_way)}, but no result.json of an earlier run that they belong to; "
             "move them away or give another folder"
         )
-    for name in _FOLDERS:
+    for name, ours in _FOLDERS.items():
         if (out_dir / name).is_dir():
-            foreign = [p.name for p in (out_dir / name).iterdir() if not _OUR_PICTURE.fullmatch(p.name)]
+            foreign = [p.name for p in (out_dir / name).iterdir() if not ours.fullmatch(p.name)]
             if foreign:
                 raise UsageError(f"{out_dir / name} holds {foreign[0]}, which is no result; move it away")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from jcs_ct.study.quality import objections
-from jcs_ct.study.reader import read_study
+from jcs_ct.study.quality import cautions, objections
+from jcs_ct.study.reader import Contents, list_contents, read_study
+from jcs_ct.study.series_choice import SeriesSummary
 from jcs_ct.study.volume import (
     AIR_HU,
     Geometry,
@@ -17,12 +18,16 @@ from jcs_ct.study.volume import (
 
 __all__ = [
     "AIR_HU",
+    "Contents",
     "Geometry",
     "InputKind",
     "IntensityKind",
+    "SeriesSummary",
     "SourceGrid",
     "Study",
+    "cautions",
     "content_digest",
+    "list_contents",
     "objections",
     "read_study",
     "usual_spacing",

@@ -9,13 +9,11 @@ from pathlib import Path, PurePosixPath
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
 from jcs_ct.study.files import one_line
+from jcs_ct.study.limits import MAX_FILES, MAX_RATIO, RATIO_MATTERS_ABOVE
 
 MAX_UNPACKED_BYTES = 4 * 1024**3
 """A chest CT of 1,000 slices is half a GiB."""
-MAX_ENTRIES = 50_000
-MAX_RATIO = 200
-"""Uncompressed to compressed size. Clinical CT reaches 2 to 10; deflate cannot exceed 1,032."""
-_RATIO_MATTERS_ABOVE = 16 * 1024**2  # small synthetic images of one grey level compress beyond any bound
+MAX_ENTRIES = MAX_FILES
 
 
 def unpack(archive: Path, target: Path) -> None:
@@ -56,7 +54,7 @@ def _refuse_unsafe(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     packed = max(1, sum(member.compress_size for member in members))
     if unpacked > MAX_UNPACKED_BYTES:
         raise _unsafe(archive, f"it would unpack to {unpacked / 1024**3:.1f} GiB, expected at most 4 GiB")
-    if unpacked > _RATIO_MATTERS_ABOVE and unpacked > MAX_RATIO * packed:
+    if unpacked > RATIO_MATTERS_ABOVE and unpacked > MAX_RATIO * packed:
         raise _unsafe(archive, f"it would unpack to {unpacked // packed} times its size, expected at most {MAX_RATIO}")
 
 

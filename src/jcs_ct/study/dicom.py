@@ -1,4 +1,4 @@
-"""DICOM CT: picks the series, orders its slices by where they lie, and turns stored values into Hounsfield units.
+"""DICOM CT: has the series picked, orders its slices by where they lie, and turns stored values into Hounsfield units.
 
 File names and instance numbers say nothing reliable about order. Image Position (Patient), projected onto the normal
 of the slices, does (PS3.3 C.7.6.2.1.1).
@@ -12,15 +12,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
+from pydicom.encaps import get_frame
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError
-from jcs_ct.study.dicom_frames import Frame, read_frames
-from jcs_ct.study.dicom_series import select_frames
+from jcs_ct.study.codestreams import stated_shape
+from jcs_ct.study.dicom_frames import ForeignObject, Frame, read_frames
+from jcs_ct.study.dicom_source import describe_source
 from jcs_ct.study.files import listing, one_line
-from jcs_ct.study.quality import plane_objections
+from jcs_ct.study.limits import refuse_too_large
+from jcs_ct.study.quality import FOREIGN_UNITS, plane_objections
+from jcs_ct.study.series_choice import Choice, choose_series, image_objections
 from jcs_ct.study.volume import (
     AIR_HU,
     Geometry,
@@ -32,13 +36,11 @@ from jcs_ct.study.volume import (
 )
 
 _DECODING_THREADS = 2
-_MAX_VOLUME_BYTES = 4 * 1024**3
+_SHIFTED_MM = 1.0
 _HIGHEST_HU = np.iinfo(np.int16).max
-# Terms of Rescale Type that are defined, and are not Hounsfield units (PS3.3 C.11.1.1.2).
-_FOREIGN_UNITS = frozenset({"OD", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"})
 
 
-def read_dicom(files: list[Path], root: Path) -> Study:
+def read_dicom(files: list[Path], root: Path, series_uid: str | None = None) -> Study:
     """Read the CT series that fits best among `files` (any order, any names).
 
     Axial slices come in canonical form. Others, which no later layer judges, keep slices along the first axis.
@@ -46,16 +48,18 @@ def read_dicom(files: list[Path], root: Path) -> Study:
     Args:
         files: At least one DICOM file.
         root: Folder that names are given relative to.
+        series_uid: Series Instance UID of the series to read in place of the one that fits best.
 
     Returns:
         A study in HU, with its slices ordered from the feet to the head.
 
     Raises:
         UnreadableFileError: More than half of the files are damaged.
-        UnsupportedInputError: None of the files is a CT image.
+        UnsupportedInputError: None of the files is a CT image, or they ask for too much memory.
+        UsageError: There is no such series.
     """
-    frames, damaged, remarks = _read_headers(files, root)
-    selection = select_frames(frames)
+    choice, damaged, remarks = survey_dicom(files, root, series_uid)
+    selection = choice.selection
     grid = _grid(selection.frames[0])
     voxels, failed = _read_voxels(selection.frames, grid)
     kept = [frame for index, frame in enumerate(selection.frames) if index not in failed]
@@ -74,43 +78,59 @@ def read_dicom(files: list[Path], root: Path) -> Study:
         plane=first.plane,
         series_uid=first.series_uid,
         sop_uids=tuple(frame.sop_uid for frame in kept),
+        dicom=describe_source(kept),
         attributes=first.attributes,
         remarks=(
             *remarks,
             *(f"left out: {reason}" for reason in damaged),
+            *choice.remarks,
             *selection.remarks,
             *_value_remarks(kept),
             *_geometry_remarks(geometry),
         ),
-        objections=(*plane_objections(first.plane), *selection.objections, *_unit_objections(kept)),
+        objections=(
+            *plane_objections(first.plane),
+            *image_objections(first),
+            *selection.objections,
+            *_unit_objections(kept),
+        ),
     )
 
 
-def _read_headers(files: list[Path], root: Path) -> tuple[list[Frame], list[str], list[str]]:
-    """Frames of all CT images, a reason for each damaged file, and remarks about files of other kinds."""
+def survey_dicom(files: list[Path], root: Path, series_uid: str | None = None) -> tuple[Choice, list[str], list[str]]:
+    """What `read_dicom` would read, told from the headers alone.
+
+    Returns:
+        The series to read and the others, a reason for each damaged file, and remarks about files of other kinds.
+    """
     frames: list[Frame] = []
     damaged: list[InputError] = []
-    foreign: list[InputError] = []
-    names: list[str] = []
+    foreign: list[ForeignObject] = []
     for path in files:
-        name = path.relative_to(root).as_posix()
         try:
-            frames += read_frames(path, name)
-        except UnreadableFileError as error:
+            found = read_frames(path, path.relative_to(root).as_posix())
+        except InputError as error:
             damaged.append(error)
-        except UnsupportedInputError as error:
-            foreign.append(error)
-            names.append(name)
+            continue
+        if isinstance(found, ForeignObject):
+            foreign.append(found)
+        else:
+            frames += found
     if not frames:
-        raise _no_frames(damaged, foreign)
+        raise _no_frames(damaged, [_foreign_error(item) for item in foreign])
+    names = [item.name for item in foreign]
     remarks = [f"{len(foreign)} DICOM files are not CT images and are left out: {listing(names)}"] if foreign else []
-    return frames, [str(error) for error in damaged], remarks
+    return choose_series(frames, foreign, series_uid), [str(error) for error in damaged], remarks
+
+
+def _foreign_error(item: ForeignObject) -> InputError:
+    return UnsupportedInputError(f"{item.name} is a DICOM file of another kind ({item.sop_class}); expected CT images")
 
 
 def _no_frames(damaged: list[InputError], foreign: list[InputError]) -> InputError:
     reasons = damaged + foreign
     if not reasons:
-        return UnsupportedInputError("a DICOMDIR is only a list of files: give the folder that holds the images")
+        return UnsupportedInputError("the DICOMDIR is only a list of files, and there are no images beside it")
     if len(reasons) == 1:
         return reasons[0]
     found = f"none of {len(reasons)} DICOM files is a readable CT image; the first: {reasons[0]}"
@@ -139,12 +159,12 @@ def _grid(frame: Frame) -> SourceGrid:
 def _read_voxels(frames: list[Frame], grid: SourceGrid) -> tuple[NDArray[np.int16], dict[int, str]]:
     """Decode into one canonical volume; slices that fail are left out of it, with the reason by their index."""
     rows, columns = frames[0].shape if grid.axes == (0, 1, 2) else frames[0].shape[::-1]
-    if len(frames) * rows * columns * 2 > _MAX_VOLUME_BYTES:
-        raise UnsupportedInputError(f"{len(frames)} slices of {rows} x {columns} are more than 4 GiB; give one series")
-    voxels = np.empty((len(frames), rows, columns), dtype=np.int16)
     by_file: dict[Path, list[int]] = defaultdict(list)
     for index, frame in enumerate(frames):
         by_file[frame.path].append(index)
+    packed = sum(path.stat().st_size for path in by_file)
+    refuse_too_large(len(frames) * rows * columns * 2, packed, f"{len(frames)} slices of {rows} x {columns}")
+    voxels = np.empty((len(frames), rows, columns), dtype=np.int16)
 
     def decode(indices: list[int]) -> dict[int, str]:
         return _decode_file([frames[index] for index in indices], indices, voxels, grid)
@@ -169,7 +189,8 @@ def _decode_file(
         if "PixelData" not in dataset:
             raise ValueError("there are none, or they are cut off")
         for frame, index in zip(frames, indices, strict=True):
-            stored = pixel_array(dataset, index=frame.index)
+            _refuse_other_size(dataset, frame)
+            stored = pixel_array(dataset, index=frame.index, decoding_plugin=_plugin(dataset))
             if stored.shape != frame.shape:
                 raise ValueError(f"{stored.shape} pixels, expected {frame.shape}")
             voxels[index] = grid.to_canonical(_to_hu(stored, frame)[np.newaxis])[0]
@@ -177,6 +198,23 @@ def _decode_file(
         reason = f"the pixels of {frames[0].name} cannot be decoded ({one_line(error)}): copy or export the file again"
         return dict.fromkeys(indices, reason)
     return {}
+
+
+def _plugin(dataset: Dataset) -> str:
+    # On damaged RLE pylibjpeg's decoder does not raise an exception, it panics. pydicom's own is as fast.
+    return "pydicom" if dataset.file_meta.TransferSyntaxUID == RLELossless else ""
+
+
+def _refuse_other_size(dataset: Dataset, frame: Frame) -> None:
+    """Refuse a compressed frame that does not have the size that its header gives, before it is decoded."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated:
+        return
+    count = int(dataset.get("NumberOfFrames", 1) or 1)
+    codestream = get_frame(dataset.PixelData, frame.index or 0, number_of_frames=count)
+    shape = stated_shape(codestream, syntax)
+    if shape is not None and shape != (*frame.shape, 1):
+        raise ValueError(f"its compressed pixels are {shape[0]} x {shape[1]} in {shape[2]} components")
 
 
 def _plain_syntax(implicit: bool | None, little_endian: bool | None) -> UID:
@@ -234,7 +272,7 @@ def _value_remarks(frames: list[Frame]) -> list[str]:
 
 
 def _unit_objections(frames: list[Frame]) -> list[str]:
-    units = sorted({frame.rescale_type for frame in frames} & _FOREIGN_UNITS)
+    units = sorted({frame.rescale_type for frame in frames} & FOREIGN_UNITS)
     return [f"the values are not Hounsfield units (Rescale Type {units[0]}), HU are needed"] if units else []
 
 
@@ -253,8 +291,15 @@ def _geometry_remarks(geometry: Geometry | None) -> list[str]:
     even = np.delete(distances, gaps)
     if even.max() - even.min() > max(0.05, 0.02 * usual):
         remarks.append(f"the slices are unevenly spaced, {even.min():.2f} to {even.max():.2f} mm apart")
-    drift = geometry.positions[-1] - geometry.positions[0]
-    slant = np.linalg.norm(drift - geometry.normal * (drift @ geometry.normal)) / (drift @ geometry.normal)
-    if slant > 0.02:
+    # What lies beside the normal through the first slice, and how that grows from slice to slice: (Z, 3) mm.
+    beside = geometry.positions - geometry.positions[0]
+    beside -= np.outer(beside @ geometry.normal, geometry.normal)
+    along = places - places[0]
+    lean = along @ beside / (along @ along)
+    slant, off = float(np.linalg.norm(lean)), float(np.linalg.norm(beside - np.outer(along, lean), axis=1).max())
+    if off > _SHIFTED_MM:
+        off = float(np.linalg.norm(np.diff(beside, axis=0), axis=1).max())
+        remarks.append(f"neighbouring slices lie up to {off:.0f} mm beside each other: measures use their real places")
+    elif slant > 0.02:
         remarks.append(f"the slices are stacked at a slant of {np.degrees(np.arctan(slant)):.0f} degrees (gantry tilt)")
     return remarks

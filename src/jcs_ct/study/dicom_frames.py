@@ -7,6 +7,7 @@ ends here.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +16,22 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import Tag
-from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, MediaStorageDirectoryStorage
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
+    MediaStorageDirectoryStorage,
+)
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
 from jcs_ct.study.files import one_line
+from jcs_ct.study.limits import MAX_FILE_BYTES, MAX_FRAMES, MAX_RATIO, MAX_SIDE, RATIO_MATTERS_ABOVE
 
 LEGACY_ENHANCED_CT_STORAGE = UID("1.2.840.10008.5.1.4.1.1.2.2")
 CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LEGACY_ENHANCED_CT_STORAGE})
-MAX_SIDE = 4096
 
 ATTRIBUTES = (
     "Modality",
@@ -105,6 +113,7 @@ class Frame:
     """Lowest and highest stored value that mean "no data" (PS3.3 C.7.5.1.1.2)."""
     image_type: tuple[str, ...]
     series_uid: str
+    sop_class: str
     sop_uid: str
     order: tuple[float, float, str]
     """Acquisition number, instance number, SOP Instance UID (frame number): which of two twins comes first."""
@@ -126,12 +135,27 @@ class Frame:
         return ("sagittal", "coronal", "axial")[int(normal.argmax())] if normal.max() >= 0.8 else "oblique"
 
 
-def read_frames(path: Path, name: str) -> list[Frame]:
-    """The frames of one DICOM file; none if it is the directory of a disc.
+@dataclass(frozen=True)
+class ForeignObject:
+    """A DICOM file that holds something else than CT images."""
+
+    name: str
+    sop_class: str
+    """Name of its SOP class."""
+    modality: str
+    series_uid: str
+    study_uid: str
+    patient_id: str
+    number: str
+    description: str
+
+
+def read_frames(path: Path, name: str) -> list[Frame] | ForeignObject:
+    """The frames of one DICOM file, or what it holds instead; no frames if it is the directory of a disc.
 
     Raises:
         UnreadableFileError: The file is damaged, or its header contradicts itself.
-        UnsupportedInputError: It holds something else than CT images.
+        UnsupportedInputError: It is too large to be a file of CT images.
     """
     header = _read_header(path, name)
     try:
@@ -141,17 +165,34 @@ def read_frames(path: Path, name: str) -> list[Frame]:
             _refuse_untyped(header)
             _refuse_invalid_uids(header)
             return list(_frames(header, path, name))
+        return [] if sop_class == MediaStorageDirectoryStorage else _foreign(header, sop_class, name)
     except Exception as error:  # pydicom converts values on access, and raises nearly anything
         raise UnreadableFileError(
             f"{name} has a damaged DICOM header ({one_line(error)}); expected a CT image: export it again"
         ) from error
-    if sop_class == MediaStorageDirectoryStorage:
-        return []
-    raise UnsupportedInputError(f"{name} is a DICOM file of another kind ({sop_class.name}); expected CT images")
+
+
+def _foreign(header: Dataset, sop_class: UID, name: str) -> ForeignObject:
+    return ForeignObject(
+        name=name,
+        sop_class=sop_class.name[:64],
+        modality=_text(header, "Modality"),
+        series_uid=_text(header, "SeriesInstanceUID"),
+        study_uid=_text(header, "StudyInstanceUID"),
+        patient_id=_text(header, "PatientID"),
+        number=_text(header, "SeriesNumber"),
+        description=_text(header, "SeriesDescription"),
+    )
 
 
 def _read_header(path: Path, name: str) -> Dataset:
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise UnsupportedInputError(
+            f"{name} has {size / 1024**3:.1f} GiB; expected a DICOM file of at most {MAX_FILE_BYTES / 1024**3:g} GiB"
+        )
     try:
+        refuse_bomb(path)
         try:
             return dcmread(path, stop_before_pixels=True)
         except InvalidDicomError:
@@ -160,6 +201,31 @@ def _read_header(path: Path, name: str) -> Dataset:
         raise UnreadableFileError(
             f"{name} is a damaged or truncated DICOM file ({one_line(error)}): copy or export it again"
         ) from error
+
+
+def refuse_bomb(path: Path) -> Dataset:
+    """Refuse a deflated data set (PS3.5 A.5) that unfolds as no image does: pydicom inflates it as a whole.
+
+    Returns:
+        The file meta information; empty where there is none.
+
+    Raises:
+        ValueError: It is refused. Damaged file meta information raises nearly anything.
+    """
+    allowed = max(RATIO_MATTERS_ABOVE, MAX_RATIO * path.stat().st_size)
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    with path.open("rb") as stream:
+        read_preamble(stream, force=True)
+        meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            return meta
+        pending = stream.read(1024**2)
+        while pending and not inflate.eof:
+            allowed -= len(inflate.decompress(pending, 1024**2))
+            if allowed < 0:
+                raise ValueError(f"it is deflated, and unfolds to more than {MAX_RATIO} times its size")
+            pending = inflate.unconsumed_tail or stream.read(1024**2)
+    return meta
 
 
 def _sop_class(header: Dataset) -> UID:
@@ -208,6 +274,8 @@ def _frames(header: Dataset, path: Path, name: str) -> Iterator[Frame]:
         raise ValueError(f"PhotometricInterpretation is {_text(header, 'PhotometricInterpretation') or 'missing'!r}")
     attributes = {keyword: _text(header, keyword) for keyword in ATTRIBUTES if _text(header, keyword)}
     count = int(header.get("NumberOfFrames", 1) or 1)
+    if not 1 <= count <= MAX_FRAMES:
+        raise ValueError(f"{count} frames, expected at most {MAX_FRAMES}")
     enhanced = "PerFrameFunctionalGroupsSequence" in header
     if enhanced and len(header.PerFrameFunctionalGroupsSequence) != count:
         raise ValueError(f"{count} frames, but {len(header.PerFrameFunctionalGroupsSequence)} described")
@@ -254,6 +322,7 @@ def _frame(
         padding=_padding(header),
         image_type=tuple((_first_text(facts, "FrameType") or _text(header, "ImageType")).upper().split("\\")),
         series_uid=_text(header, "SeriesInstanceUID"),
+        sop_class=str(_sop_class(header)),
         sop_uid=sop_uid,
         order=(
             _number([header], "AcquisitionNumber") or 0.0,

@@ -1,4 +1,9 @@
-"""Which of the frames found make up the series to diagnose, and in which order."""
+"""Which of the frames of a series make up the stack to diagnose, and in which order.
+
+A series may hold more than one scan of the same place (repeated acquisitions, several reconstructions), copies of
+files, overviews and reformatted images. What is read is one stack: one orientation, one matrix, one slice for each
+position.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,12 @@ from jcs_ct.study.dicom_frames import Frame
 from jcs_ct.study.files import listing
 
 _SAME_POSITION_MM = 0.01
-_FEW_AXIAL = 5
-"""An axial series shorter than this is a monitoring scan rather than a scan of the chest."""
+_SAME_DIRECTION = 0.01
+"""Direction cosines that differ by less (0.6 degrees) are one orientation: scanners round them."""
+_MANY_ORIENTATIONS = 64
 _CLEAR_MAJORITY = 0.75
+_OVERLAP = 0.5
+"""Acquisitions that share more than this of the shorter one's range show the same part of the patient again."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +35,23 @@ class Selection:
     objections: list[str]
 
 
-def select_frames(frames: list[Frame]) -> Selection:
-    """Choose the series, the orientation and the matrix of which there is most, and order its slices.
+def select_slices(frames: list[Frame]) -> Selection:
+    """Choose the orientation, the matrix and the acquisition of which there is most, and order its slices.
 
     Args:
-        frames: At least one frame, of any number of series.
+        frames: At least one frame, all of one series.
 
     Returns:
         Frames ordered along the normal of the slices (towards the head if axial), one for each position.
     """
     remarks: list[str] = []
     objections: list[str] = []
-    frames = _without_localizers(frames, remarks)
-    series = _best_series(frames, remarks)
+    objections += _identity_objections(frames)
+    series = _without_copies(frames, remarks)
+    series = _without_localizers(series, remarks)
     series = _main_orientation(series, remarks, objections)
     series = _main_matrix(series, remarks, objections)
+    series = _main_acquisition(series, remarks)
     return Selection(_ordered(series, remarks), remarks, objections)
 
 
@@ -59,36 +69,31 @@ def _without_localizers(frames: list[Frame], remarks: list[str]) -> list[Frame]:
     return slices or frames
 
 
-def _best_series(frames: list[Frame], remarks: list[str]) -> list[Frame]:
-    by_uid: dict[str, list[Frame]] = defaultdict(list)
-    for frame in frames:
-        by_uid[frame.series_uid].append(frame)
-    ranked = sorted(by_uid.values(), key=lambda series: (_fitness(series), series[0].series_uid), reverse=True)
-    if len(ranked) > 1:
-        others = [f"{_title(series)} with {len(series)} images" for series in ranked[1:]]
-        remarks.append(
-            f"{len(ranked)} series found; read {_title(ranked[0])} with {len(ranked[0])} images, "
-            f"left out {listing(others)}"
-        )
-    patients = {series[0].attributes.get("PatientID", "") for series in ranked}
-    if len(patients) > 1:
-        remarks.append(f"the images are of {len(patients)} patients: only the series read is judged")
-    return ranked[0]
+def _identity_objections(frames: list[Frame]) -> list[str]:
+    """One series is of one patient (PS3.3 A.1.2); one that is not was put together by mistake."""
+    patients = {frame.attributes.get("PatientID", "") for frame in frames}
+    if len(patients) == 1:
+        return []
+    return [f"one series names {len(patients)} patients, images of one patient are needed"]
 
 
-def _fitness(series: list[Frame]) -> tuple[bool, int]:
-    axial = {frame.position for frame in series if frame.plane == "axial"}
-    return len(axial) >= _FEW_AXIAL, len({frame.position or frame.order for frame in series})
-
-
-def _title(series: list[Frame]) -> str:
-    attributes = series[0].attributes
-    title = attributes.get("SeriesDescription") or f"series {attributes.get('SeriesNumber', 'without a number')}"
-    return f'"{title}"'
+def _without_copies(frames: list[Frame], remarks: list[str]) -> list[Frame]:
+    """Keep one of the files that hold the same image (SOP Instance UID, PS3.3 C.12.1)."""
+    images: dict[Hashable, Frame] = {}
+    copies: list[str] = []
+    for frame in sorted(frames, key=lambda frame: (frame.name, frame.index or 0)):
+        # The UID alone would do, were it not for archives that give one UID to several images.
+        image = (frame.order[2], frame.image_type, frame.position, frame.orientation, frame.shape)
+        if images.setdefault(image, frame) is not frame:
+            copies.append(frame.name)
+    if copies:
+        names = list(dict.fromkeys(copies))
+        remarks.append(f"{len(names)} files are copies of others and are left out: {listing(names)}")
+    return list(images.values())
 
 
 def _main_orientation(series: list[Frame], remarks: list[str], objections: list[str]) -> list[Frame]:
-    groups = _group(series, [_rounded(frame.orientation) for frame in series])
+    groups = _group(series, _orientations(series))
     main = groups[0]
     if len(groups) > 1:
         found = ", ".join(f"{len(group)} {group[0].plane or 'unstated'}" for group in groups)
@@ -111,6 +116,58 @@ def _main_matrix(series: list[Frame], remarks: list[str], objections: list[str])
         else:
             objections.append(f"{text}, slices of one kind are needed")
     return groups[0]
+
+
+def _main_acquisition(series: list[Frame], remarks: list[str]) -> list[Frame]:
+    """One of the acquisitions or reconstructions that show the same part of the patient; all if they follow on."""
+    if series[0].orientation is None or any(frame.position is None for frame in series):
+        return series
+    normal = slice_normal(series[0])
+    groups = _group(
+        series,
+        [(frame.order[0], frame.attributes.get("ConvolutionKernel"), frame.thickness) for frame in series],
+    )
+    ranges = []
+    for group in groups:
+        along = [float(np.dot(frame.position, normal)) for frame in group if frame.position is not None]
+        ranges.append((min(along), max(along)))
+    # Groups come largest first, so the first one stays, and each further one where it shows something new.
+    kept = [0]
+    for index in range(1, len(groups)):
+        if not any(_overlap(ranges[index], ranges[other]) for other in kept):
+            kept.append(index)
+    left_out = sum(len(group) for index, group in enumerate(groups) if index not in kept)
+    if left_out:
+        remarks.append(
+            f"the series shows the same part of the patient more than once (acquisitions, kernels or thicknesses): "
+            f"the {len(series) - left_out} slices of the fullest are read, {left_out} others are left out"
+        )
+    return [frame for index in kept for frame in groups[index]]
+
+
+def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    shared = min(one[1], other[1]) - max(one[0], other[0])
+    shorter = min(one[1] - one[0], other[1] - other[0])
+    # A group of one slice has no range: it is a stray slice of the stack that it lies in, or its twin.
+    return shorter > 0 and shared > _OVERLAP * shorter
+
+
+def _orientations(series: list[Frame]) -> list[Hashable]:
+    """A key for each frame's orientation; those that differ by rounding only have one, None those that state none."""
+    known: list[tuple[float, ...]] = []
+    keys: list[Hashable] = []
+    for frame in series:
+        key = _rounded(frame.orientation)
+        if key is not None and key not in known:
+            same = [
+                other for other in known if max(abs(a - b) for a, b in zip(key, other, strict=True)) < _SAME_DIRECTION
+            ]
+            if same:
+                key = same[0]
+            elif len(known) < _MANY_ORIENTATIONS:  # a stack is long found among them; comparing all with all takes long
+                known.append(key)
+        keys.append(key)
+    return keys
 
 
 def _rounded(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:

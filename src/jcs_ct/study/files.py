@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from jcs_ct.errors import InputError, UnreadableFileError
+from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError
+from jcs_ct.study.limits import MAX_FILES
 
 
 class FileKind(StrEnum):
@@ -97,6 +98,7 @@ def list_folder(root: Path) -> Folder:
 
     Raises:
         InputError: The folder cannot be listed.
+        UnsupportedInputError: It holds too many files, or a link that leads out of it.
     """
     folder = Folder({kind: [] for kind in FileKind})
     for path in _visible_files(root):
@@ -122,7 +124,21 @@ def _visible_files(root: Path) -> list[Path]:
         # __MACOSX holds what the archiver of macOS keeps about each file, under the same name.
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name != "__MACOSX")
         found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
-    return [path for path in found if path.is_file()]
+        if len(found) > MAX_FILES:
+            raise UnsupportedInputError(
+                f"the folder {root} holds more than {MAX_FILES} files; expected one study: give the folder of a study"
+            )
+    return [path for path in found if path.is_file() and not _leads_out(path, root)]
+
+
+def _leads_out(path: Path, root: Path) -> bool:
+    """Whether a file is a link out of the folder. Such a link is refused, as what was sent is then not what is read."""
+    if not path.is_symlink() or path.resolve().is_relative_to(root.resolve()):
+        return False
+    raise UnsupportedInputError(
+        f"{path.relative_to(root).as_posix()} is a symbolic link out of the folder {root}; expected files: "
+        "copy them there, or give the folder that the link leads to"
+    )
 
 
 def listing(names: list[str], limit: int = 3) -> str:

@@ -16,10 +16,10 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
 from jcs_ct.study.files import listing, one_line
+from jcs_ct.study.limits import MAX_SIDE, refuse_too_large
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, content_digest
 
-_MAX_SIDE = 8192
-_MAX_VOLUME_BYTES = 4 * 1024**3
+_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF")
 # A colour channel may differ by this much through JPEG's chroma coding alone.
 _GREY_TOLERANCE = 24
 # Arrows and letters on a grey slice cover less of it; photographs and screenshots of maps cover more.
@@ -94,10 +94,17 @@ def _refuse_several_folders(files: list[Path], root: Path) -> None:
 def _decode_all(files: list[Path], root: Path) -> tuple[list[_Picture], list[tuple[str, str]]]:
     pictures: list[_Picture] = []
     unreadable: list[tuple[str, str]] = []
+    size, packed = 0, 0
     for path in files:
         name = path.relative_to(root).as_posix()
+        packed += path.stat().st_size
         try:
-            pictures += _decode(path, name)
+            pages: list[_Picture] = []
+            for page in _decode(path, name):
+                pages.append(page)
+                size += page.pixels.nbytes
+                refuse_too_large(size, packed, f"{name} with the pictures before it")
+            pictures += pages
         except UnsupportedInputError:
             raise
         except UnidentifiedImageError:
@@ -112,14 +119,14 @@ def _decode_all(files: list[Path], root: Path) -> tuple[list[_Picture], list[tup
 
 
 def _decode(path: Path, name: str) -> Iterator[_Picture]:
-    with Image.open(path) as image:
-        if max(image.size) > _MAX_SIDE:
-            raise UnsupportedInputError(
-                f"{name} has {image.size[0]} x {image.size[1]} pixels, expected a CT slice of at most {_MAX_SIDE}"
-            )
-        frames = [_to_grey(frame) for frame in ImageSequence.Iterator(image)]
-    for pixels, coloured in frames:
-        yield _Picture(name, pixels, coloured)
+    with Image.open(path, formats=_FORMATS) as image:
+        for frame in ImageSequence.Iterator(image):  # the pages of a TIFF may differ in size
+            if max(frame.size) > MAX_SIDE:
+                raise UnsupportedInputError(
+                    f"{name} has {frame.size[0]} x {frame.size[1]} pixels, expected a CT slice of at most {MAX_SIDE}"
+                )
+            pixels, coloured = _to_grey(frame)
+            yield _Picture(name, pixels, coloured)
 
 
 def _to_grey(image: Image.Image) -> tuple[NDArray[np.uint8] | NDArray[np.float32], bool]:
@@ -157,8 +164,9 @@ def _stack(pictures: list[_Picture]) -> tuple[NDArray[np.uint8], NDArray[np.int6
     """Put the slices into one (Z, H, W) array, and tell where each lies in it if sizes differ."""
     sizes = [picture.pixels.shape for picture in pictures]
     height, width = (max(size[k] for size in sizes) for k in (0, 1))
-    if len(pictures) * height * width > _MAX_VOLUME_BYTES:
-        raise UnsupportedInputError(f"{len(pictures)} pictures of up to {width} x {height} pixels are more than 4 GiB")
+    # What was decoded is held already; padding to the largest size may still ask for too much.
+    what = f"{len(pictures)} pictures of up to {width} x {height} pixels"
+    refuse_too_large(len(pictures) * height * width, len(pictures) * height * width, what)
     voxels = np.zeros((len(pictures), height, width), dtype=np.uint8)
     extents = np.zeros((len(pictures), 4), dtype=np.int64)
     for index, (picture, (rows, columns)) in enumerate(zip(pictures, sizes, strict=True)):

@@ -5,7 +5,9 @@ NIfTI's world is RAS+ mm (x to the patient's right is negative there), ours is L
 
 from __future__ import annotations
 
-from io import IOBase
+import math
+from gzip import GzipFile
+from io import BufferedIOBase, IOBase
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
 from jcs_ct.study.files import one_line, open_maybe_gzip
+from jcs_ct.study.limits import refuse_too_large
 from jcs_ct.study.quality import plane_objections
 from jcs_ct.study.volume import (
     AIR_HU,
@@ -29,7 +32,7 @@ from jcs_ct.study.volume import (
 
 # NIfTI uses RAS+, DICOM LPS+. Multiplying the first two rows of an affine by -1 converts between the two.
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_MAX_VOLUME_BYTES = 4 * 1024**3
+_MAX_OFFSET = 16 * 1024**2  # of the voxels in the file: the header and its extensions, which are texts of some pages
 _MAX_CONDITION = 1e4  # voxels ten thousand times longer than wide, or axes that fall together: not a volume's affine
 _INT16 = np.iinfo(np.int16)
 
@@ -72,14 +75,51 @@ def read_nifti(path: Path, name: str) -> Study:
     )
 
 
+class _Bounded(BufferedIOBase):
+    """A stream that ends where a NIfTI file must have ended.
+
+    nibabel believes the sizes that extensions and offsets state; in a gzip file they may unfold without end.
+    """
+
+    def __init__(self, stream: GzipFile) -> None:
+        self._stream = stream
+        self._left = 2 * _MAX_OFFSET  # for the header and its extensions; voxels are read by `readinto`
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        if whence != 0 or not 0 <= offset <= _MAX_OFFSET:
+            raise ValueError(f"its voxels are said to begin at byte {offset}")
+        return self._stream.seek(offset)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0 or size > self._left:
+            raise ValueError("its header says that it has more than 32 MiB of extensions")
+        self._left -= size
+        return self._stream.read(size)
+
+    def readinto(self, buffer: Any, /) -> int:
+        return self._stream.readinto(buffer)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
 def _load(path: Path, name: str) -> tuple[NDArray[np.generic], float, float, NDArray[np.float64] | None, int | None]:
     """Raw 3-D values, slope, intercept, affine (None if not stated) and the axis of thick slices (None if unknown)."""
     try:
-        stream = open_maybe_gzip(path) or path.open("rb")
-        with stream:
+        gzipped = open_maybe_gzip(path)
+        # A plain file ends where it ends, and its voxels can be mapped rather than read.
+        with path.open("rb") if gzipped is None else _Bounded(gzipped) as stream:
             image = _open_image(stream, name)
-            _refuse_unsupported(image, name)
             header = image.header
+            packed = path.stat().st_size
+            _refuse_unsupported(image, name, packed, gzipped is not None)
             values: Any = image.dataobj
             slope, offset = float(values.slope), float(values.inter)
             stored = np.asanyarray(values.get_unscaled())
@@ -113,7 +153,7 @@ def _pair(name: str) -> UnsupportedInputError:
     return UnsupportedInputError(f"{name} is half of a .hdr/.img pair; expected one .nii or .nii.gz file: convert it")
 
 
-def _refuse_unsupported(image: nib.Nifti1Image, name: str) -> None:
+def _refuse_unsupported(image: nib.Nifti1Image, name: str, packed: int, gzipped: bool) -> None:
     shape = image.shape
     if not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 1)) or min(shape) < 1:
         raise UnsupportedInputError(
@@ -122,9 +162,10 @@ def _refuse_unsupported(image: nib.Nifti1Image, name: str) -> None:
     dtype = image.get_data_dtype()
     if dtype.kind not in "iuf":
         raise UnsupportedInputError(f"{name} holds values of type {dtype}; expected plain numbers in HU or 0 to 255")
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if size > _MAX_VOLUME_BYTES:
-        raise UnsupportedInputError(f"{name} holds {size / 1024**3:.1f} GiB {tuple(shape)}; expected at most 4 GiB")
+    size = math.prod(int(side) for side in shape) * dtype.itemsize
+    refuse_too_large(size, packed, f"{name} with its {tuple(int(side) for side in shape)} voxels")
+    if not gzipped and size > packed:
+        raise ValueError(f"{tuple(int(side) for side in shape)} voxels do not fit into its {packed} bytes")
 
 
 def _stated_affine(header: nib.Nifti1Header) -> NDArray[np.float64] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,22 @@ MIN_MATRIX = 64
 PIXEL_SPACING_MM = (0.1, 3.0)
 SLICE_DISTANCE_MM = (0.05, 20.0)
 MAX_PIXEL_ASPECT = 1.5
+MAX_SKIPPED = 1.5
+"""Slices further apart than this times their thickness leave lung unseen between them (high-resolution CT)."""
+THICK_MM = 8.0
+"""The thickest slices that are in the public data that the networks were tried on."""
+
+FOREIGN_UNITS = frozenset({"OD", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"})
+"""Terms of Rescale Type that are defined, and are not Hounsfield units (PS3.3 C.11.1.1.2)."""
+
+# Convolution Kernel is a word of the vendor's own (PS3.3 C.8.2.1): the ones in common use. First match counts.
+_KERNELS = (
+    ("bone", re.compile(r"BONE|EDGE|SHARP|^FC[38]|^Y?D$|^E$")),
+    ("lung", re.compile(r"LUNG|CHEST|^BL|^FC5|^L$|^Y[ABC]$")),
+    ("standard", re.compile(r"STANDARD|STD|DETAIL|^FC[012]|^[BC]$")),
+    ("soft", re.compile(r"SOFT|SMOOTH|^A$")),
+)
+_SIEMENS = re.compile(r"^[A-Z][A-Z]?([0-9]{2})")  # B40f, Br44: the number is the sharpness
 
 _AIR_BELOW_HU = -500
 _TISSUE_HU = (-200, 1500)
@@ -36,6 +54,50 @@ def objections(study: Study) -> tuple[str, ...]:
         *_spacing_objections(study.geometry),
     ]
     return tuple(dict.fromkeys(reasons))
+
+
+def cautions(study: Study) -> tuple[str, ...]:
+    """What is worth knowing about a result on `study`, but does not forbid it; shown as warnings."""
+    return (*_thickness_cautions(study.geometry), *_acquisition_cautions(study))
+
+
+def _thickness_cautions(geometry: Geometry | None) -> list[str]:
+    if geometry is None or len(geometry.positions) < 2:
+        return []
+    usual, thickness = float(np.median(geometry.slice_distances)), geometry.slice_thickness
+    if thickness is not None and usual > MAX_SKIPPED * thickness:
+        return [
+            f"slices of {thickness:g} mm lie {usual:.3g} mm apart: {100 * (1 - thickness / usual):.0f} % of the "
+            "lung between the first and the last slice was not scanned, and volumes stand in for it"
+        ]
+    coarse = max(usual, thickness or 0.0)
+    if coarse > THICK_MM:
+        return [f"the slices are {coarse:g} mm thick: small and faint opacities are averaged away in them"]
+    return []
+
+
+def _acquisition_cautions(study: Study) -> list[str]:
+    found = []
+    kernel = study.attributes.get("ConvolutionKernel", "")
+    if kernel_kind(kernel) == "bone":
+        found.append(f"kernel {kernel} enhances edges: noise may look like texture, and densities overshoot at edges")
+    if agent := study.attributes.get("ContrastBolusAgent"):
+        found.append(f"a contrast agent was given ({agent[:40]}): vessels and what takes it up are denser than without")
+    if study.attributes.get("PatientPosition", "").upper() in ("HFP", "FFP"):
+        found.append("the patient lay prone: opacities that follow gravity lie in front, not at the back")
+    return found
+
+
+def kernel_kind(kernel: str) -> str | None:
+    """What a Convolution Kernel is made for: "standard", "lung", "soft", "bone", or None for a word not known."""
+    word = kernel.split("\\")[0].strip().upper()
+    for kind, pattern in _KERNELS:
+        if pattern.search(word):
+            return kind
+    if match := _SIEMENS.match(word):
+        sharpness = int(match.group(1))
+        return "soft" if sharpness < 36 else "standard" if sharpness < 50 else "lung" if sharpness < 66 else "bone"
+    return None
 
 
 def plane_objections(plane: str | None) -> tuple[str, ...]:

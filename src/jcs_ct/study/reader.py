@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError
+from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError, UsageError
 from jcs_ct.study.archive import unpack
-from jcs_ct.study.dicom import read_dicom
+from jcs_ct.study.dicom import read_dicom, survey_dicom
+from jcs_ct.study.dicomdir import is_dicomdir, missing_files
 from jcs_ct.study.files import FileKind, Folder, kind_of, list_folder, listing
 from jcs_ct.study.images import read_images
 from jcs_ct.study.nifti import read_nifti
-from jcs_ct.study.volume import Study
+from jcs_ct.study.quiet import quiet_libraries
+from jcs_ct.study.series_choice import SeriesSummary
+from jcs_ct.study.volume import InputKind, Study
 
 _ACCEPTED = "a DICOM series, a NIfTI volume (.nii, .nii.gz) or PNG/JPEG/BMP/TIFF slices"
 
 
-def read_study(path: str | Path) -> Study:
+@dataclass(frozen=True)
+class Contents:
+    """What an input holds, told before it is diagnosed."""
+
+    kind: InputKind
+    series: tuple[SeriesSummary, ...] = ()
+    """Of a DICOM input, the one that would be read first; other inputs have no series."""
+    study: Study | None = None
+    """Of inputs that are not DICOM: they are read as a whole, as only then it is known what they hold."""
+    remarks: tuple[str, ...] = ()
+
+
+def read_study(path: str | Path, series_uid: str | None = None) -> Study:
     """Read one CT study from a file, a folder or a zip archive; the content decides what it is, not the name.
 
-    A folder may hold a DICOM series at any depth, one NIfTI file, or pictures. A study that was read but must not be
+    A folder may hold DICOM series at any depth, one NIfTI file, or pictures. A study that was read but must not be
     judged is returned all the same, with the reasons in `objections`.
 
     Args:
-        path: A folder, a zip archive, or a single DICOM, NIfTI or picture file.
+        path: A folder, a zip archive, or a single DICOM, NIfTI or picture file. The directory of a DICOM disc
+            (DICOMDIR) stands for the disc.
+        series_uid: Series Instance UID of the DICOM series to read, in place of the one that is fit for diagnosis by
+            the rules of `series_choice`.
 
     Returns:
         The study in canonical form, with what the reader noticed in `remarks`.
@@ -38,72 +53,119 @@ def read_study(path: str | Path) -> Study:
         InputError: There is no such file or folder, or nothing in it is a study.
         UnreadableFileError: A file that is needed is damaged or truncated.
         UnsupportedInputError: The input was read, but JCS does not take what it holds.
+        UsageError: The input has no such series.
 
     Example:
         >>> study = read_study("scan.nii.gz")  # doctest: +SKIP
         >>> study.voxels.shape, study.intensity  # doctest: +SKIP
         ((301, 512, 512), <IntensityKind.HU: 'HU'>)
     """
-    path = Path(path)
+    with _opened(Path(path)) as found:
+        study = _read(found, series_uid)
+        return replace(study, remarks=(*_folder_remarks(found), *study.remarks))
+
+
+def list_contents(path: str | Path, series_uid: str | None = None) -> Contents:
+    """Tell what `read_study` would read, what else is there, and why that would not be read.
+
+    Args:
+        path: As for `read_study`.
+        series_uid: As for `read_study`.
+
+    Raises:
+        InputError: As for `read_study`, as far as headers tell; pixels of DICOM files are not decoded.
+        UsageError: The input has no such series.
+    """
+    with _opened(Path(path)) as found:
+        if found.files[FileKind.DICOM]:
+            choice, damaged, remarks = survey_dicom(found.files[FileKind.DICOM], found.root, series_uid)
+            left_out = tuple(f"left out: {reason}" for reason in damaged)
+            noticed = (*_folder_remarks(found), *remarks, *left_out, *choice.remarks, *choice.selection.remarks)
+            return Contents(InputKind.DICOM, choice.series, remarks=noticed)
+        study = _read(found, series_uid)
+        return Contents(study.kind, study=study, remarks=(*_folder_remarks(found), *study.remarks))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An input, laid out as files."""
+
+    root: Path
+    """Folder that names are given relative to."""
+    called: str
+    """What to call the input in messages."""
+    files: dict[FileKind, list[Path]]
+    broken: list[Path]
+    whole: bool
+    """Whether the input is a folder or an archive; else it is one file."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Found]:
+    """The files of an input; those of an archive are unpacked for as long as the context lasts."""
     if not (path.is_dir() or path.is_file()):
         what = "is neither a file nor a folder" if path.exists() else "does not exist"
         raise InputError(f"{path} {what}; expected {_ACCEPTED}: check the path")
-    with _quiet():
+    with quiet_libraries():
         if path.is_dir():
-            return _read_folder(path, str(path))
+            yield _found_in(path, str(path))
+            return
         kind = kind_of(path)
         if kind is FileKind.ZIP:
-            return _read_archive(path)
-        return _read_file(path, kind)
+            with TemporaryDirectory(prefix="jcs-") as target:
+                unpack(path, Path(target))
+                yield _found_in(Path(target), path.name)
+        elif kind is FileKind.DICOM and is_dicomdir(path):
+            yield _found_in(path.parent, str(path.parent))
+        elif kind is FileKind.UNKNOWN:
+            what = "is empty" if path.stat().st_size == 0 else "is of an unknown kind, or damaged at its start"
+            raise UnreadableFileError(f"{path.name} {what}; expected {_ACCEPTED}: check the file")
+        else:
+            files: dict[FileKind, list[Path]] = {each: [] for each in FileKind}
+            files[kind].append(path)
+            yield _Found(path.parent, path.name, files, [], whole=False)
 
 
-def _read_file(path: Path, kind: FileKind) -> Study:
-    if kind is FileKind.DICOM:
-        return read_dicom([path], path.parent)
-    if kind is FileKind.NIFTI:
-        return read_nifti(path, path.name)
-    if kind is FileKind.IMAGE:
-        return read_images([path], path.parent)
-    what = "is empty" if path.stat().st_size == 0 else "is of an unknown kind, or damaged at its start"
-    raise UnreadableFileError(f"{path.name} {what}; expected {_ACCEPTED}: check the file")
-
-
-def _read_archive(path: Path) -> Study:
-    with TemporaryDirectory(prefix="jcs-") as target:
-        unpack(path, Path(target))
-        return _read_folder(Path(target), path.name)
-
-
-def _read_folder(root: Path, called: str) -> Study:
+def _found_in(root: Path, called: str) -> _Found:
     folder = list_folder(root)
-    study = _read_best(folder, root, called)
-    skipped = [file.relative_to(root).as_posix() for file in folder.broken]
-    if skipped:
-        remark = f"{len(skipped)} files are damaged or not what their names say, and are left out: {listing(skipped)}"
-        study = replace(study, remarks=(remark, *study.remarks))
-    return study
-
-
-def _read_best(folder: Folder, root: Path, called: str) -> Study:
-    """Read what a folder holds: DICOM before NIfTI before pictures, which often lie beside the former as previews."""
-    dicom, nifti, images = (folder.files[kind] for kind in (FileKind.DICOM, FileKind.NIFTI, FileKind.IMAGE))
-    readable = max(len(dicom), len(nifti), len(images))
-    if readable and len(folder.broken) > readable:
+    readable = max(len(folder.files[kind]) for kind in (FileKind.DICOM, FileKind.NIFTI, FileKind.IMAGE))
+    if not readable:
+        raise _nothing(folder, called)
+    if len(folder.broken) > readable:
         name = folder.broken[0].relative_to(root).as_posix()
         raise UnreadableFileError(
             f"{called}: {len(folder.broken)} of {readable + len(folder.broken)} files are damaged, first {name}; "
             "copy or export the study again"
         )
+    return _Found(root, called, folder.files, folder.broken, whole=True)
+
+
+def _folder_remarks(found: _Found) -> tuple[str, ...]:
+    remarks = []
+    skipped = [file.relative_to(found.root).as_posix() for file in found.broken]
+    if skipped:
+        what = "files are damaged or not what their names say, and are left out"
+        remarks.append(f"{len(skipped)} {what}: {listing(skipped)}")
+    if found.whole and (missing := missing_files(found.files[FileKind.DICOM])):
+        remarks.append(f"{len(missing)} files that the DICOMDIR lists are not there: {listing(missing)}")
+    return tuple(remarks)
+
+
+def _read(found: _Found, series_uid: str | None) -> Study:
+    """Read what was found: DICOM before NIfTI before pictures, which often lie beside the former as previews."""
+    dicom, nifti, images = (found.files[kind] for kind in (FileKind.DICOM, FileKind.NIFTI, FileKind.IMAGE))
     if dicom:
-        return read_dicom(dicom, root)
+        return read_dicom(dicom, found.root, series_uid)
+    if series_uid is not None:
+        raise UsageError(f"{found.called} holds no DICOM series, so none can be chosen: leave out the series UID")
     if len(nifti) > 1:
-        names = [file.relative_to(root).as_posix() for file in nifti]
-        raise UnsupportedInputError(f"{called} holds {len(nifti)} NIfTI files ({listing(names)}): give one of them")
+        names = [file.relative_to(found.root).as_posix() for file in nifti]
+        raise UnsupportedInputError(
+            f"{found.called} holds {len(nifti)} NIfTI files ({listing(names)}): give one of them"
+        )
     if nifti:
-        return read_nifti(nifti[0], nifti[0].relative_to(root).as_posix())
-    if images:
-        return read_images(images, root)
-    raise _nothing(folder, called)
+        return read_nifti(nifti[0], nifti[0].relative_to(found.root).as_posix())
+    return read_images(images, found.root)
 
 
 def _nothing(folder: Folder, called: str) -> InputError:
@@ -116,36 +178,3 @@ def _nothing(folder: Folder, called: str) -> InputError:
     others = [file.name for file in folder.skipped + folder.files[FileKind.ZIP]]
     what = f"only files of other kinds ({listing(others)})" if others else "no files"
     return InputError(f"{called} holds {what}; expected {_ACCEPTED}: check the path")
-
-
-class _Quiet:
-    """Counts the readers at work, since warning filters and log levels are the whole process's, not a thread's."""
-
-    lock = threading.Lock()
-    readers = 0
-    saved = warnings.catch_warnings()
-    loggers = tuple(logging.getLogger(name) for name in ("pydicom", "nibabel.global"))
-    levels: tuple[int, ...] = ()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the libraries say about odd files off stderr: what matters of it is in remarks and errors."""
-    with _Quiet.lock:
-        if _Quiet.readers == 0:
-            _Quiet.saved = warnings.catch_warnings()
-            _Quiet.saved.__enter__()
-            warnings.simplefilter("ignore")
-            _Quiet.levels = tuple(logger.level for logger in _Quiet.loggers)
-            for logger in _Quiet.loggers:
-                logger.setLevel(logging.CRITICAL + 1)
-        _Quiet.readers += 1
-    try:
-        yield
-    finally:
-        with _Quiet.lock:
-            _Quiet.readers -= 1
-            if _Quiet.readers == 0:
-                _Quiet.saved.__exit__(None, None, None)
-                for logger, level in zip(_Quiet.loggers, _Quiet.levels, strict=True):
-                    logger.setLevel(level)

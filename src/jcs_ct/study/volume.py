@@ -11,9 +11,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from jcs_ct.study.dicom_source import DicomSource
 
 AIR_HU = -1024
 """What lies outside of the scan circle reads as, and the lowest HU that a volume holds: nothing is thinner than air."""
@@ -156,6 +160,8 @@ class Study:
     series_uid: str | None = None
     sop_uids: tuple[str, ...] | None = None
     """(Z): SOP Instance UID of each slice, for DICOM."""
+    dicom: DicomSource | None = field(default=None, repr=False)
+    """The images that the slices came from, as DICOM results refer to them; None for other inputs."""
     attributes: dict[str, str] = field(default_factory=dict)
     """Further facts that the input states (modality, manufacturer, kernel, body part, study and patient identity)."""
     remarks: tuple[str, ...] = ()
@@ -170,6 +176,8 @@ class Study:
             raise ValueError(f"{len(self.voxels)} slices but {len(self.sources)} sources")
         if self.geometry is not None and len(self.geometry.positions) != len(self.voxels):
             raise ValueError(f"{len(self.voxels)} slices but {len(self.geometry.positions)} positions")
+        if self.dicom is not None and len(self.dicom.slices) != len(self.voxels):
+            raise ValueError(f"{len(self.voxels)} slices but {len(self.dicom.slices)} DICOM images")
 
     def __len__(self) -> int:
         return len(self.voxels)

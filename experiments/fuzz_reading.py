@@ -1,0 +1,160 @@
+"""Damages valid files in many ways and sees whether reading them ends as it must.
+
+    python experiments/fuzz_reading.py --count 10000
+    python experiments/fuzz_reading.py --only 4711        # one mutation again, with its traceback
+
+Each mutation follows from the seed and its number alone. Reading one must end in a study or in an error of ours, within
+10 s, within 2 GB of memory, with one printable line as its message and nothing left in the folder for temporary files.
+Mutations are read in a process of their own, as a decoder may end the process: that is a failure, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.study import mutations
+
+MAX_SECONDS = 10.0
+MAX_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How reading one mutation ended."""
+
+    number: int
+    what: str
+    """"study", "refused", or what went wrong."""
+    detail: str
+    seconds: float
+    peak_bytes: int
+    """Most memory that the reading process has held until then."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether this is not how reading may end."""
+        return self.what not in ("study", "refused")
+
+
+def read_one(whole: mutations.Inputs, number: int, seed: int, folder: Path) -> Outcome:
+    """Write mutation `number` below `folder`, read it, and judge how that ended."""
+    target = mutations.mutated(whole, number, seed, folder / "input")
+    scratch = folder / "scratch"
+    tempfile.tempdir = str(scratch)
+    start = time.perf_counter()
+    try:
+        what, detail = mutations.read(target)
+    except Exception as error:
+        what, detail = "exception", f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if left := os.listdir(scratch):
+        what, detail = "files left behind", str(left)
+    if what in ("study", "refused") and peak > MAX_BYTES:
+        what, detail = "memory", f"{peak / 1024**3:.1f} GB"
+    if what in ("study", "refused") and seconds > MAX_SECONDS:
+        what, detail = "slow", f"{seconds:.1f} s"
+    return Outcome(number, what, detail, seconds, peak)
+
+
+def _serve(pipe: Connection, inputs: Path, seed: int, folder: Path) -> None:
+    whole = mutations.load(inputs)
+    for part in ("input", "scratch"):
+        (folder / part).mkdir(parents=True)
+    while (number := pipe.recv()) is not None:
+        pipe.send(read_one(whole, number, seed, folder))
+
+
+def fuzz(numbers: list[int], seed: int, inputs: Path, work: Path) -> Iterator[Outcome]:
+    """Read the mutations one by one in a process that is replaced where it dies, hangs or has grown."""
+    context = multiprocessing.get_context("spawn")
+    process, pipe, started = None, None, 0
+    for number in numbers:
+        if process is None or pipe is None or not process.is_alive():
+            started += 1
+            pipe, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, inputs, seed, work / str(started)), daemon=True)
+            process.start()
+            theirs.close()
+        pipe.send(number)
+        outcome = _answer(pipe, number)
+        yield outcome
+        if outcome.what in ("hang", "process died", "memory"):
+            process.kill()
+            process.join()
+            process = None
+    if process is not None and pipe is not None:
+        pipe.send(None)
+        process.join(10)
+
+
+def _answer(pipe: Connection, number: int) -> Outcome:
+    # A hang is told from a busy machine by far more than the time allowed; the child says how long it took itself.
+    limit = 6 * MAX_SECONDS
+    try:
+        if pipe.poll(limit):
+            answer: Outcome = pipe.recv()
+            return answer
+    except (EOFError, ConnectionResetError):
+        return Outcome(number, "process died", "a decoder ended the process", 0.0, 0)
+    return Outcome(number, "hang", f"no answer within {limit:g} s", limit, 0)
+
+
+def main() -> None:
+    """Read the command line, fuzz, print the figures; exit with 1 if anything failed."""
+    parser = argparse.ArgumentParser(description="Fuzz the readers with damaged files.")
+    parser.add_argument("--count", type=int, default=1000, help="number of mutations")
+    parser.add_argument("--first", type=int, default=0, help="number of the first mutation")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="read this mutation only, in this process")
+    parser.add_argument("--data", type=Path, help="folder of real files to damage as well, e.g. transfer-syntaxes")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="jcs-fuzz-") as name:
+        work = Path(name)
+        inputs = mutations.write_inputs(work / "inputs", options.data)
+        if options.only is not None:
+            for part in ("input", "scratch"):
+                (work / part).mkdir()
+            print(read_one(mutations.load(inputs), options.only, options.seed, work))
+            return
+        numbers = list(range(options.first, options.first + options.count))
+        start = time.perf_counter()
+        outcomes = []
+        for outcome in fuzz(numbers, options.seed, inputs, work):
+            outcomes.append(outcome)
+            if outcome.failed:
+                print(f"mutation {outcome.number}: {outcome.what}: {outcome.detail}", flush=True)
+    slowest = max(outcomes, key=lambda outcome: outcome.seconds)
+    figures = {
+        "count": len(outcomes),
+        "seed": options.seed,
+        "outcomes": dict(Counter(outcome.what for outcome in outcomes)),
+        "slowest_s": round(slowest.seconds, 2),
+        "slowest_mutation": slowest.number,
+        "peak_mb": max(outcome.peak_bytes for outcome in outcomes) // 1024**2,
+        "total_s": round(time.perf_counter() - start),
+    }
+    print(json.dumps(figures, indent=2))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    sys.exit(any(outcome.failed for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Change between two studies of a patient, by zone: arithmetic on their measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jcs_ct.diagnosis.result import Measures, RegionMeasures
+from jcs_ct.errors import UsageError
+
+BREATH = 0.15
+"""Lung volumes that differ by more than this share are told: opacities thin out as the lung fills with air."""
+BOTH_LUNGS = "both lungs"
+
+
+@dataclass(frozen=True)
+class RegionChange:
+    """One region, then and now. What either study does not know is None in the change."""
+
+    name: str
+    earlier: RegionMeasures
+    later: RegionMeasures
+    change_ml: float | None
+    """Of opacities, later minus earlier."""
+    change_percent: float | None
+    """The same as a percentage of the earlier volume; None where there was none."""
+    change_points: float | None
+    """Share of the region with opacities in percent, later minus earlier."""
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """Change from an earlier study to a later one."""
+
+    total: RegionChange
+    lungs: tuple[RegionChange, ...]
+    zones: tuple[RegionChange, ...]
+    lobes: tuple[RegionChange, ...]
+    """Empty unless both studies have lobes."""
+    severity_earlier: int | None
+    severity_later: int | None
+    severity_change: int | None
+    """None where the scores rest on different regions, or one is not known."""
+    remarks: tuple[str, ...]
+    """What the reader of the figures should know."""
+
+
+def compare(earlier: Measures, later: Measures) -> FollowUp:
+    """Compare the measures of two studies.
+
+    Raises:
+        UsageError: a study has no measures by zone, or one tells left from right and the other does not.
+    """
+    for measures, which in ((earlier, "earlier"), (later, "later")):
+        if not measures.zones:
+            raise UsageError(
+                f"the {which} result has no measures by zone, expected those of a study whose lungs were found, "
+                "written by this version: diagnose it again"
+            )
+    names = [[zone.name for zone in measures.zones] for measures in (earlier, later)]
+    if names[0] != names[1]:
+        raise UsageError(
+            f"the zones of the two results differ ({names[0][0]}... and {names[1][0]}...), as one input tells left "
+            "from right and the other does not: compare studies of one kind"
+        )
+    scores = (earlier.severity, later.severity)
+    totals = [None if score is None else score.total for score in scores]
+    same_basis = all(score is not None for score in scores) and len({s.basis for s in scores if s is not None}) == 1
+    change = totals[1] - totals[0] if same_basis and totals[0] is not None and totals[1] is not None else None
+    return FollowUp(
+        total=_change(_whole(earlier), _whole(later)),
+        lungs=_changes(earlier.lungs, later.lungs),
+        zones=_changes(earlier.zones, later.zones),
+        lobes=_changes(earlier.lobes, later.lobes) if earlier.lobes and later.lobes else (),
+        severity_earlier=totals[0],
+        severity_later=totals[1],
+        severity_change=change,
+        remarks=tuple(_remarks(earlier, later, same_basis)),
+    )
+
+
+def _whole(measures: Measures) -> RegionMeasures:
+    return RegionMeasures(
+        BOTH_LUNGS,
+        measures.lung_volume_ml,
+        measures.lesion_volume_ml,
+        measures.lesion_share_of_lung,
+        measures.lesion_count,
+    )
+
+
+def _changes(earlier: Sequence[RegionMeasures], later: Sequence[RegionMeasures]) -> tuple[RegionChange, ...]:
+    return tuple(_change(a, b) for a, b in zip(earlier, later, strict=True))
+
+
+def _change(earlier: RegionMeasures, later: RegionMeasures) -> RegionChange:
+    ml = percent = points = None
+    if earlier.lesion_volume_ml is not None and later.lesion_volume_ml is not None:
+        ml = later.lesion_volume_ml - earlier.lesion_volume_ml
+        percent = 100 * ml / earlier.lesion_volume_ml if earlier.lesion_volume_ml else None
+    if earlier.lesion_share is not None and later.lesion_share is not None:
+        points = 100 * (later.lesion_share - earlier.lesion_share)
+    return RegionChange(earlier.name, earlier, later, ml, percent, points)
+
+
+def _remarks(earlier: Measures, later: Measures, same_basis: bool) -> list[str]:
+    remarks = []
+    if not same_basis:
+        remarks.append("The severity scores rest on different regions (lobes and zones) and are not compared.")
+    a, b = earlier.lung_volume_ml, later.lung_volume_ml
+    if a and b and abs(b - a) > BREATH * max(a, b):
+        remarks.append(
+            f"The lung volumes differ ({a:.0f} and {b:.0f} mL): another depth of breath, or another range of the scan. "
+            "Shares and zones change with it, without any change of the disease."
+        )
+    return remarks

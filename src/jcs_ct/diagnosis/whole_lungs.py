@@ -1,0 +1,206 @@
+"""The whole lungs, with what is dense in them: what shares of the lung are measured against.
+
+`lungs.find_lungs` finds what holds air, which is what the networks' box is put around. Consolidation at the pleura has
+the density of the chest wall and is not in it, so that in severe disease a share of it would be far too large. Three
+things tell where the lung goes on, and none is enough alone:
+
+- the outlined opacities: they are lung;
+- closing: a gap in the costal surface with lung on both sides of it is lung, if it is narrow;
+- symmetry: where opacities are outlined, the rest of the same dense region is lung as far as the other lung, mirrored,
+  reaches. Far from outlined opacities symmetry adds nothing: one half of the diaphragm lies higher in most people.
+
+An effusion has the density of consolidation. It is taken for lung only as far as it is the smaller part of a region
+that is otherwise outlined.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from jcs_ct.diagnosis.lung_regions import LOBES, Labels, Mask, filled, middle_column, mirrored, split_sides
+from jcs_ct.errors import UsageError
+from jcs_ct.preprocessing import AIR_THRESHOLD, Bytes
+from jcs_ct.study.volume import Study
+
+GAP = 0.12
+"""Gaps of the costal surface up to this share of the width of both lungs (about 35 mm) are closed."""
+MOSTLY_OUTLINED = 0.6
+"""Symmetry completes a dense region of which at least this share was outlined as opacity."""
+RIM = 0.015
+"""Outlines may fall short by this share of the lungs' width (about 4 mm) on any side, within the mirrored lung."""
+BONE = 255
+"""Of the one form: 200 HU and above."""
+AXIS_SEARCH = 0.1
+"""The heart moves the gap between the lungs off the axis of symmetry by no more than this share of their width."""
+
+
+@dataclass(frozen=True)
+class GivenMasks:
+    """Masks that the user gives, on the grid of the study as it was read."""
+
+    lungs: Mask | None = None
+    """(Z, H, W) canonical; wins over what is found: what lies outside is neither lung nor opacity."""
+    lobes: Labels | None = None
+    """(Z, H, W) canonical, 0 or the labels of `lung_regions.LOBES`."""
+
+    def fit(self, study: Study) -> None:
+        """Check the masks against the study that they are for.
+
+        Raises:
+            UsageError: another shape, or labels that are no lobes.
+        """
+        for name, mask in (("lung", self.lungs), ("lobe", self.lobes)):
+            if mask is not None and mask.shape != study.voxels.shape:
+                raise UsageError(
+                    f"the {name} mask has the shape {mask.shape}, expected {study.voxels.shape} (slices, rows, "
+                    "columns) as the study: make it on the study's own grid"
+                )
+        if self.lobes is not None and (highest := int(self.lobes.max())) > len(LOBES):
+            raise UsageError(f"the lobe mask holds the label {highest}, expected 0 to {len(LOBES)}: {', '.join(LOBES)}")
+
+    def turned(self) -> GivenMasks:
+        """Turned by a quarter like a study that was brought upright (`slices.turned_upright`)."""
+        return GivenMasks(
+            None if self.lungs is None else np.rot90(self.lungs, 1, (1, 2)),
+            None if self.lobes is None else np.rot90(self.lobes, 1, (1, 2)),
+        )
+
+    def whole_lungs(self) -> Mask | None:
+        """(Z, H, W): the lung mask, else the lobes together; None where neither was given."""
+        if self.lungs is not None:
+            return self.lungs
+        return None if self.lobes is None else self.lobes > 0
+
+
+def whole_lungs(lungs: Mask, lesions: Mask, overview: Bytes, inside: Mask | None = None) -> Mask:
+    """Complete the lungs by what is dense in them.
+
+    Args:
+        lungs: (Z, H, W) as `lungs.find_lungs` gives them.
+        lesions: (Z, H, W), outlined opacities.
+        overview: (Z, h, w), the slices in the one form, on a coarser grid.
+        inside: (Z, H, W), False where a pixel is padding; all True if None.
+
+    Returns:
+        (Z, H, W): holds `lungs` and `lesions`.
+    """
+    shape = (overview.shape[1], overview.shape[2])
+    known = np.stack([_resized(a | b, shape) for a, b in zip(lungs, lesions, strict=True)])
+    outlined = np.stack([_resized(mask, shape) for mask in lesions])
+    tissue = (overview > AIR_THRESHOLD * 255) & (overview < BONE)
+    added = _missing(known, outlined, tissue)
+    whole = lungs | lesions
+    for z in np.flatnonzero(added.any((1, 2))):
+        whole[z] |= _resized(added[z], (lungs.shape[1], lungs.shape[2]))
+    return whole if inside is None else whole & inside
+
+
+def _missing(known: Mask, outlined: Mask, tissue: Mask) -> Mask:
+    """(Z, h, w): lung that is not in `known`."""
+    columns = np.flatnonzero(known.any((0, 1)))
+    added = np.zeros_like(known)
+    if not len(columns):
+        return added
+    width = int(columns[-1] - columns[0]) + 1
+    both_ends = _symmetry(known, width)
+    sides = split_sides(known)
+    for side, low_columns_first in ((1, True), (2, False)):
+        own = sides == side
+        if not own.any():
+            continue
+        surface = _Surface.of(own if low_columns_first else own[..., ::-1])
+        costal = surface if low_columns_first else surface.flipped()
+        free = tissue & ~known
+        lung = own | (_closing(own, round(GAP * width)) & free & costal.gap)
+        other = mirrored(sides == 3 - side, both_ends)
+        lung |= _completed(other & free, outlined & own & tissue, costal.open, max(1, round(RIM * width)))
+        for z in np.flatnonzero(lung.any((1, 2))):
+            added[z] |= filled(lung[z])
+    return added & ~known
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """Where pixels lie to the lung of one side, in the canonical array."""
+
+    gap: Mask
+    """(Z, h, w): between lung on both sides along the costal surface, and no lung further out."""
+    open: Mask
+    """(Z, h, w): no lung further out or further back. Heart, hilum and diaphragm have lung around them."""
+
+    @classmethod
+    def of(cls, lung: Mask) -> _Surface:
+        """For a lung whose lateral side is at low columns."""
+        lateral = np.logical_or.accumulate(lung, axis=2)
+        medial = np.logical_or.accumulate(lung[..., ::-1], axis=2)[..., ::-1]
+        front = np.logical_or.accumulate(lung, axis=1)
+        back = np.logical_or.accumulate(lung[:, ::-1], axis=1)[:, ::-1]
+        beside, along = lateral & medial, front & back
+        return cls((~lateral & along) | (beside & (~front | ~back)), ~lateral | ~back)
+
+    def flipped(self) -> _Surface:
+        """Of a lung whose columns were reversed."""
+        return _Surface(self.gap[..., ::-1], self.open[..., ::-1])
+
+
+def _closing(lung: Mask, size: int) -> Mask:
+    """Close gaps up to `size` pixels, slice by slice."""
+    padded = np.pad(lung.astype(np.uint8), ((0, 0), (size, size), (size, size)))
+    padded = ndimage.maximum_filter(padded, (1, size | 1, size | 1))
+    padded = ndimage.minimum_filter(padded, (1, size | 1, size | 1))
+    return np.asarray(padded[:, size : padded.shape[1] - size, size : padded.shape[2] - size] > 0)
+
+
+def _symmetry(lungs: Mask, width: int) -> int:
+    """Sum of two columns that lie opposite to each other: where lungs (Z, h, w) and their mirror image agree best.
+
+    Not the middle between their outer ends: a dense lung has lost its outer end.
+    """
+    middle, reach = 2 * middle_column(lungs) - 1, max(1, round(2 * AXIS_SEARCH * width))
+    thickness = lungs.sum(1, dtype=np.int64)
+    agreement = np.sum([np.convolve(row, row) for row in thickness], axis=0)  # index: sum of two columns
+    start = max(middle - reach, 0)
+    return start + int(agreement[start : middle + reach + 1].argmax())
+
+
+def _completed(candidates: Mask, outlined: Mask, surface: Mask, rim: int) -> Mask:
+    """(Z, h, w): candidates at the surface in dense regions that are mostly outlined, and those beside outlines.
+
+    Beside is within `rim` pixels on a slice, and right above or below on the next one.
+    """
+    out = np.zeros_like(candidates)
+    near = outlined.copy()
+    near[1:] |= outlined[:-1]
+    near[:-1] |= outlined[1:]
+    for z in np.flatnonzero(near.any((1, 2))):
+        labels, count = ndimage.label(candidates[z] | outlined[z], np.ones((3, 3), bool))
+        area = np.bincount(labels.ravel(), minlength=count + 1)
+        known = np.bincount(labels[outlined[z]], minlength=count + 1)
+        mostly = known >= MOSTLY_OUTLINED * np.maximum(area, 1)
+        mostly[0] = False
+        beside = near[z] | ndimage.binary_dilation(outlined[z], iterations=rim)
+        out[z] = candidates[z] & ((mostly[labels] & surface[z]) | beside)
+    return out
+
+
+def _resized(mask: Mask, shape: tuple[int, int]) -> Mask:
+    if mask.shape == shape:
+        return mask
+    image = Image.fromarray(mask.view(np.uint8)).resize((shape[1], shape[0]), Image.Resampling.NEAREST)
+    return np.asarray(image).astype(bool)
+
+
+def outside_remark(lesions: NDArray[np.bool_], lungs: Mask) -> str | None:
+    """What to tell the user of opacities outside of a lung mask that they gave; None if there are none to speak of."""
+    every, outside = int(lesions.sum()), int((lesions & ~lungs).sum())
+    if outside <= 0.01 * every:
+        return None
+    return (
+        f"{100 * outside / every:.0f} % of the outlined opacities lie outside of the given lung mask and were left "
+        "out, as the given mask decides; check that it holds the consolidated lung"
+    )

@@ -1,0 +1,102 @@
+"""Tables for spreadsheets and statistics: `slices.csv`, `lesions.csv` and `measures.csv` (RFC 4180, UTF-8).
+
+The columns carry the names of result.json. What is not known is an empty field.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from jcs_ct.diagnosis.result import Diagnosis, HuBands, Lesion, SliceFinding
+from jcs_ct.reports.json_report import plain
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_csvs(diagnosis: Diagnosis, folder: Path) -> list[Path]:
+    """Write the three tables into `folder`."""
+    findings = [asdict(finding) for finding in diagnosis.slices]
+    return [
+        _write(folder / "slices.csv", [field.name for field in fields(SliceFinding)], findings),
+        _write(folder / "lesions.csv", _lesion_columns(), [_lesion_row(lesion) for lesion in diagnosis.lesions]),
+        _write(folder / "measures.csv", ["name", "region", "value", "unit"], _measures(diagnosis)),
+    ]
+
+
+def _lesion_columns() -> list[str]:
+    spread = {
+        "slices": ["first_slice", "last_slice"],
+        "centroid_mm": ["centroid_x_mm", "centroid_y_mm", "centroid_z_mm"],
+        "bbox": ["first_row", "first_column", "last_row", "last_column"],
+        "zone": ["side", "zone"],
+        "hu_bands": [_band_column(band.name) for band in fields(HuBands)],
+    }
+    return [name for field in fields(Lesion) for name in spread.get(field.name, [field.name])]
+
+
+def _band_column(band: str) -> str:
+    return f"share_{band}"
+
+
+def _lesion_row(lesion: Lesion) -> dict[str, Any]:
+    row = asdict(lesion)
+    row["side"] = lesion.side
+    bands = row.pop("hu_bands") or {}
+    row |= {_band_column(band.name): bands.get(band.name) for band in fields(HuBands)}
+    row["first_slice"], row["last_slice"] = row.pop("slices")
+    _, row["first_row"], row["first_column"], _, row["last_row"], row["last_column"] = row.pop("bbox")
+    centroid = row.pop("centroid_mm") or (None, None, None)
+    return {**row, **dict(zip(("centroid_x_mm", "centroid_y_mm", "centroid_z_mm"), centroid, strict=True))}
+
+
+def _measures(diagnosis: Diagnosis) -> Iterable[dict[str, Any]]:
+    """One row a number: of the patient, then of each lung, zone and lobe, then the severity score."""
+    totals, rule = diagnosis.measures, diagnosis.rule
+    rows: list[tuple[str, str, Any, str]] = [
+        ("verdict", "", diagnosis.verdict, ""),
+        ("probability", "", diagnosis.probability, "1"),
+    ]
+    if rule is not None:
+        rows += [
+            ("infected_slices", "", rule.infected_slices, "slices"),
+            ("assessed_slices", "", rule.assessed_slices, "slices"),
+            ("threshold", "", rule.threshold, "slices"),
+            ("infected_extent_mm", "", rule.infected_extent_mm, "mm"),
+        ]
+    rows += [
+        ("lesion_volume_ml", "", totals.lesion_volume_ml, "mL"),
+        ("lung_volume_ml", "", totals.lung_volume_ml, "mL"),
+        ("lesion_share_of_lung", "", totals.lesion_share_of_lung, "1"),
+        ("lesion_count", "", totals.lesion_count, "1"),
+    ]
+    for region in (*totals.lungs, *totals.zones, *totals.lobes):
+        rows += [
+            ("lesion_volume_ml", region.name, region.lesion_volume_ml, "mL"),
+            ("lung_volume_ml", region.name, region.lung_volume_ml, "mL"),
+            ("lesion_share_of_lung", region.name, region.lesion_share, "1"),
+            ("lesion_count", region.name, region.lesion_count, "1"),
+        ]
+    if totals.severity is not None:
+        rows.append(("severity_score", "", totals.severity.total, "of 25"))
+        rows += [("severity_score", region.name, region.score, "of 5") for region in totals.severity.regions]
+    return [dict(zip(("name", "region", "value", "unit"), row, strict=True)) for row in rows]
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    return path
+
+
+def _cell(value: object) -> object:
+    """A value as JSON would have it; text that a spreadsheet would run as a formula is made plain by an apostrophe."""
+    simple = plain(value)
+    if isinstance(simple, str) and simple.startswith(_FORMULA_STARTS):
+        return f"'{simple}"
+    return simple

@@ -1,0 +1,112 @@
+"""DICOM Segmentation: the opacities, each a segment, and the lungs, on the voxels of the source series."""
+
+from __future__ import annotations
+
+import numpy as np
+from highdicom.color import CIELabColor
+from highdicom.seg import Segmentation, SegmentationTypeValues, SegmentDescription
+from highdicom.sr import CodedConcept
+from numpy.typing import NDArray
+from pydicom.sr.coding import Code
+
+from jcs_ct.diagnosis.lung_regions import SIDE_LABELS
+from jcs_ct.diagnosis.result import Side
+from jcs_ct.reports import dicom_codes as codes
+from jcs_ct.reports.dicom_objects import Derivation
+
+LUNGS = "lungs"
+LESIONS = "lesions"
+
+# Neighbours in this list are easy to tell apart (Okabe and Ito's palette for all kinds of colour vision).
+_LESION_COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
+_LUNG_COLOURS = ("#7FA8C9", "#9FC8A0")
+
+
+def lesion_segmentation(derivation: Derivation) -> Segmentation | None:
+    """Segment k is the opacity with id k; None where there are none."""
+    diagnosis = derivation.diagnosis
+    if diagnosis.lesion_labels is None or not diagnosis.lesions:
+        return None
+    described = []
+    for lesion in diagnosis.lesions:
+        segment = _segment(
+            derivation, lesion.id, lesion_name(lesion.id), codes.ABNORMAL_STRUCTURE, codes.ABNORMAL_OPACITY
+        )
+        region = CodedConcept.from_code(codes.LUNG)
+        if lesion.side is not None:
+            region.AnatomicRegionModifierSequence = [CodedConcept.from_code(codes.SIDES[lesion.side])]
+        segment.AnatomicRegionSequence = [region]
+        described.append(_coloured(segment, _LESION_COLOURS))
+    return _segmentation(derivation, LESIONS, diagnosis.lesion_labels, described, "Opacities of the lung")
+
+
+def lung_segmentation(derivation: Derivation) -> Segmentation | None:
+    """Right and left lung, or both as one where the input does not state which side is which; None without lungs."""
+    diagnosis = derivation.diagnosis
+    if diagnosis.lung_sides is not None:
+        labels, sides = diagnosis.lung_sides, list(Side)
+    elif diagnosis.lung_mask is not None:
+        labels, sides = diagnosis.lung_mask.view(np.uint8), []
+    else:
+        return None
+    if not labels.any():
+        return None
+    described = []
+    for number, name in [(SIDE_LABELS[side], lung_name(side)) for side in sides] or [(1, lung_name(None))]:
+        segment = _segment(derivation, number, name, codes.ANATOMICAL_STRUCTURE, codes.LUNG)
+        if sides:
+            laterality = CodedConcept.from_code(codes.SIDES[sides[number - 1]])
+            segment.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [laterality]
+        described.append(_coloured(segment, _LUNG_COLOURS))
+    return _segmentation(derivation, LUNGS, labels, described, "Lungs, opacities included")
+
+
+def lesion_name(number: int) -> str:
+    """How an opacity is called in all DICOM objects."""
+    return f"Opacity {number}"
+
+
+def lung_name(side: Side | None) -> str:
+    """How a lung is called in all DICOM objects."""
+    return "Lungs" if side is None else f"{side.value.capitalize()} lung"
+
+
+def _segment(derivation: Derivation, number: int, name: str, category: Code, kind: Code) -> SegmentDescription:
+    return SegmentDescription(
+        segment_number=number,
+        segment_label=name,
+        segmented_property_category=category,
+        segmented_property_type=kind,
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=derivation.algorithm,
+        tracking_uid=derivation.uid(f"tracking {name}"),
+        tracking_id=name,
+    )
+
+
+def _coloured(segment: SegmentDescription, palette: tuple[str, ...]) -> SegmentDescription:
+    colour = CIELabColor.from_string(palette[(segment.SegmentNumber - 1) % len(palette)])
+    segment.RecommendedDisplayCIELabValue = list(colour.value)
+    return segment
+
+
+def _segmentation(
+    derivation: Derivation,
+    kind: str,
+    labels: NDArray[np.uint16] | NDArray[np.uint8],
+    described: list[SegmentDescription],
+    description: str,
+) -> Segmentation:
+    """One object of (Z, H, W) canonical labels; slices that no segment reaches are left out."""
+    shown = np.flatnonzero(labels.any(axis=(1, 2)))
+    segmentation = Segmentation(
+        source_images=[derivation.images[index] for index in shown],
+        pixel_array=derivation.stored(labels[shown]),
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=described,
+        content_label=kind.upper(),
+        content_description=description,
+        **derivation.instance(kind),
+    )
+    derivation.finish(segmentation)
+    return segmentation

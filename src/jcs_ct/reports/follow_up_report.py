@@ -1,0 +1,176 @@
+"""`follow_up.json` and `follow_up.html`: the change between two results, for machines and for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from datetime import date
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jcs_ct._version import __version__
+from jcs_ct.diagnosis.follow_up import FollowUp, RegionChange
+from jcs_ct.diagnosis.result import Verdict
+from jcs_ct.errors import UsageError
+from jcs_ct.reports import regions
+from jcs_ct.reports.html_report import environment, number
+from jcs_ct.reports.stored_result import StoredResult
+
+FOLLOW_UP_SCHEMA = "jcs-follow-up/1"
+"""Name and version of the format: the number grows when a reader of the old one would break."""
+
+_JSON, _HTML = "follow_up.json", "follow_up.html"
+
+
+def write_follow_up(follow_up: FollowUp, earlier: StoredResult, later: StoredResult, folder: Path) -> list[Path]:
+    """Write both files into `folder`, which is made where missing; those of an earlier comparison are replaced.
+
+    Raises:
+        UsageError: the folder cannot be written to, or holds files of these names that are no comparison.
+    """
+    texts = {
+        _HTML: render_follow_up(follow_up, earlier, later),
+        _JSON: json.dumps(follow_up_document(follow_up, earlier, later), indent=2, ensure_ascii=False, allow_nan=False)
+        + "\n",
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(folder)
+        partial = {name: folder / f".{name}.partial" for name in texts}
+        try:
+            for name, text in texts.items():
+                partial[name].write_text(text, encoding="utf-8")
+            for name in texts:  # JSON last: where it lies, the page belongs to it
+                partial[name].replace(folder / name)
+        finally:
+            for path in partial.values():
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write the comparison to {folder}: {error}; give a folder to write to") from error
+    return [folder / name for name in sorted(texts)]
+
+
+def _refuse_foreign(folder: Path) -> None:
+    present = [name for name in (_JSON, _HTML) if (folder / name).exists()]
+    if not present:
+        return
+    try:
+        ours = json.loads((folder / _JSON).read_text(encoding="utf-8"))["schema"] == FOLLOW_UP_SCHEMA
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise UsageError(f"{folder} holds {', '.join(present)}, which is no comparison of ours; give another folder")
+
+
+def follow_up_document(follow_up: FollowUp, earlier: StoredResult, later: StoredResult) -> dict[str, Any]:
+    """Everything that `follow_up.json` holds, as plain data; null where a study does not tell."""
+    return {
+        "schema": FOLLOW_UP_SCHEMA,
+        "version": __version__,
+        "earlier": _study(earlier),
+        "later": _study(later),
+        "interval_days": _interval(earlier, later),
+        **asdict(follow_up),
+        "remarks": [*study_remarks(earlier, later), *follow_up.remarks],
+    }
+
+
+def follow_up_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of `follow_up.json`."""
+    text = resources.files("jcs_ct.reports").joinpath("follow_up.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _study(result: StoredResult) -> dict[str, Any]:
+    day = result.study_date
+    return {
+        "verdict": result.verdict.value,
+        "digest": result.digest,
+        "study_date": None if day is None else day.isoformat(),
+        "patient_id": result.attributes.get("PatientID"),
+    }
+
+
+def _interval(earlier: StoredResult, later: StoredResult) -> int | None:
+    a, b = earlier.study_date, later.study_date
+    return None if a is None or b is None else (b - a).days
+
+
+def study_remarks(earlier: StoredResult, later: StoredResult) -> list[str]:
+    """What the reader should know of the two studies before believing their difference."""
+    remarks = []
+    ids = [result.attributes.get("PatientID") for result in (earlier, later)]
+    if all(ids) and ids[0] != ids[1]:
+        remarks.append(f"The two studies name different patients ({ids[0]} and {ids[1]}).")
+    if not all(ids):
+        remarks.append("Not both studies name their patient; whether it is the same one was not checked.")
+    if earlier.digest == later.digest:
+        remarks.append("Both results are of the same study.")
+    days = _interval(earlier, later)
+    if days is not None and days < 0:
+        remarks.append(f"The study given as the later one is the older, by {-days} days.")
+    if earlier.verdict != later.verdict or earlier.verdict is not Verdict.POSITIVE:
+        remarks.append(
+            "Opacities are outlined on all suspect slices of positive patients, but on infected slices only of others "
+            f"(here: {_words(earlier.verdict)}, then {_words(later.verdict)}), so small ones may be missing there."
+        )
+    if earlier.given_masks != later.given_masks:
+        remarks.append("Lungs or lobes were given for one of the two studies only; shares are not quite of the same.")
+    return remarks
+
+
+def render_follow_up(follow_up: FollowUp, earlier: StoredResult, later: StoredResult) -> str:
+    """The whole page as text."""
+    page = environment().get_template("follow_up.html.j2")
+    attributes = later.attributes or earlier.attributes
+    keywords = (("Patient", "PatientName"), ("ID", "PatientID"))
+    return page.render(
+        f=follow_up,
+        version=__version__,
+        title=_title(follow_up.total),
+        patient=[(label, attributes[key]) for label, key in keywords if attributes.get(key)],
+        studies=[("Earlier", earlier, _day(earlier.study_date)), ("Later", later, _day(later.study_date))],
+        interval=_interval(earlier, later),
+        remarks=[*study_remarks(earlier, later), *follow_up.remarks],
+        maps=[regions.zone_map(result.measures) for result in (earlier, later)],
+        rows=_rows(follow_up, later),
+        signed=signed,
+        words=_words,
+        has_sides=not follow_up.lungs[0].name.startswith("picture"),
+    )
+
+
+def _rows(follow_up: FollowUp, later: StoredResult) -> list[tuple[str, bool, RegionChange]]:
+    """Label, whether a part of the lung above, and change."""
+    by_name = {change.name: change for change in (*follow_up.lungs, *follow_up.zones, *follow_up.lobes)}
+    rows = [(row.label, row.part, by_name.get(row.measures.name)) for row in regions.region_rows(later.measures)]
+    return [("Both lungs", False, follow_up.total), *((a, b, change) for a, b, change in rows if change is not None)]
+
+
+def _title(total: RegionChange) -> str:
+    """What happened, in words; by mL where known, else by share."""
+    change = total.change_ml if total.change_ml is not None else total.change_points
+    unit = "mL" if total.change_ml is not None else "percentage points"
+    if change is None:
+        return "Change not known"
+    if change == 0:
+        return "No change"
+    return f"{'More' if change > 0 else 'Less'} opacity: {signed(change)}\u00a0{unit}"
+
+
+def signed(value: float | None) -> str:
+    """A change with its sign; a dash where it is not known."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"+{number(value)}" if value > 0 else number(value)
+
+
+def _words(verdict: Verdict) -> str:
+    return verdict.value.replace("_", " ")
+
+
+def _day(day: date | None) -> str:
+    return "date not known" if day is None else day.isoformat()

@@ -1,0 +1,131 @@
+"""What the lungs found say about a study, on phantoms whose header may say something else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from jcs_ct.diagnosis import fitness
+from jcs_ct.diagnosis.pipeline import NO_LUNGS, Diagnoser
+from jcs_ct.diagnosis.result import Diagnosis, Verdict
+from jcs_ct.study.volume import Study
+from tests.diagnosis.test_measure import geometry, study_of
+from tests.opacity_networks import write_weights
+from tests.phantoms import AIR, BODY, ChestPhantom, Lesion
+
+SPACING = (5.0, 2.6, 2.6)
+HEALTHY = ChestPhantom.healthy()
+SICK = ChestPhantom(lesions=(Lesion((0.0, 5.0, 62.0), (30.0, 26.0, 26.0)),))
+
+
+@pytest.fixture(scope="module")
+def diagnoser(tmp_path_factory: pytest.TempPathFactory) -> Diagnoser:
+    return Diagnoser(write_weights(tmp_path_factory.mktemp("weights")), threads=1)
+
+
+def part(phantom: ChestPhantom, first: int, last: int, **attributes: str) -> Study:
+    """Slices `first` to `last` of a phantom, 5 mm apart; its lungs lie in slices 3 to 36 of 40."""
+    where = replace(geometry(np.array(phantom.positions[first:last]), SPACING[1:]), slice_thickness=5.0)
+    return replace(study_of(phantom.hu[first:last], where), attributes=attributes)
+
+
+def hollow_body(radius_mm: float, hu: int, height_mm: float = 1000.0) -> NDArray[np.int16]:
+    """A body with two round hollows of some density side by side, and no lungs."""
+    z, y, x = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in HEALTHY.shape), indexing="ij")
+    z, y, x = z * 5.0, y * 2.6, x * 2.6
+    volume = np.where((x / 155) ** 2 + (y / 105) ** 2 <= 1, BODY, AIR)
+    volume[((np.abs(x) - 50) ** 2 + y**2 <= radius_mm**2) & (np.abs(z) < height_mm / 2)] = hu
+    return volume.astype(np.int16)
+
+
+def hollow_study(radius_mm: float, hu: int, height_mm: float = 1000.0, **attributes: str) -> Study:
+    where = geometry(np.array(HEALTHY.positions), SPACING[1:])
+    return replace(study_of(hollow_body(radius_mm, hu, height_mm), where), attributes=attributes)
+
+
+def warned(diagnosis: Diagnosis, words: str) -> bool:
+    return any(words in warning for warning in diagnosis.warnings)
+
+
+def test_whole_lungs_are_judged_without_a_word(diagnoser: Diagnoser) -> None:
+    diagnosis = diagnoser.run(part(HEALTHY, 0, 40, BodyPartExamined="CHEST"))
+    assert diagnosis.verdict is Verdict.NEGATIVE
+    assert diagnosis.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "where"), [(0, 30, "the top"), (12, 40, "the bottom"), (7, 33, "the bottom and the top")]
+)
+def test_lungs_that_are_cut_off_are_judged_with_a_warning(
+    diagnoser: Diagnoser, first: int, last: int, where: str
+) -> None:
+    diagnosis = diagnoser.run(part(HEALTHY, first, last))
+    assert diagnosis.verdict is Verdict.NEGATIVE
+    assert warned(diagnosis, f"cut off at {where}")
+
+
+@pytest.mark.parametrize(("first", "last", "where"), [(0, 20, "the top"), (12, 28, "the bottom and the top")])
+def test_nothing_found_in_half_a_lung_is_no_negative(diagnoser: Diagnoser, first: int, last: int, where: str) -> None:
+    diagnosis = diagnoser.run(part(HEALTHY, first, last))
+    assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
+    assert diagnosis.probability is None
+    assert f"cut off at {where}" in diagnosis.reasons[0]
+    assert diagnosis.rule is not None
+
+
+def test_what_is_found_in_half_a_lung_counts(diagnoser: Diagnoser) -> None:
+    diagnosis = diagnoser.run(part(SICK, 12, 28))
+    assert diagnosis.verdict is Verdict.POSITIVE
+    assert warned(diagnosis, "cut off at the bottom and the top")
+
+
+def test_small_hollows_are_no_lungs(diagnoser: Diagnoser) -> None:
+    diagnosis = diagnoser.run(hollow_study(22, -860, 60.0, BodyPartExamined="HEAD"))
+    assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
+    assert diagnosis.reasons == (
+        "what looks like lungs has 180 mL, 200 to 15000 mL are plausible; expected axial slices of a chest CT",
+        "the header says that the body part is HEAD; what the images show counts",
+    )
+
+
+def test_what_the_header_says_is_told_where_there_are_no_lungs(diagnoser: Diagnoser) -> None:
+    diagnosis = diagnoser.run(hollow_study(40, -990, BodyPartExamined="ABDOMEN"))
+    assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
+    assert diagnosis.reasons[0] == NO_LUNGS
+    assert "ABDOMEN" in diagnosis.reasons[1]
+
+
+def test_gas_that_the_search_takes_for_lung_is_objected_to(diagnoser: Diagnoser) -> None:
+    """Gas beside a little denser matter, as stool gives it, passes the search for lungs by its share."""
+    study = hollow_study(40, -990)
+    rows = np.arange(study.voxels.shape[1])[:, None]
+    denser = (study.voxels == -990) & (rows % 5 < 2)
+    diagnosis = diagnoser.run(replace(study, voxels=np.where(denser, -900, study.voxels).astype(np.int16)))
+    assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
+    assert diagnosis.reasons == ("what looks like lungs has a median of -990 HU, which is gas; lungs are needed",)
+
+
+def test_lungs_count_whatever_the_header_says(diagnoser: Diagnoser) -> None:
+    diagnosis = diagnoser.run(part(SICK, 0, 40, BodyPartExamined="KNEE"))
+    assert diagnosis.verdict is Verdict.POSITIVE
+    assert warned(diagnosis, "the header says that the body part is KNEE")
+
+
+def test_lungs_of_a_mouse_are_objected_to(diagnoser: Diagnoser) -> None:
+    study = part(HEALTHY, 0, 40)
+    diagnosis = diagnoser.run(replace(study, geometry=geometry(np.array(HEALTHY.positions) / 5, (0.5, 0.5))))
+    assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
+    assert "200 to 15000 mL are plausible" in diagnosis.reasons[0]
+
+
+@pytest.mark.parametrize("stated", ["CHEST", "Thorax", "LUNG", "CHESTABDPELVIS", "WHOLEBODY", ""])
+def test_words_for_the_chest_are_known(stated: str) -> None:
+    assert fitness.body_part_cautions(part(HEALTHY, 0, 40, BodyPartExamined=stated)) == ()
+
+
+def test_pictures_without_positions_are_not_called_cut_off(diagnoser: Diagnoser) -> None:
+    study = replace(part(HEALTHY, 12, 28), geometry=None)
+    assert not warned(diagnoser.run(study), "cut off")
