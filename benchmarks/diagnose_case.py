@@ -22,13 +22,12 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
-
 EXTENT_MM = 300.0
 """What the slices of a case reach over along the patient, however many they are."""
 
 
 def write_case(source: Path, folder: Path, slices: int) -> None:
-    """Write `slices` DICOM files, evenly over a chest's extent, from the slices of a series in their order along the patient."""
+    """Write `slices` DICOM files, evenly over a chest, from the slices of a series in their order along the patient."""
     datasets = sorted((dcmread(p) for p in source.rglob("*.dcm")), key=lambda d: float(d.ImagePositionPatient[2]))
     series = generate_uid()
     folder.mkdir(parents=True)

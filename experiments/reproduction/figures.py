@@ -19,6 +19,7 @@ from scipy import ndimage
 mpl.use("Agg")
 from matplotlib import pyplot as plt  # after the choice of a backend that needs no screen
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 
 ROWS = 6
 """Slices of Figure 10, from few to many opacities."""
@@ -117,7 +118,7 @@ def worst(evaluated: Evaluated, folder: Path) -> Figure:
     return _save(figure, folder, "worst", "The worst slices", caption)
 
 
-def _save(figure: plt.Figure, folder: Path, name: str, title: str, caption: str) -> Figure:
+def _save(figure: Canvas, folder: Path, name: str, title: str, caption: str) -> Figure:
     folder.mkdir(parents=True, exist_ok=True)
     figure.tight_layout()
     figure.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})

@@ -77,7 +77,7 @@ _LIGHT = AugmentSettings(
     rotate=20.0, scale=(0.75, 1.3), elastic=0.008, contrast=0.1, level=0.05, blur=0.2, noise=0.02
 )  # fmt: skip
 PRESETS = {
-    "smoke": Preset("smoke", (0,), "default", (64, 96), {"steps": 2, "validate_every": 2}, 2, 12, slices=6),
+    "smoke": Preset("smoke", (0,), "default", (64, 96), {"steps": 2, "validate_every": 2}, 2, 40, slices=6),
     "cpu": Preset(
         "cpu",
         (0, 1, 2),

@@ -83,7 +83,7 @@ class Cost:
 
 def cost(system: System, preset: Preset, repetitions: int = 5) -> Cost:
     """Parameters, FLOPs and CPU time of a system at the preset's size."""
-    network: nn.Module = network_of(system, preset).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network: nn.Module = network_of(system, preset).eval().to(memory_format=torch.channels_last)
     image = torch.rand(1, 1, *preset.input_size).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         with FlopCounterMode(display=False) as counter:

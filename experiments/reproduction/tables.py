@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Table:
     title: str
     protocol: str
     head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     remark: str = ""
 
 
@@ -144,7 +144,8 @@ def table_7(evaluated: Evaluated) -> Table:
 def _ranking(evaluated: Evaluated) -> str:
     """By how much JCS is ahead of each peer, or is not."""
     own = np.mean([one.dice for one in evaluated(JCS)], axis=0)
-    ahead, behind = [], []
+    ahead: list[str] = []
+    behind: list[str] = []
     for system in COMPARED:
         if system.key in (JCS.key, JOINT.key):
             continue

@@ -39,8 +39,8 @@ def stirred(name: str, size: str) -> nn.Module:
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
     with torch.no_grad():
-        for parameter in network.parameters():  # as weights are stored: what is tested is the way there and back
-            parameter.copy_(parameter.half())
+        for value in network.state_dict().values():  # as weights are stored: the way there and back is tested
+            value.copy_(value.half())
     return network
 
 
