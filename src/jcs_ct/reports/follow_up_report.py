@@ -6,7 +6,6 @@ import json
 import math
 from dataclasses import asdict
 from datetime import date
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from jcs_ct.diagnosis.result import Verdict
 from jcs_ct.errors import UsageError
 from jcs_ct.reports import regions
 from jcs_ct.reports.html_report import environment, number
+from jcs_ct.reports.json_report import shipped_schema
 from jcs_ct.reports.stored_result import StoredResult
 
 FOLLOW_UP_SCHEMA = "jcs-follow-up/1"
@@ -79,9 +79,7 @@ def follow_up_document(follow_up: FollowUp, earlier: StoredResult, later: Stored
 
 def follow_up_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of `follow_up.json`."""
-    text = resources.files("jcs_ct.reports").joinpath("follow_up.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
+    return shipped_schema("follow_up.schema.json")
 
 
 def _study(result: StoredResult) -> dict[str, Any]:

@@ -53,7 +53,12 @@ def result_document(diagnosis: Diagnosis) -> dict[str, Any]:
 
 def result_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of `result.json`."""
-    text = resources.files("jcs_ct.reports").joinpath("result.schema.json").read_text(encoding="utf-8")
+    return shipped_schema("result.schema.json")
+
+
+def shipped_schema(name: str) -> dict[str, Any]:
+    """A JSON Schema that ships beside the reports, by its file's name."""
+    text = resources.files("jcs_ct.reports").joinpath(name).read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
 

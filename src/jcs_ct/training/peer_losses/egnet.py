@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from jcs_ct.models.layers import resize_like
 from jcs_ct.models.segmenter import Segmentation
+from jcs_ct.training.peer_losses.outlines import outline
 
 
 def loss(output: Segmentation, target: Tensor) -> Tensor:
@@ -21,13 +22,8 @@ def loss(output: Segmentation, target: Tensor) -> Tensor:
         target: (N, 1, H, W) in 0..1.
     """
     objects = [_cross_entropy(logits, target) for logits in output.side_logits]
-    return torch.stack([*objects, _cross_entropy(output.edge_logits[0], _outline(target))]).sum()
+    return torch.stack([*objects, _cross_entropy(output.edge_logits[0], outline(target))]).sum()
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(resize_like(logits, target), target)
-
-
-def _outline(mask: Tensor) -> Tensor:
-    """Dilated less eroded mask (N, 1, H, W): two pixels wide, one on either side of the border."""
-    return F.max_pool2d(mask, 3, 1, 1) + F.max_pool2d(-mask, 3, 1, 1)

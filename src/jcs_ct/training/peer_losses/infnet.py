@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from jcs_ct.models.layers import resize_like
 from jcs_ct.models.segmenter import Segmentation
+from jcs_ct.training.peer_losses.outlines import outline
 
 WINDOW = 31
 """Side in pixels of the neighbourhood that a pixel is compared with (Wei et al., "F3Net", AAAI 2020)."""
@@ -23,7 +24,7 @@ def loss(output: Segmentation, target: Tensor) -> Tensor:
         target: (N, 1, H, W) in 0..1.
     """
     maps = [_structure_loss(resize_like(logits, target), target) for logits in output.side_logits]
-    edge = F.binary_cross_entropy_with_logits(resize_like(output.edge_logits[0], target), _outline(target))
+    edge = F.binary_cross_entropy_with_logits(resize_like(output.edge_logits[0], target), outline(target))
     return torch.stack([*maps, edge]).sum()
 
 
@@ -39,8 +40,3 @@ def _structure_loss(logits: Tensor, target: Tensor) -> Tensor:
     overlap = (weight * probability * target).sum((1, 2, 3))
     total = (weight * (probability + target)).sum((1, 2, 3))
     return (cross_entropy + 1 - (overlap + 1) / (total - overlap + 1)).mean()
-
-
-def _outline(mask: Tensor) -> Tensor:
-    """Dilated less eroded mask (N, 1, H, W): two pixels wide, one on either side of the border."""
-    return F.max_pool2d(mask, 3, 1, 1) + F.max_pool2d(-mask, 3, 1, 1)
