@@ -112,7 +112,7 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
         lungs = np.ascontiguousarray(np.rot90(lungs, 1, (1, 2)))
         inside = inside_mask(study)
     shown = lung_search.lung_slices(lungs, inside)
-    box = lung_search.lung_box(lungs[shown]) if shown.any() else None
+    box = lung_search.lung_box(lungs[shown], normal[shown]) if shown.any() else None
     if box is None:
         return None
     box = preprocessing.network_box(box, size)
