@@ -51,7 +51,13 @@ def contents(key: str) -> dict[str, bytes]:
 
 def starts(log: Path) -> list[str]:
     """Keys of the studies in the order in which they were started, retries and all."""
-    return log.read_text(encoding="utf-8").split() if log.exists() else []
+    return [key for key, _ in timed_starts(log)]
+
+
+def timed_starts(log: Path) -> list[tuple[str, float]]:
+    """The same, with the times."""
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    return [(key, float(at)) for key, at in (line.split() for line in lines)]
 
 
 def prepare(threads: int | None, log: str, broken: str | None = None) -> Task:
@@ -71,7 +77,7 @@ def prepare(threads: int | None, log: str, broken: str | None = None) -> Task:
         orders = Orders(**json.loads(study.read_text(encoding="utf-8")))
         first = orders.key not in starts(Path(log))
         with Path(log).open("a", encoding="utf-8") as stream:
-            stream.write(f"{orders.key}\n")
+            stream.write(f"{orders.key} {time.time()}\n")
         reporter.stage("computing", orders.steps)
         for _ in range(orders.steps):
             time.sleep(orders.step_s)

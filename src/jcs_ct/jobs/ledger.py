@@ -238,15 +238,16 @@ class Ledger:
             attempts -= 1
         if loss is Loss.INTERRUPTION:
             interruptions += 1
+        db.execute("UPDATE jobs SET attempts = ?, interruptions = ? WHERE id = ?", (attempts, interruptions, row["id"]))
         if attempts >= self._settings.max_attempts or interruptions >= self._settings.max_interruptions:
             times = row["attempts"] + row["interruptions"]
             _end(db, row["id"], JobState.FAILED, f"{reason}; given up after {times} attempts")
             return
         delay = self._settings.retry_delay_s * 2 ** max(0, attempts - 1) if loss is Loss.ATTEMPT else 0.0
         db.execute(
-            "UPDATE jobs SET state = 'queued', claim = NULL, worker = NULL, lease_until = NULL, attempts = ?, "
-            "interruptions = ?, not_before = ?, reason = ?, stage = NULL, stage_done = 0, stage_total = 0 WHERE id = ?",
-            (attempts, interruptions, time.time() + delay, None if loss is Loss.STOP else reason, row["id"]),
+            "UPDATE jobs SET state = 'queued', claim = NULL, worker = NULL, lease_until = NULL, "
+            "not_before = ?, reason = ?, stage = NULL, stage_done = 0, stage_total = 0 WHERE id = ?",
+            (time.time() + delay, None if loss is Loss.STOP else reason, row["id"]),
         )
         _note(db, row["id"])
 
