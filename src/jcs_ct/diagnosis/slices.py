@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,9 @@ from PIL import Image
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
 from jcs_ct.diagnosis.lung_regions import middle_column, mirrored
+from jcs_ct.one_form import normal_study
 from jcs_ct.preprocessing import Box
-from jcs_ct.study.volume import IntensityKind, SourceGrid, Study
-
-QUARTER_TURN_REMARK = (
-    "the pictures do not state their orientation; they were turned by 90° to bring the lungs side by side"
-)
-
+from jcs_ct.study.volume import Study
 
 MISSING_LUNG = 0.1
 """A lung with less than this share of the other one's area on a slice is missing there."""
@@ -51,50 +47,6 @@ class LungSlices:
         return preprocessing.paste_back(patch, self.box, (height, width))
 
 
-def inside_mask(study: Study) -> NDArray[np.bool_] | None:
-    """(Z, H, W): which pixels are the input's own; None if all."""
-    if study.extents is None:
-        return None
-    inside = np.zeros(study.voxels.shape, bool)
-    for index in range(len(study)):
-        inside[(index, *study.own_pixels(index))] = True
-    return inside
-
-
-def one_form(study: Study) -> NDArray[np.uint8]:
-    """(Z, H, W): the study's voxels on the one intensity scale."""
-    if study.intensity is IntensityKind.HU:
-        out = np.empty(study.voxels.shape, np.uint8)
-        for index, hu in enumerate(study.voxels):  # slice by slice: no float copy of the volume
-            out[index] = preprocessing.window_hu(hu)
-        return out
-    inside = inside_mask(study)
-    grey = study.voxels.astype(np.uint8, copy=False)
-    normal = preprocessing.normalise_grey(grey, np.ones(grey.shape, bool) if inside is None else inside)
-    if inside is not None:
-        normal[~inside] = 0
-    return normal
-
-
-def turned_upright(study: Study) -> Study:
-    """A study turned by a quarter counter-clockwise within its slices; its grid remembers the way back."""
-    width = study.voxels.shape[2]
-    z, row, column = study.grid.axes
-    flip_z, flip_row, flip_column = study.grid.flips
-    extents = None
-    if study.extents is not None:
-        top, bottom, left, right = study.extents.T
-        extents = np.stack([width - right, width - left, top, bottom], axis=1)
-    return replace(
-        study,
-        voxels=np.ascontiguousarray(np.rot90(study.voxels, 1, (1, 2))),
-        # Turning is exchanging the two axes and reversing the first of them.
-        grid=SourceGrid((z, column, row), (flip_z, not flip_column, flip_row), study.grid.affine),
-        extents=extents,
-        remarks=(*study.remarks, QUARTER_TURN_REMARK),
-    )
-
-
 def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
     """The slices with enough lung, cut out around the lungs; None where no lungs are found.
 
@@ -102,25 +54,14 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
         study: of any source; turned upright first if it does not state its orientation and lies on its side.
         size: height and width that the networks take.
     """
-    normal = one_form(study)
-    inside = inside_mask(study)
-    lungs = lung_search.find_lungs(normal, inside)
-    stated = study.plane is not None or study.geometry is not None
-    if not stated and lung_search.quarter_turns(lungs):
-        study = turned_upright(study)
-        normal = np.ascontiguousarray(np.rot90(normal, 1, (1, 2)))
-        lungs = np.ascontiguousarray(np.rot90(lungs, 1, (1, 2)))
-        inside = inside_mask(study)
-    shown = lung_search.lung_slices(lungs, inside)
-    box = lung_search.lung_box(lungs[shown]) if shown.any() else None
-    if box is None:
+    found = normal_study(study, size)
+    if found is None:
         return None
-    box = preprocessing.network_box(box, size)
-    indices = np.flatnonzero(shown)
-    crops = np.stack([preprocessing.crop_resize(normal[k], box, size) for k in indices])
+    images, lungs, indices, box = found.images, found.lungs, found.indices, found.box
+    crops = np.stack([preprocessing.crop_resize(images[k], box, size) for k in indices])
     middle = middle_column(lungs)
     regions = np.stack([lesion_region(both_lungs(lungs[k], middle), box, size) for k in indices])
-    return LungSlices(study, indices, crops, regions, box, lungs, _overview(normal))
+    return LungSlices(found.study, indices, crops, regions, box, lungs, _overview(images))
 
 
 def _overview(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
