@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
@@ -24,14 +23,24 @@ MISSING_LUNG = 0.1
 
 
 @dataclass(frozen=True)
-class LungSlices:
-    """The lung slices of a study in the one form.
-
-    Attributes that are arrays share one order: position k is slice `indices[k]` of the study.
-    """
+class FoundLungs:
+    """The lungs of a study as threshold and shape tell them; no network takes part."""
 
     study: Study
     """Upright."""
+    lung_mask: NDArray[np.bool_]
+    """(Z, H, W): what holds air, and what that encloses; see `whole_lungs` for the rest."""
+    overview: NDArray[np.uint8]
+    """(Z, h, w): the whole slices in the one form, on the coarse grid that lungs are sought on."""
+
+
+@dataclass(frozen=True)
+class LungSlices(FoundLungs):
+    """The lung slices of a study in the one form.
+
+    Of the attributes added here, those that are arrays share one order: position k is slice `indices[k]` of the study.
+    """
+
     indices: NDArray[np.int64]
     """(M,): slices of the study that show enough lung."""
     crops: NDArray[np.uint8]
@@ -40,10 +49,6 @@ class LungSlices:
     """(M, h, w): convex hull of the lungs, which every opacity reaches into; dense ones are not in the lung mask."""
     box: Box
     """Where the crops were cut out."""
-    lung_mask: NDArray[np.bool_]
-    """(Z, H, W): what holds air, and what that encloses; see `whole_lungs` for the rest."""
-    overview: NDArray[np.uint8]
-    """(Z, h, w): the whole slices in the one form, on the coarse grid that lungs are sought on."""
 
     def to_grid(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values (h, w) on a crop to (H, W) on the study's slice."""
@@ -102,16 +107,8 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
         study: of any source; turned upright first if it does not state its orientation and lies on its side.
         size: height and width that the networks take.
     """
-    normal = one_form(study)
-    inside = inside_mask(study)
-    lungs = lung_search.find_lungs(normal, inside)
-    stated = study.plane is not None or study.geometry is not None
-    if not stated and lung_search.quarter_turns(lungs):
-        study = turned_upright(study)
-        normal = np.ascontiguousarray(np.rot90(normal, 1, (1, 2)))
-        lungs = np.ascontiguousarray(np.rot90(lungs, 1, (1, 2)))
-        inside = inside_mask(study)
-    shown = lung_search.lung_slices(lungs, inside)
+    found, normal, shown = _seek_lungs(study)
+    lungs = found.lung_mask
     box = lung_search.lung_box(lungs[shown]) if shown.any() else None
     if box is None:
         return None
@@ -120,17 +117,31 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
     crops = np.stack([preprocessing.crop_resize(normal[k], box, size) for k in indices])
     middle = middle_column(lungs)
     regions = np.stack([lesion_region(both_lungs(lungs[k], middle), box, size) for k in indices])
-    return LungSlices(study, indices, crops, regions, box, lungs, _overview(normal))
+    return LungSlices(found.study, lungs, found.overview, indices, crops, regions, box)
 
 
-def _overview(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(Z, H, W) with its longer side brought to `lungs.WORKING_SIZE` at most."""
-    height, width = normal.shape[1:]
-    step = max(height, width) / lung_search.WORKING_SIZE
-    if step <= 1:
-        return normal
-    size = (max(1, round(width / step)), max(1, round(height / step)))
-    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in normal])
+def find_lungs(study: Study) -> FoundLungs | None:
+    """The lungs of a study of any source, turned upright as by `find_lung_slices`; None where no slice shows any."""
+    found, _, shown = _seek_lungs(study)
+    return found if shown.any() else None
+
+
+def _seek_lungs(study: Study) -> tuple[FoundLungs, NDArray[np.uint8], NDArray[np.bool_]]:
+    """The lungs, the slices in the one form (Z, H, W), and which of them (Z,) show enough lung."""
+    normal = one_form(study)
+    lungs = lung_search.find_lungs(normal, inside_mask(study))
+    if lies_on_its_side(study, lungs):
+        study = turned_upright(study)
+        normal = np.ascontiguousarray(np.rot90(normal, 1, (1, 2)))
+        lungs = np.ascontiguousarray(np.rot90(lungs, 1, (1, 2)))
+    shown = lung_search.lung_slices(lungs, inside_mask(study))
+    return FoundLungs(study, lungs, lung_search.overview(normal)), normal, shown
+
+
+def lies_on_its_side(study: Study, lungs: NDArray[np.bool_]) -> bool:
+    """Whether a study that does not state its orientation has to be turned by a quarter, told by its lungs."""
+    stated = study.plane is not None or study.geometry is not None
+    return not stated and bool(lung_search.quarter_turns(lungs))
 
 
 def both_lungs(lungs: NDArray[np.bool_], middle: int) -> NDArray[np.bool_]:
