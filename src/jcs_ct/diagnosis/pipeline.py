@@ -186,7 +186,7 @@ class Diagnoser:
         settings = {
             **dataclasses.asdict(self.settings),
             "calibration": calibration,
-            "given_masks": [name for name, mask in vars(given).items() if mask is not None],
+            "given_masks": given.names(),
         }
         return Provenance(__version__, self.weights, settings)
 

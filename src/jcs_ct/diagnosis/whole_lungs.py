@@ -70,6 +70,10 @@ class GivenMasks:
             None if self.lobes is None else np.rot90(self.lobes, 1, (1, 2)),
         )
 
+    def names(self) -> list[str]:
+        """Which masks were given."""
+        return [name for name, mask in vars(self).items() if mask is not None]
+
     def whole_lungs(self) -> Mask | None:
         """(Z, H, W): the lung mask, else the lobes together; None where neither was given."""
         if self.lungs is not None:
