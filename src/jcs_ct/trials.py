@@ -19,9 +19,10 @@ from jcs_ct import lungs, preprocessing
 from jcs_ct.datasets.prepared import NormalisedSlice, normalise_slice
 from jcs_ct.datasets.sources import SOURCES, SliceRecord, read_source
 from jcs_ct.diagnosis.classify import classify
+from jcs_ct.diagnosis.lung_regions import middle_column
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.segment import segment
-from jcs_ct.diagnosis.slices import lesion_region
+from jcs_ct.diagnosis.slices import both_lungs, lesion_region
 from jcs_ct.errors import DataError
 from jcs_ct.evaluation import metrics
 from jcs_ct.evaluation.calibration import PlattScaling, fit_platt
@@ -78,7 +79,8 @@ def _masks(diagnoser: Diagnoser, slices: list[NormalisedSlice], step: Step) -> l
     out = []
     for one in slices:
         crop = preprocessing.crop_resize(one.image, one.box, size)[None]
-        patch = segment(diagnoser.segmenter, crop, lesion_region(one.lungs, one.box, size)[None])[0]
+        reach = both_lungs(one.lungs, middle_column(one.lungs[None])) if one.lungs.any() else one.lungs
+        patch = segment(diagnoser.segmenter, crop, lesion_region(reach, one.box, size)[None])[0]
         height, width = one.image.shape
         values = preprocessing.paste_back(patch, one.box, (height, width))
         out.append(values > diagnoser.settings.lesion_probability)

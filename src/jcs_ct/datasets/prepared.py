@@ -90,7 +90,7 @@ def normalise_slice(record: SliceRecord, input_size: tuple[int, int]) -> Normali
     if record.turned:
         image, lung = np.rot90(image), np.rot90(lung, 1, (1, 2))
         mask = None if mask is None else np.rot90(mask)
-    found = lungs.lung_box(lung) or preprocessing.Box(0, image.shape[0], 0, image.shape[1])
+    found = lungs.lung_box(lung, image[None]) or preprocessing.Box(0, image.shape[0], 0, image.shape[1])
     box = preprocessing.network_box(found, input_size)
     return NormalisedSlice(np.ascontiguousarray(image), lung[0], mask, box)
 

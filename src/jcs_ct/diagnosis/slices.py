@@ -109,7 +109,7 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
     """
     found, normal, shown = _seek_lungs(study)
     lungs = found.lung_mask
-    box = lung_search.lung_box(lungs[shown]) if shown.any() else None
+    box = lung_search.lung_box(lungs[shown], normal[shown]) if shown.any() else None
     if box is None:
         return None
     box = preprocessing.network_box(box, size)
