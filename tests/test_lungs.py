@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from jcs_ct import lungs, preprocessing
-from tests.phantoms import AIR, COUCH, GROUND_GLASS, ChestPhantom, to_grey
+from tests.phantoms import AIR, CONSOLIDATION, COUCH, GROUND_GLASS, ChestPhantom, to_grey
 
 Mask = NDArray[np.bool_]
 SPACINGS = {"coarse": ((40, 128, 128), (5.0, 2.6, 2.6)), "fine": ((16, 320, 320), (12.0, 1.05, 1.05))}
@@ -100,7 +100,7 @@ def test_a_body_without_lungs_has_none() -> None:
     found = found_lungs(hu)
     assert not found.any()
     assert not lungs.lung_slices(found).any()
-    assert lungs.lung_box(found) is None
+    assert lungs.lung_box(found, preprocessing.window_hu(hu)) is None
 
 
 def test_padding_is_never_lung() -> None:
@@ -134,10 +134,27 @@ def test_share_of_lung_is_of_the_slices_own_pixels() -> None:
 
 def test_one_box_holds_the_lungs_of_all_slices() -> None:
     phantom = ChestPhantom.healthy()
-    box = lungs.lung_box(phantom.lung_mask)
+    box = lungs.lung_box(phantom.lung_mask, preprocessing.window_hu(phantom.hu))
     assert box is not None
     rows, columns = np.flatnonzero(phantom.lung_mask.any((0, 2))), np.flatnonzero(phantom.lung_mask.any((0, 1)))
-    assert (box.top, box.bottom, box.left, box.right) == (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
+    assert (box.top, box.left, box.right) == (rows[0], columns[0], columns[-1] + 1)
+    assert 0 <= box.bottom - (rows[-1] + 1) <= 2  # as far back as lungs reach in most bodies
+
+
+@pytest.mark.parametrize("cropped", [False, True], ids=["whole body", "crop to the lungs"])
+def test_the_box_holds_consolidation_at_the_back(cropped: bool) -> None:
+    phantom = ChestPhantom.healthy(shape=(1, 128, 128))
+    behind = phantom.lung_mask & (np.arange(128) >= 70)[:, None]
+    normal = preprocessing.window_hu(np.where(behind, CONSOLIDATION, phantom.hu))
+    if cropped:
+        normal, behind = normal[:, 33:98, 16:112], behind[:, 33:98, 16:112]
+    found = lungs.find_lungs(normal)
+    assert not found[behind].any()
+    box = lungs.lung_box(found, normal)
+    assert box is not None
+    box = preprocessing.network_box(box, (224, 288))
+    rows = np.flatnonzero(behind.any((0, 2)))
+    assert box.bottom > rows[-1]
 
 
 @pytest.mark.parametrize(("turns", "expected"), [(0, 0), (1, 1), (2, 0), (3, 1)])

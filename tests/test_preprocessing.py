@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from jcs_ct import preprocessing
 from jcs_ct.preprocessing import Box, GreyAnchors, bounding_box, crop_resize, network_box, paste_back
-from tests.phantoms import BODY, CONSOLIDATION, LUNG, ChestPhantom, to_grey
+from tests.phantoms import BODY, CONSOLIDATION, GROUND_GLASS, LUNG, ChestPhantom, to_grey
 
 WINDOWS = {
     "lung": (-600.0, 1500.0),
@@ -42,6 +42,17 @@ def test_anchors_recover_lung_and_tissue_under_any_window(window: tuple[float, f
     lung, tissue = to_grey(np.array([LUNG, BODY], np.int16), window)
     assert anchors.lung == pytest.approx(lung, abs=4)
     assert anchors.tissue == pytest.approx(tissue, abs=4)
+
+
+def test_widespread_opacity_is_not_taken_for_aerated_lung() -> None:
+    phantom = ChestPhantom.healthy(noise=12.0, shape=(1, 128, 128))
+    opaque = phantom.lung_mask & (np.arange(128) >= 52)[:, None]
+    assert opaque.sum() > 0.65 * phantom.lung_mask.sum()
+    hu = np.where(opaque, phantom.hu + GROUND_GLASS - LUNG, phantom.hu)
+    window = (-600.0, 1500.0)
+    anchors = preprocessing.grey_anchors(to_grey(hu, window), np.ones(phantom.shape, bool))
+    lung, opacity = to_grey(np.array([LUNG, GROUND_GLASS], np.int16), window)
+    assert anchors.lung < lung + 0.25 * (opacity - lung)
 
 
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS.keys())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,12 @@ MOSTLY = 0.65
 """Share of a region that makes it gas; lungs with emphysema have less of it."""
 CLOSING_SHARE = 0.05
 """Vessels, walls and opacities up to this share of the slice's width are closed over."""
+BODY_SIZE = 128
+"""Longer side of the grid on which the outline of the body is taken."""
+BACK_WALL = 0.15
+"""The wall behind the lungs is this share of the body's depth (uninfected slices: median 0.13, 95 % up to 0.16)."""
+CROPPED_BACK_WALL = 0.12
+"""The same share of a crop to the lungs (95 % of slices have less behind the lungs)."""
 MIN_LUNG_SHARE = 0.02
 """A slice is a lung slice if at least this share of its own pixels is lung..."""
 MIN_SHARE_OF_FULLEST = 0.20
@@ -28,6 +36,16 @@ MIN_SHARE_OF_FULLEST = 0.20
 partial volumes of diaphragm, stomach and chest wall, which look like opacities."""
 
 Mask = NDArray[np.bool_]
+
+
+def overview(slices: Bytes) -> Bytes:
+    """(Z, H, W) with its longer side brought to `WORKING_SIZE` at most: the grid on which lungs are sought."""
+    height, width = slices.shape[1:]
+    step = max(height, width) / WORKING_SIZE
+    if step <= 1:
+        return slices
+    size = (max(1, round(width / step)), max(1, round(height / step)))
+    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in slices])
 
 
 def find_lungs(slices: Bytes, inside: Mask | None = None) -> Mask:
@@ -42,12 +60,11 @@ def find_lungs(slices: Bytes, inside: Mask | None = None) -> Mask:
         found by the segmenter are added to the lung before shares are computed.
     """
     depth, height, width = slices.shape
-    step = max(height, width) / WORKING_SIZE
-    small = (max(1, round(height / step)), max(1, round(width / step))) if step > 1 else (height, width)
-    dark = np.empty((depth, *small), bool)
-    for index, image in enumerate(slices):
+    coarse = overview(slices)
+    small = (coarse.shape[1], coarse.shape[2])
+    dark = np.empty(coarse.shape, bool)
+    for index, reduced in enumerate(coarse):
         own = np.ones(small, bool) if inside is None else _resized(inside[index], small)
-        reduced = np.asarray(Image.fromarray(image).resize((small[1], small[0]), Image.Resampling.BOX))
         air = reduced < AIR_THRESHOLD * 255
         enclosed = enclosed_regions(air & own, own) & body_hull(~air & own, own)
         dark[index] = _without_gas(enclosed, reduced < GAS_LEVEL * 255)
@@ -138,9 +155,34 @@ def lung_slices(lungs: Mask, inside: Mask | None = None) -> Mask:
     return np.asarray((areas >= MIN_LUNG_SHARE * own) & (areas >= MIN_SHARE_OF_FULLEST * fullest))
 
 
-def lung_box(lungs: Mask) -> Box | None:
-    """One box around the lungs of all slices (Z, H, W): every slice is seen at one scale. None without lungs."""
-    return bounding_box(np.asarray(lungs.any(0)))
+def lung_box(lungs: Mask, slices: Bytes) -> Box | None:
+    """One box around the lungs of all slices: every slice is seen at one scale. None without lungs.
+
+    The mask holds aerated lung, and consolidation gathers at the back, where one lies on it: the box reaches as far
+    back as lungs do in the body that is seen.
+
+    Args:
+        lungs: (Z, H, W) lung mask of upright slices.
+        slices: (Z, H, W), 0..1 stored as 0..255.
+    """
+    box = bounding_box(np.asarray(lungs.any(0)))
+    if box is None:
+        return None
+    backs = [back for image in slices if (back := _back_of_lungs(image)) is not None]
+    return replace(box, bottom=max(box.bottom, min(int(np.median(backs)), slices.shape[1]))) if backs else box
+
+
+def _back_of_lungs(image: Bytes) -> float | None:
+    """Row that lungs of the body on a slice (H, W) reach back to; None where no body is seen."""
+    height, width = image.shape
+    step = max(1.0, max(height, width) / BODY_SIZE)
+    reduced = Image.fromarray(image).resize((round(width / step), round(height / step)), Image.Resampling.BOX)
+    tissue = np.asarray(reduced) >= AIR_THRESHOLD * 255
+    inside = np.ones(tissue.shape, bool)
+    if is_cropped(tissue, inside):
+        return (1 - CROPPED_BACK_WALL) * height
+    body = bounding_box(body_hull(tissue, inside))
+    return None if body is None else step * (body.bottom - BACK_WALL * body.height)
 
 
 def quarter_turns(lungs: Mask) -> int:

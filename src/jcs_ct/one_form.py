@@ -22,7 +22,7 @@ QUARTER_TURN_REMARK = (
 
 @dataclass(frozen=True)
 class NormalStudy:
-    """A study in the one form, with its lung slices named."""
+    """A study in the one form, with its lungs found."""
 
     study: Study
     """Upright."""
@@ -30,12 +30,17 @@ class NormalStudy:
     """(Z, H, W): 0..1 stored as 0..255."""
     lungs: NDArray[np.bool_]
     """(Z, H, W): what holds air, and what that encloses."""
-    indices: NDArray[np.int64]
-    """(M,): slices that show enough lung."""
-    box: Box
-    """Around the lungs of all these slices, of the shape that the networks take."""
+    shown: NDArray[np.bool_]
+    """(Z,): which slices show enough lung."""
     turned: bool
-    """Whether the pictures were turned by a quarter counter-clockwise."""
+    """Whether the study was turned by a quarter counter-clockwise."""
+
+    def box(self, size: tuple[int, int]) -> Box | None:
+        """Around the lungs of all slices that show enough, of the shape that networks of this input size take."""
+        if not self.shown.any():
+            return None
+        box = lung_search.lung_box(self.lungs[self.shown], self.images[self.shown])
+        return None if box is None else preprocessing.network_box(box, size)
 
 
 def inside_mask(study: Study) -> NDArray[np.bool_] | None:
@@ -82,26 +87,19 @@ def turned_upright(study: Study) -> Study:
     )
 
 
-def normal_study(study: Study, size: tuple[int, int]) -> NormalStudy | None:
-    """Bring a study to the one form and find its lungs; None where there are none.
-
-    Args:
-        study: of any source; turned upright first if it does not state its orientation and lies on its side.
-        size: height and width that the networks take.
-    """
-    images = one_form(study)
-    inside = inside_mask(study)
-    lungs = lung_search.find_lungs(images, inside)
+def lies_on_its_side(study: Study, lungs: NDArray[np.bool_]) -> bool:
+    """Whether a study that does not state its orientation has to be turned by a quarter, told by its lungs."""
     stated = study.plane is not None or study.geometry is not None
-    turned = not stated and bool(lung_search.quarter_turns(lungs))
+    return not stated and bool(lung_search.quarter_turns(lungs))
+
+
+def normal_study(study: Study) -> NormalStudy:
+    """Bring a study of any source to the one form, upright, and find its lungs."""
+    images = one_form(study)
+    lungs = lung_search.find_lungs(images, inside_mask(study))
+    turned = lies_on_its_side(study, lungs)
     if turned:
         study = turned_upright(study)
         images = np.ascontiguousarray(np.rot90(images, 1, (1, 2)))
         lungs = np.ascontiguousarray(np.rot90(lungs, 1, (1, 2)))
-        inside = inside_mask(study)
-    shown = lung_search.lung_slices(lungs, inside)
-    box = lung_search.lung_box(lungs[shown]) if shown.any() else None
-    if box is None:
-        return None
-    box = preprocessing.network_box(box, size)
-    return NormalStudy(study, images, lungs, np.flatnonzero(shown), box, turned)
+    return NormalStudy(study, images, lungs, lung_search.lung_slices(lungs, inside_mask(study)), turned)

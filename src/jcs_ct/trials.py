@@ -22,9 +22,10 @@ from jcs_ct.datasets.prepared import prepare
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources import SOURCES, own_folder, read_source, sources_in
 from jcs_ct.diagnosis.classify import classify
+from jcs_ct.diagnosis.lung_regions import middle_column
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.segment import segment
-from jcs_ct.diagnosis.slices import lesion_region
+from jcs_ct.diagnosis.slices import both_lungs, lesion_region
 from jcs_ct.errors import DataError
 from jcs_ct.evaluation import metrics
 from jcs_ct.evaluation.calibration import PlattScaling, fit_platt
@@ -101,7 +102,8 @@ def _mask(diagnoser: Diagnoser, one: NormalisedSlice) -> NDArray[np.bool_]:
     """(H, W): lesion mask of a slice at its own resolution, as a diagnosis would mark it."""
     size = diagnoser.segmenter.input_size
     crop = preprocessing.crop_resize(one.image, one.box, size)[None]
-    patch = segment(diagnoser.segmenter, crop, lesion_region(one.lungs, one.box, size)[None])[0]
+    reach = both_lungs(one.lungs, middle_column(one.lungs[None])) if one.lungs.any() else one.lungs
+    patch = segment(diagnoser.segmenter, crop, lesion_region(reach, one.box, size)[None])[0]
     height, width = one.image.shape
     return preprocessing.paste_back(patch, one.box, (height, width)) > diagnoser.settings.lesion_probability
 

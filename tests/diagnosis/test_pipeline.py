@@ -324,6 +324,17 @@ def test_given_lobes_are_what_is_scored(diagnoser: Diagnoser) -> None:
     assert diagnosis.lesions[0].lobe == "left lower lobe"
 
 
+def test_lobes_decide_the_side_in_the_measures_and_in_the_masks_alike(diagnoser: Diagnoser) -> None:
+    lobes = np.where(SICK.lung_mask, 5, 0).astype(np.uint8)  # all of it right, whatever the columns say
+    lobes[:20][SICK.lung_mask[:20]] = 2
+    diagnosis = diagnoser.run(replace(phantom_study(SICK), plane="axial"), given=GivenMasks(lobes=lobes))
+    assert diagnosis.lung_sides is not None
+    for label, lung in zip((1, 2), diagnosis.measures.lungs, strict=True):
+        volume = np.count_nonzero(diagnosis.lung_sides == label) * 5 * 2.6 * 2.6 / 1000
+        assert lung.lung_volume_ml == pytest.approx(volume)
+    assert (diagnosis.lung_sides[:20][SICK.lung_mask[:20]] == 2).all()
+
+
 def test_given_masks_of_pictures_are_turned_with_them(diagnoser: Diagnoser) -> None:
     lying = np.ascontiguousarray(np.rot90(to_grey(SICK.hu), -1, (1, 2)))
     lungs = np.ascontiguousarray(np.rot90(SICK.lung_mask, -1, (1, 2)))

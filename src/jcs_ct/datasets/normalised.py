@@ -72,7 +72,7 @@ def normalise_slice(record: SliceRecord, input_size: tuple[int, int]) -> Normali
     if record.turned:
         image, lung = np.rot90(image), np.rot90(lung, 1, (1, 2))
         mask = None if mask is None else np.rot90(mask)
-    found = lungs.lung_box(lung) or preprocessing.Box(0, image.shape[0], 0, image.shape[1])
+    found = lungs.lung_box(lung, image[None]) or preprocessing.Box(0, image.shape[0], 0, image.shape[1])
     box = preprocessing.network_box(found, input_size)
     return NormalisedSlice(np.ascontiguousarray(image), lung[0], mask, box)
 
@@ -112,14 +112,15 @@ def _study_slices(record: SliceRecord, input_size: tuple[int, int]) -> Iterator[
     study = read_record(record)
     mask = None if record.mask is None else read_mask(record, study)
     record = _labelled(record, mask)  # the label is the study's
-    found = normal_study(study, input_size)
-    if found is None:
+    found = normal_study(study)
+    box = found.box(input_size)
+    if box is None:
         raise DataError(f"{record.called}: no lungs were found, expected axial CT of a chest: remove the row")
     if mask is not None and found.turned:
         mask = np.rot90(mask, 1, (1, 2))
-    for k in found.indices.tolist():
+    for k in np.flatnonzero(found.shown).tolist():
         own = None if mask is None else np.ascontiguousarray(mask[k])
-        yield replace(record, index=k), NormalisedSlice(found.images[k], found.lungs[k], own, found.box)
+        yield replace(record, index=k), NormalisedSlice(found.images[k], found.lungs[k], own, box)
 
 
 def _labelled(record: SliceRecord, mask: NDArray[np.bool_] | None) -> SliceRecord:

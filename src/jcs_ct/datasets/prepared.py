@@ -116,7 +116,7 @@ def prepare(sources: Sequence[str], data: Path, size: tuple[int, int], cache: Pa
 
 
 def _key(records: Sequence[SliceRecord], size: tuple[int, int]) -> str:
-    key = hashlib.sha256(repr([(r.source, r.path.name, r.turned, _state(r)) for r in records]).encode())
+    key = hashlib.sha256(repr([(r.source, r.path.name, r.turned, r.infected, _state(r)) for r in records]).encode())
     key.update(repr(size).encode())
     for module in (preprocessing, lungs, one_form, normalised_form):  # another way of preparing is another cache
         key.update(inspect.getsource(module).encode())
@@ -130,7 +130,6 @@ def _state(record: SliceRecord) -> object:
     files = [file for path in (record.path, record.mask) if path is not None for file in files_of(path)]
     return (
         str(record.path),
-        record.infected,
         [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files],
     )
 

@@ -7,6 +7,7 @@ docs/data.md. A record's split is `train`, `val` or `test`; slices of one patien
 from __future__ import annotations
 
 import csv
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -113,17 +114,22 @@ ONE_SET = frozenset({"covid-19-ct100", "covid-semiseg"})
 """Two forms of the same slices: a file of the latter is a rotated crop of the one of its number in the former."""
 
 
+def _name(folder: Path) -> str:
+    """What a user calls a folder, `.` and `..` as well; a link bears its own name and not that of what it leads to."""
+    return Path(os.path.abspath(folder)).name
+
+
 def own_folder(name: str, data: Path) -> Path | None:
     """Where the source `name` lies if it is a user's own: `data` itself or a folder in it; None if it is not."""
     if name == OWN and is_own(data):
         return data
-    folder = data if data.resolve().name == name else data / name
+    folder = data if _name(data) == name else data / name
     return folder if name not in SOURCES and is_own(folder) else None
 
 
 def sources_in(data: Path) -> list[str]:
     """Names of all sources that lie in `data`, or of `data` itself, in a stable order."""
-    own_name = data.resolve().name
+    own_name = _name(data)
     if own_name in SOURCES or is_own(data):
         return [own_name]
     folders = sorted(path for path in data.iterdir() if path.is_dir()) if data.is_dir() else []
@@ -149,7 +155,7 @@ def read_source(name: str, data: Path) -> list[SliceRecord]:
     if name not in SOURCES:
         known = ", ".join(SOURCES)
         raise DataError(f"unknown source {name!r}; known are {known}, and folders of that name with a {TABLE}")
-    folder = data if data.name == name else data / name
+    folder = data if _name(data) == name else data / name
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; expected the source {name} there (see docs/data.md)")
     return SOURCES[name](folder)

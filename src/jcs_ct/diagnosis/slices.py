@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
@@ -20,14 +19,24 @@ MISSING_LUNG = 0.1
 
 
 @dataclass(frozen=True)
-class LungSlices:
-    """The lung slices of a study in the one form.
-
-    Attributes that are arrays share one order: position k is slice `indices[k]` of the study.
-    """
+class FoundLungs:
+    """The lungs of a study as threshold and shape tell them; no network takes part."""
 
     study: Study
     """Upright."""
+    lung_mask: NDArray[np.bool_]
+    """(Z, H, W): what holds air, and what that encloses; see `whole_lungs` for the rest."""
+    overview: NDArray[np.uint8]
+    """(Z, h, w): the whole slices in the one form, on the coarse grid that lungs are sought on."""
+
+
+@dataclass(frozen=True)
+class LungSlices(FoundLungs):
+    """The lung slices of a study in the one form.
+
+    Of the attributes added here, those that are arrays share one order: position k is slice `indices[k]` of the study.
+    """
+
     indices: NDArray[np.int64]
     """(M,): slices of the study that show enough lung."""
     crops: NDArray[np.uint8]
@@ -36,10 +45,6 @@ class LungSlices:
     """(M, h, w): convex hull of the lungs, which every opacity reaches into; dense ones are not in the lung mask."""
     box: Box
     """Where the crops were cut out."""
-    lung_mask: NDArray[np.bool_]
-    """(Z, H, W): what holds air, and what that encloses; see `whole_lungs` for the rest."""
-    overview: NDArray[np.uint8]
-    """(Z, h, w): the whole slices in the one form, on the coarse grid that lungs are sought on."""
 
     def to_grid(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values (h, w) on a crop to (H, W) on the study's slice."""
@@ -54,24 +59,23 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
         study: of any source; turned upright first if it does not state its orientation and lies on its side.
         size: height and width that the networks take.
     """
-    found = normal_study(study, size)
-    if found is None:
+    normal = normal_study(study)
+    box = normal.box(size)
+    if box is None:
         return None
-    images, lungs, indices, box = found.images, found.lungs, found.indices, found.box
-    crops = np.stack([preprocessing.crop_resize(images[k], box, size) for k in indices])
+    lungs, indices = normal.lungs, np.flatnonzero(normal.shown)
+    crops = np.stack([preprocessing.crop_resize(normal.images[k], box, size) for k in indices])
     middle = middle_column(lungs)
     regions = np.stack([lesion_region(both_lungs(lungs[k], middle), box, size) for k in indices])
-    return LungSlices(found.study, indices, crops, regions, box, lungs, _overview(images))
+    return LungSlices(normal.study, lungs, lung_search.overview(normal.images), indices, crops, regions, box)
 
 
-def _overview(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(Z, H, W) with its longer side brought to `lungs.WORKING_SIZE` at most."""
-    height, width = normal.shape[1:]
-    step = max(height, width) / lung_search.WORKING_SIZE
-    if step <= 1:
-        return normal
-    size = (max(1, round(width / step)), max(1, round(height / step)))
-    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in normal])
+def find_lungs(study: Study) -> FoundLungs | None:
+    """The lungs of a study of any source, turned upright as by `find_lung_slices`; None where no slice shows any."""
+    normal = normal_study(study)
+    if not normal.shown.any():
+        return None
+    return FoundLungs(normal.study, normal.lungs, lung_search.overview(normal.images))
 
 
 def both_lungs(lungs: NDArray[np.bool_], middle: int) -> NDArray[np.bool_]:
