@@ -42,6 +42,7 @@ from jcs_ct.weights import SHIPPED
 LOG = logging.getLogger(__name__)
 VALIDATION_LIMIT = 100
 """Validation slices of one source that are looked at; a fixed, even choice of them."""
+LARGEST_HALF = torch.finfo(torch.float16).max
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,19 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
-    """Write a module's state as fp16 safetensors, aside first."""
-    state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in module.state_dict().items()}
+    """Write a module's state as fp16 safetensors, aside first; fp32 where a value is too large for fp16.
+
+    Running variances can be: as infinity they would silence their channels for good.
+    """
+    state = {name: _halved(value).contiguous() for name, value in module.state_dict().items()}
     part = path.with_suffix(".partial")
     save_file(state, part)
     part.replace(path)
+
+
+def _halved(value: Tensor) -> Tensor:
+    fits = value.is_floating_point() and bool((value.abs() <= LARGEST_HALF).all())
+    return value.half() if fits else value
 
 
 def add_pseudo_masks(
@@ -221,8 +230,12 @@ def _init(config: TrainConfig, part: str) -> Path:
 
 
 def _start(module: nn.Module, config: TrainConfig, part: str) -> None:
-    if part in config.init:
-        load_weights(module, _init(config, part))
+    if part not in config.init:
+        return
+    load_weights(module, _init(config, part))
+    for buffer in module.buffers():  # written by an earlier version as fp16, a large running variance is infinite
+        if buffer.is_floating_point():
+            buffer.clamp_(max=LARGEST_HALF)  # training soon forgets a number, and never infinity
 
 
 def last_checkpoint(paths: RunPaths) -> Path:
@@ -255,9 +268,9 @@ def train(
         UsageError, DataError, WeightsError: settings, data or initial weights are not as expected.
     """
     lightning.seed_everything(config.seed, verbose=False)
+    training, validation = training_slices(config, paths, allow_similar)  # data that are refused leave no run behind
     paths.output.mkdir(parents=True, exist_ok=True)
     (paths.output / "config.yaml").write_text(yaml.safe_dump(_plain(config), sort_keys=False), encoding="utf-8")
-    training, validation = training_slices(config, paths, allow_similar)
     _keep_splits(config, paths)
     if config.task == "encoder":
         return _make_encoder(config, paths, training)
