@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from jcs_ct.datasets.normalised import NormalisedSlice, normalised
@@ -17,7 +18,7 @@ from jcs_ct.errors import DataError
 from jcs_ct.preprocessing import crop_resize
 from jcs_ct.study import read_study
 from tests import own_data
-from tests.own_data import Row, to_grey
+from tests.own_data import Row
 from tests.phantoms import write_nifti, write_png_slices
 
 SIZE = (64, 80)
@@ -57,7 +58,7 @@ def test_a_study_of_pictures_on_their_side_is_turned_with_its_mask(tmp_path: Pat
         np.testing.assert_array_equal(one.mask, other.mask)
 
 
-def slices_of_pictures(folder: Path, hu: np.ndarray, truth: np.ndarray) -> list[NormalisedSlice]:
+def slices_of_pictures(folder: Path, hu: NDArray[np.int16], truth: NDArray[np.bool_]) -> list[NormalisedSlice]:
     write_png_slices(folder / "study", hu)
     write_nifti(folder / "mask.nii.gz", truth.astype(np.uint8), stated=False)
     return [one for _, one in slices_of(folder, Row("study", "p", "train", "1", "mask.nii.gz"))]
@@ -113,9 +114,3 @@ def test_a_picture_damaged_behind_its_header_is_refused_with_its_row(tmp_path: P
     path.write_bytes(path.read_bytes()[:400])
     with pytest.raises(DataError, match=r"mine, line 2: p0-0\.png: "):
         slices_of(tmp_path, row)
-
-
-def test_a_picture_without_lungs_is_kept_whole(tmp_path: Path) -> None:
-    own_data.save(tmp_path / "0.png", to_grey(own_data.patient(0, False)[0][0]))
-    ((_, one),) = slices_of(tmp_path, Row("0.png", "p", "train", "0"))
-    assert one.image.shape == own_data.SHAPE[1:]

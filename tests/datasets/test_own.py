@@ -16,6 +16,7 @@ from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources import read_source, sources_in
 from jcs_ct.errors import DataError, OverlapError
 from tests import own_data
+from tests.command_line import CommandLine
 from tests.own_data import COLUMNS, Row
 
 
@@ -76,6 +77,14 @@ def test_a_study_is_told_from_a_picture_by_what_it_holds(tmp_path: Path) -> None
 
 
 # ------------------------------------------------------------------------------------------------------ refusals
+
+
+def assert_refused(folder: Path, message: str, jcs: CommandLine) -> None:
+    """As a data error in Python, and on the command line in one line with exit code 2."""
+    with pytest.raises(DataError, match=message) as refused:
+        read(folder)
+    for trial in ("statistics", "segmentation"):
+        assert jcs("evaluate", trial, "--data", folder).refusal() == " ".join(str(refused.value).splitlines())
 
 
 def spoil(field: str, value: str, row: int = 0) -> Callable[[list[Row], Path], None]:
@@ -140,19 +149,17 @@ def link_out(rows: list[Row], folder: Path) -> None:
     ],
 )
 def test_a_bad_row_is_refused_with_its_line_and_file(
-    change: Callable[[list[Row], Path], None], message: str, rows: list[Row], tmp_path: Path
+    change: Callable[[list[Row], Path], None], message: str, rows: list[Row], tmp_path: Path, jcs: CommandLine
 ) -> None:
     change(rows, tmp_path)
     own_data.write_table(tmp_path, rows)
-    with pytest.raises(DataError, match=message):
-        read(tmp_path)
+    assert_refused(tmp_path, message, jcs)
 
 
 @pytest.mark.parametrize("column", ["path", "patient", "infected", "mask"])
-def test_a_missing_column_is_refused(column: str, rows: list[Row], tmp_path: Path) -> None:
+def test_a_missing_column_is_refused(column: str, rows: list[Row], tmp_path: Path, jcs: CommandLine) -> None:
     own_data.write_table(tmp_path, rows, [name for name in COLUMNS if name != column])
-    with pytest.raises(DataError, match=rf"slices\.csv: found the columns .*, expected also {column}:"):
-        read(tmp_path)
+    assert_refused(tmp_path, rf"slices\.csv: found the columns .*, expected also {column}:", jcs)
 
 
 @pytest.mark.parametrize(
@@ -165,10 +172,9 @@ def test_a_missing_column_is_refused(column: str, rows: list[Row], tmp_path: Pat
         (b"path,patient,infected,mask\n\xff\xfe,b,1,\n", "cannot be read"),
     ],
 )
-def test_a_table_that_is_none_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_table_that_is_none_is_refused(content: bytes, message: str, tmp_path: Path, jcs: CommandLine) -> None:
     (tmp_path / TABLE).write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        read(tmp_path)
+    assert_refused(tmp_path, message, jcs)
 
 
 def test_a_patient_in_two_splits_is_refused_by_name(rows: list[Row], tmp_path: Path) -> None:
