@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -74,6 +76,25 @@ def test_a_study_is_told_from_a_picture_by_what_it_holds(tmp_path: Path) -> None
     rows = own_data.write_studies(tmp_path)
     assert all(record.study for record in read(tmp_path))
     assert [record.path.name for record in read(tmp_path)] == [row.path for row in rows]
+
+
+def test_the_table_in_the_docs_is_read(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"```csv\n(.*?)```", text, flags=re.DOTALL)
+    own_data.write_studies(tmp_path)
+    shutil.copytree(tmp_path / "well2", tmp_path / "studies" / "series9")
+    for name in ("ct0", "mask0"):
+        shown = {"ct0": "ct7", "mask0": "ct7_mask"}[name]
+        (tmp_path / f"{name}.nii.gz").replace(tmp_path / "studies" / f"{shown}.nii.gz")
+    for k, name in enumerate(("images/0001", "images/0002", "masks/0001")):
+        own_data.save(tmp_path / f"{name}.png", np.full((9, 9), k, np.uint8))
+    (tmp_path / TABLE).write_text(table)
+    assert [(r.study, r.infected, r.mask is not None) for r in read(tmp_path)] == [
+        (False, True, True),
+        (False, True, False),
+        (True, True, True),
+        (True, False, False),
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------ refusals

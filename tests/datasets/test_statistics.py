@@ -137,7 +137,8 @@ def test_public_masks_are_counted_as_another_library_counts_them(shared_data: Pa
     for record in found.records:
         assert record.mask is not None
         with Image.open(record.mask) as mask:
-            expected.append(int(label(np.asarray(mask.convert("L")) > 0, connectivity=1).max()))
+            marked = np.asarray(mask.convert("L")) > 0
+        expected.append(int(label(marked, connectivity=1).max()))  # type: ignore[no-untyped-call]
     assert [count for count in expected if count] == found.counts
     assert found.empty_slices == expected.count(0)
 

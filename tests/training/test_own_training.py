@@ -20,6 +20,7 @@ from jcs_ct.weights import SHIPPED
 from tests import own_data
 from tests.command_line import CommandLine
 from tests.own_data import COLUMNS, Row
+from tests.phantoms import to_grey
 
 SMALL = """
 task: {task}
@@ -109,7 +110,7 @@ def test_own_data_are_mixed_with_a_public_source_by_their_folders_name(
     (data / "mosmed-slices").mkdir()
     for label, infected in (("covid", True), ("non-covid", False)):
         for k, name in enumerate(("study_1.png", "study_38.png")):
-            image = own_data.to_grey(own_data.patient(90 + k, infected)[0][8])
+            image = to_grey(own_data.patient(90 + k, infected)[0][8])
             own_data.save(data / "mosmed-slices" / label / name, image)
     config = small_config(tmp_path, "classifier", source="ours, mosmed-slices")
     ended = jcs(
