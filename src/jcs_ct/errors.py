@@ -7,6 +7,7 @@
     ├── UsageError               an option or a setting is wrong                             exit 2
     ├── WeightsError             weights are missing or do not match their checksum          exit 2
     └── DataError                a data set for training or evaluation is not as documented  exit 2
+        └── OverlapError         a patient or an image lies on two sides of a split
 
 A study that was read but must not be judged is not an error: its verdict is `not_assessable`, and the command exits
 with 3. Messages say what was found, what was expected and what to do.
@@ -43,3 +44,7 @@ class WeightsError(JcsError):
 
 class DataError(JcsError):
     """A data set for training or evaluation is not laid out as documented."""
+
+
+class OverlapError(DataError):
+    """What is trained on would also be validated or tested on: a patient, a file, or an image that looks the same."""
