@@ -180,9 +180,9 @@ def _back_of_lungs(image: Bytes) -> float | None:
     tissue = np.asarray(reduced) >= AIR_THRESHOLD * 255
     inside = np.ones(tissue.shape, bool)
     if is_cropped(tissue, inside):
-        return (1 - CROPPED_BACK_WALL) * height
+        return float((1 - CROPPED_BACK_WALL) * height)
     body = bounding_box(body_hull(tissue, inside))
-    return None if body is None else step * (body.bottom - BACK_WALL * body.height)
+    return None if body is None else float(step * (body.bottom - BACK_WALL * body.height))
 
 
 def quarter_turns(lungs: Mask) -> int:
