@@ -4,6 +4,8 @@
 
     diagnosis = Diagnoser().run(read_study("study"))
 
+`measure_outlines` measures opacities that a user drew or edited, without a network.
+
 The names are loaded when they are first used (PEP 562), so that `import jcs_ct` costs nothing: the readers and the
 inference engine take a second or more, and a program may want only the version or an exception. Modules inside the
 package import each other directly, never through this file.
@@ -18,16 +20,18 @@ from jcs_ct._version import __version__
 
 if TYPE_CHECKING:
     from jcs_ct.diagnosis.pipeline import Diagnoser
+    from jcs_ct.diagnosis.remeasure import measure_outlines
     from jcs_ct.diagnosis.result import Diagnosis
     from jcs_ct.study.reader import read_study
     from jcs_ct.study.volume import Study
 
-__all__ = ["Diagnoser", "Diagnosis", "Study", "__version__", "read_study"]
+__all__ = ["Diagnoser", "Diagnosis", "Study", "__version__", "measure_outlines", "read_study"]
 
 _HOMES = {
     "Diagnoser": "jcs_ct.diagnosis.pipeline",
     "Diagnosis": "jcs_ct.diagnosis.result",
     "Study": "jcs_ct.study.volume",
+    "measure_outlines": "jcs_ct.diagnosis.remeasure",
     "read_study": "jcs_ct.study.reader",
 }
 

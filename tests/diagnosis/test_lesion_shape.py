@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jcs_ct.diagnosis.lesion_shape import axial_diameters, planar_diameters, pleural_distances
-from jcs_ct.diagnosis.measure import measure_lesions
 from jcs_ct.diagnosis.result import HuBands
+from tests.diagnosis.measuring import measure_mask
 from tests.diagnosis.test_measure import geometry, study_of
 
 
@@ -91,9 +91,9 @@ def test_a_lung_that_fills_the_picture_shows_no_pleura() -> None:
     full = np.ones(labels.shape, bool)
     assert np.isinf(pleural_distances(labels, 1, full, (1.0, 1.0))[1])
     study = study_of(np.zeros(full.shape, np.int16), geometry(np.array([0.0]), (1.0, 1.0)))
-    assert measure_lesions(labels > 0, None, full, study)[1] == ()  # 0.016 mL: too small
+    assert measure_mask(labels > 0, None, full, study)[1] == ()  # 0.016 mL: too small
     labels[0, 4:16, 4:16] = 1
-    (lesion,) = measure_lesions(labels > 0, None, full, study)[1]
+    (lesion,) = measure_mask(labels > 0, None, full, study)[1]
     assert lesion.pleural_distance_mm is None
     assert lesion.long_axis_mm == pytest.approx(12 * 2**0.5, abs=0.8)
 
@@ -108,7 +108,7 @@ def test_hu_bands_are_shares_by_aeration_weighted_with_the_slices() -> None:
     # the slices stand for 1, 1.5 and 2 mm
     where = geometry(np.array([0.0, 1.0, 3.0]), (1.0, 1.0))
     assert where.slice_extents.tolist() == pytest.approx([1.0, 1.5, 1.75])
-    _, (lesion,), measures = measure_lesions(mask, None, mask, study_of(voxels, where))
+    _, (lesion,), measures = measure_mask(mask, None, mask, study_of(voxels, where))
     thin = 1.75 / 4.25 / 10
     expected = HuBands(thin, 1 / 4.25, 1.5 / 4.25, 8 * thin, thin)
     assert lesion.hu_bands is not None

@@ -9,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from jcs_ct.diagnosis.lung_regions import LOBES, parts_of_slices, split_sides
-from jcs_ct.diagnosis.measure import MeasureSettings, measure_lesions
+from jcs_ct.diagnosis.measure import MeasureSettings
 from jcs_ct.diagnosis.result import Lesion, Measures
 from jcs_ct.study.reader import read_study
 from jcs_ct.study.volume import Geometry, Study
 from tests import phantoms
+from tests.diagnosis.measuring import measure_mask
 from tests.diagnosis.test_measure import geometry, study_of
 from tests.phantoms import ChestPhantom
 
@@ -34,7 +35,7 @@ def measured(
 ) -> tuple[tuple[Lesion, ...], Measures]:
     voxels: NDArray[np.generic] = np.zeros(lungs.shape, np.uint8 if where is None else np.int16)
     settings = MeasureSettings(minimum_volume_ml=0, minimum_voxels=0)
-    return measure_lesions(lesions, None, lungs, study_of(voxels, where), settings, lobes)[1:]
+    return measure_mask(lesions, None, lungs, study_of(voxels, where), settings, lobes)[1:]
 
 
 def test_lungs_are_told_apart_and_zones_are_thirds() -> None:
@@ -178,7 +179,7 @@ def flipped(request: pytest.FixtureRequest, tmp_path: Path) -> Study:
 def test_flipped_inputs_give_the_same_sides_and_zones(flipped: Study) -> None:
     voxels = flipped.voxels
     lesions = np.isin(voxels, (phantoms.GROUND_GLASS, phantoms.CONSOLIDATION))
-    _, (first, second), measures = measure_lesions(lesions, None, voxels == phantoms.LUNG, flipped)
+    _, (first, second), measures = measure_mask(lesions, None, voxels == phantoms.LUNG, flipped)
     # left: ground glass around the middle of the lung; right: consolidation 25 mm below it
     assert (first.zone, second.zone) == ("left middle", "right middle")
     ellipsoid = 4 / 3 * np.pi / 1000

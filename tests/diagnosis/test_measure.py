@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from jcs_ct.diagnosis.measure import MeasureSettings, measure_lesions, slice_burden
+from jcs_ct.diagnosis.measure import MeasureSettings, slice_burden
 from jcs_ct.study.volume import Geometry, InputKind, IntensityKind, Study
+from tests.diagnosis.measuring import measure_mask
 from tests.phantoms import CONSOLIDATION, GROUND_GLASS, ChestPhantom
 
 Mask = NDArray[np.bool_]
@@ -43,7 +44,7 @@ def ball(places: NDArray[np.float64], centre: float, radius: float, side: int = 
 
 def test_phantom_lesions_are_found_with_their_volumes_and_hu() -> None:
     phantom = ChestPhantom.infected(shape=(100, 256, 256), spacing=(2.0, 1.3, 1.3))
-    labels, lesions, measures = measure_lesions(phantom.lesion_mask, None, phantom.lung_mask, phantom_study(phantom))
+    labels, lesions, measures = measure_mask(phantom.lesion_mask, None, phantom.lung_mask, phantom_study(phantom))
     expected = sorted(phantom.lesions, key=lambda lesion: -lesion.volume_ml)
     assert measures.lesion_count == len(lesions) == 2
     assert [lesion.volume_ml for lesion in lesions] == pytest.approx([k.volume_ml for k in expected], rel=0.02)
@@ -62,7 +63,7 @@ def test_centroid_box_and_slices_of_a_lesion() -> None:
     mask[2:5, 4:9, 10:13] = True
     where = geometry(np.arange(10) * 2.0 - 100, (0.5, 0.8), origin=(-12.0, -7.0))
     study = study_of(np.zeros(mask.shape, np.int16), where)
-    _, (lesion,), _ = measure_lesions(mask, None, mask, study, MeasureSettings(minimum_volume_ml=0.03))
+    _, (lesion,), _ = measure_mask(mask, None, mask, study, MeasureSettings(minimum_volume_ml=0.03))
     assert lesion.bbox == (2, 4, 10, 4, 8, 12)
     assert lesion.slices == (2, 4)
     assert lesion.centroid_mm == pytest.approx((-12 + 11 * 0.8, -7 + 6 * 0.5, -94.0))
@@ -77,7 +78,7 @@ def test_centroid_agrees_with_geometry_when_slices_are_tilted() -> None:
     across, down = np.array([1.0, 0, 0]), np.array([0, np.cos(tilt), -np.sin(tilt)])
     positions = np.arange(8)[:, None] * np.array([0.0, 0.0, 3.0]) + np.array([4.0, 5.0, 6.0])
     where = Geometry(positions, across, down, (0.7, 0.9))
-    _, (lesion,), _ = measure_lesions(mask, None, mask, study_of(np.zeros(mask.shape, np.int16), where))
+    _, (lesion,), _ = measure_mask(mask, None, mask, study_of(np.zeros(mask.shape, np.int16), where))
     assert lesion.centroid_mm == pytest.approx(where.to_patient(np.array([[4.0, 8.0, 11.0]]))[0])
 
 
@@ -87,7 +88,7 @@ def test_volume_with_uneven_slices_is_the_sum_of_areas_times_extents(radius: flo
     places = np.concatenate([np.arange(-30, 0, 1.0), np.arange(0, 32, 1.4)])
     mask = ball(places, 0.0, radius)
     study = study_of(np.zeros(mask.shape, np.int16), geometry(places, (1.0, 1.0)))
-    _, (lesion,), measures = measure_lesions(mask, None, mask, study)
+    _, (lesion,), measures = measure_mask(mask, None, mask, study)
     assert lesion.volume_ml == pytest.approx(4 / 3 * np.pi * radius**3 / 1000, rel=0.02)
     assert measures.lesion_share_of_lung == pytest.approx(1.0)
     assert lesion.centroid_mm is not None
@@ -101,7 +102,7 @@ def test_no_lesion_reaches_across_a_gap_and_the_gap_has_no_volume() -> None:
     mask[:, 8:24, 8:24] = True
     mask[:3] = False
     study = study_of(np.zeros(mask.shape, np.int16), geometry(places, (1.0, 1.0)))
-    labels, lesions, measures = measure_lesions(mask, None, mask, study)
+    labels, lesions, measures = measure_mask(mask, None, mask, study)
     assert [lesion.slices for lesion in lesions] == [(10, 19), (3, 9)]
     assert set(np.unique(labels[10:])) == {0, 1}
     # a slice beside the gap stands for 0.75 mm of it at most
@@ -113,16 +114,16 @@ def test_distances_up_to_the_gap_factor_still_join() -> None:
     places = np.array([0, 1, 2, 3.5, 4.5, 5.5])
     mask = np.ones((6, 8, 8), bool)
     study = study_of(np.zeros(mask.shape, np.int16), geometry(places, (1.0, 1.0)))
-    assert len(measure_lesions(mask, None, mask, study)[1]) == 1
+    assert len(measure_mask(mask, None, mask, study)[1]) == 1
     strict = MeasureSettings(gap_factor=1.2)
-    assert len(measure_lesions(mask, None, mask, study, strict)[1]) == 2
+    assert len(measure_mask(mask, None, mask, study, strict)[1]) == 2
 
 
 def test_voxels_that_touch_at_a_corner_are_one_lesion() -> None:
     mask = np.zeros((8, 16, 16), bool)
     mask[0:4, 0:6, 0:6] = True
     mask[4:8, 6:12, 6:12] = True
-    assert len(measure_lesions(mask, None, mask, study_of(np.zeros(mask.shape, np.uint8), None))[1]) == 1
+    assert len(measure_mask(mask, None, mask, study_of(np.zeros(mask.shape, np.uint8), None))[1]) == 1
 
 
 def test_without_geometry_nothing_is_in_millimetres_and_without_hu_nothing_in_hu() -> None:
@@ -131,7 +132,7 @@ def test_without_geometry_nothing_is_in_millimetres_and_without_hu_nothing_in_hu
     lung = np.zeros_like(mask)
     lung[:, 5:35, 5:35] = True
     study = study_of(np.full(mask.shape, 90, np.uint8), None)
-    labels, (lesion,), measures = measure_lesions(mask, None, lung, study)
+    labels, (lesion,), measures = measure_mask(mask, None, lung, study)
     assert lesion.volume_ml is None
     assert lesion.area_mm2 is None
     assert lesion.centroid_mm is None
@@ -151,7 +152,7 @@ def test_single_slice_without_thickness_has_an_area_but_no_volume() -> None:
     mask[0, 4:14, 4:14] = True
     where = geometry(np.array([5.0]), (0.5, 0.5))
     study = study_of(np.full(mask.shape, -500, np.int16), replace(where, slice_thickness=None))
-    _, (lesion,), measures = measure_lesions(mask, None, np.ones_like(mask), study)
+    _, (lesion,), measures = measure_mask(mask, None, np.ones_like(mask), study)
     assert lesion.area_mm2 == pytest.approx(25.0)
     assert lesion.volume_ml is None
     assert lesion.mean_hu == pytest.approx(-500.0)
@@ -165,7 +166,7 @@ def test_too_small_components_are_in_neither_labels_nor_totals() -> None:
     mask[8, 20:27, 20:27] = True  # 0.049 mL
     mask[1, 20:25, 20:30] = True  # 0.05 mL, the minimum itself
     study = study_of(np.zeros(mask.shape, np.int16), geometry(np.arange(10.0), (1.0, 1.0)))
-    labels, lesions, measures = measure_lesions(mask, None, np.zeros_like(mask), study)
+    labels, lesions, measures = measure_mask(mask, None, np.zeros_like(mask), study)
     assert [lesion.volume_ml for lesion in lesions] == pytest.approx([0.5, 0.05])
     assert not labels[8].any()
     assert measures.lesion_volume_ml == pytest.approx(0.55)
@@ -176,7 +177,7 @@ def test_without_geometry_the_minimum_counts_voxels() -> None:
     mask = np.zeros((2, 32, 32), bool)
     mask[0, :4, :5] = True  # 20
     mask[0, 20:21, 10:29] = True  # 19
-    _, lesions, _ = measure_lesions(mask, None, mask, study_of(np.zeros(mask.shape, np.uint8), None))
+    _, lesions, _ = measure_mask(mask, None, mask, study_of(np.zeros(mask.shape, np.uint8), None))
     assert [lesion.voxels for lesion in lesions] == [20]
 
 
@@ -186,14 +187,14 @@ def test_mean_probability_is_between_0_and_1_for_floats_and_bytes(dtype: type) -
     mask[:, 4:8, 4:8] = True
     probability: NDArray[Any] = np.where(mask, 0.8 if dtype is not np.uint8 else 204, 0).astype(dtype)
     study = study_of(np.zeros(mask.shape, np.uint8), None)
-    _, (lesion,), _ = measure_lesions(mask, probability, mask, study)
+    _, (lesion,), _ = measure_mask(mask, probability, mask, study)
     assert lesion.mean_probability == pytest.approx(0.8, abs=1e-3)
 
 
 def test_empty_mask_and_empty_lung() -> None:
     empty = np.zeros((4, 16, 16), bool)
     study = study_of(np.zeros(empty.shape, np.int16), geometry(np.arange(4.0), (1.0, 1.0)))
-    labels, lesions, measures = measure_lesions(empty, None, empty, study)
+    labels, lesions, measures = measure_mask(empty, None, empty, study)
     assert not labels.any()
     assert lesions == ()
     assert measures.lesion_volume_ml == 0
@@ -207,7 +208,7 @@ def test_many_lesions_are_numbered_by_volume() -> None:
     for k, size in enumerate(sizes):
         mask[k * 8 : k * 8 + size, :size, :size] = True
     study = study_of(np.zeros(mask.shape, np.int16), geometry(np.arange(40.0), (1.0, 2.0)))
-    labels, lesions, _ = measure_lesions(mask, None, mask, study)
+    labels, lesions, _ = measure_mask(mask, None, mask, study)
     assert [lesion.id for lesion in lesions] == [1, 2, 3, 4, 5]
     assert [lesion.voxels for lesion in lesions] == [s**3 for s in sorted(sizes, reverse=True)]
     assert [int(labels[k * 8, 0, 0]) for k in range(5)] == [5, 1, 3, 4, 2]
@@ -215,8 +216,8 @@ def test_many_lesions_are_numbered_by_volume() -> None:
 
 def test_shapes_must_fit() -> None:
     study = study_of(np.zeros((4, 8, 8), np.uint8), None)
-    with pytest.raises(ValueError, match="do not fit"):
-        measure_lesions(np.zeros((4, 8, 9), bool), None, np.zeros((4, 8, 9), bool), study)
+    with pytest.raises(ValueError, match="does not fit"):
+        measure_mask(np.zeros((4, 8, 9), bool), None, np.zeros((4, 8, 9), bool), study)
 
 
 @pytest.mark.parametrize("options", [{"minimum_voxels": -1}, {"gap_factor": 0.5}])

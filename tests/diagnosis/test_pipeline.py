@@ -15,9 +15,9 @@ from jcs_ct.diagnosis.decide import PatientRule
 from jcs_ct.diagnosis.pipeline import NO_LUNGS, Diagnoser, DiagnoserSettings
 from jcs_ct.diagnosis.result import Diagnosis, Verdict
 from jcs_ct.diagnosis.segment import segment
-from jcs_ct.diagnosis.slices import inside_mask
 from jcs_ct.diagnosis.whole_lungs import GivenMasks
 from jcs_ct.errors import UsageError, WeightsError
+from jcs_ct.one_form import inside_mask
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import file_sha256, load_manifest
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of
@@ -322,6 +322,17 @@ def test_given_lobes_are_what_is_scored(diagnoser: Diagnoser) -> None:
     assert measures.lobes[0].lesion_volume_ml is not None
     assert measures.lobes[1].lesion_volume_ml > measures.lobes[0].lesion_volume_ml  # its centre lies 5 mm to the back
     assert diagnosis.lesions[0].lobe == "left lower lobe"
+
+
+def test_lobes_decide_the_side_in_the_measures_and_in_the_masks_alike(diagnoser: Diagnoser) -> None:
+    lobes = np.where(SICK.lung_mask, 5, 0).astype(np.uint8)  # all of it right, whatever the columns say
+    lobes[:20][SICK.lung_mask[:20]] = 2
+    diagnosis = diagnoser.run(replace(phantom_study(SICK), plane="axial"), given=GivenMasks(lobes=lobes))
+    assert diagnosis.lung_sides is not None
+    for label, lung in zip((1, 2), diagnosis.measures.lungs, strict=True):
+        volume = np.count_nonzero(diagnosis.lung_sides == label) * 5 * 2.6 * 2.6 / 1000
+        assert lung.lung_volume_ml == pytest.approx(volume)
+    assert (diagnosis.lung_sides[:20][SICK.lung_mask[:20]] == 2).all()
 
 
 def test_given_masks_of_pictures_are_turned_with_them(diagnoser: Diagnoser) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from jcs_ct.diagnosis.lung_regions import known_sides
-from jcs_ct.diagnosis.measure import measure_lesions, slice_burden
+from jcs_ct.diagnosis.lung_regions import sides_are_known
+from jcs_ct.diagnosis.measure import find_lesions, measure_lesions, slice_burden
 from jcs_ct.diagnosis.result import (
     Diagnosis,
     Measures,
@@ -27,7 +27,9 @@ PHANTOM = ChestPhantom.infected()
 
 def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_]) -> Diagnosis:
     """What a perfect model would say of `study`."""
-    labels, found, measures = measure_lesions(lesions, lesions.astype(np.float16), lungs, study)
+    labels, found, measures, _, sides = measure_lesions(
+        find_lesions(lesions, study), lesions.astype(np.float16), lungs, study
+    )
     areas, shares = slice_burden(labels, lungs, study)
     places = [None] * len(study) if study.geometry is None else [float(p) for p in study.geometry.slice_positions]
     findings = []
@@ -67,7 +69,7 @@ def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_])
         lesion_labels=labels,
         lung_mask=lungs,
         activation=np.where(lesions, 200, 30).astype(np.uint8),
-        lung_sides=known_sides(lungs, study),
+        lung_sides=sides if sides_are_known(study) else None,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from jcs_ct.diagnosis.decide import Decision
 from jcs_ct.diagnosis.result import Verdict
-from jcs_ct.diagnosis.slices import LungSlices
+from jcs_ct.diagnosis.slices import FoundLungs
 from jcs_ct.study.volume import IntensityKind, Study
 
 LUNG_ML = (200.0, 15_000.0)
@@ -38,7 +38,7 @@ class Coverage:
     """Where they are cut off: "bottom", "top", both or none."""
 
 
-def lung_objections(slices: LungSlices) -> tuple[str, ...]:
+def lung_objections(slices: FoundLungs) -> tuple[str, ...]:
     """Reasons why what was found cannot be the lungs of a chest."""
     study = slices.study
     reasons = []
@@ -55,7 +55,7 @@ def lung_objections(slices: LungSlices) -> tuple[str, ...]:
     return tuple(reasons) + (body_part_cautions(study) if reasons else ())
 
 
-def lung_cautions(slices: LungSlices) -> tuple[str, ...]:
+def lung_cautions(slices: FoundLungs) -> tuple[str, ...]:
     """What is worth knowing about the lungs found, but does not forbid a verdict."""
     found = list(body_part_cautions(slices.study))
     coverage = lung_coverage(slices)
@@ -75,7 +75,7 @@ def body_part_cautions(study: Study) -> tuple[str, ...]:
     return (f"the header says that the body part is {stated[:40]}; what the images show counts",)
 
 
-def without_empty_negative(decision: Decision, slices: LungSlices) -> Decision:
+def without_empty_negative(decision: Decision, slices: FoundLungs) -> Decision:
     """A negative decision on half a lung or less is none: what was not seen may be infected."""
     coverage = lung_coverage(slices)
     if decision.verdict is not Verdict.NEGATIVE or coverage is None:
@@ -90,7 +90,7 @@ def without_empty_negative(decision: Decision, slices: LungSlices) -> Decision:
     return replace(decision, verdict=Verdict.NOT_ASSESSABLE, reasons=(reason,), probability=None)
 
 
-def lung_coverage(slices: LungSlices) -> Coverage | None:
+def lung_coverage(slices: FoundLungs) -> Coverage | None:
     """How much of the lungs is seen; None where the input does not say where its slices lie."""
     geometry = slices.study.geometry
     if geometry is None or len(geometry.positions) < 2:
@@ -103,7 +103,7 @@ def lung_coverage(slices: LungSlices) -> Coverage | None:
     return Coverage(float(places[1] - places[0] + extents.mean()), missing)
 
 
-def _lung_ml(slices: LungSlices) -> float | None:
+def _lung_ml(slices: FoundLungs) -> float | None:
     geometry = slices.study.geometry
     if geometry is None or np.isnan(geometry.slice_extents).any() or len(slices.study) < 2:
         return None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct.diagnosis import lung_regions
-from jcs_ct.diagnosis.lung_regions import Labels, LungRegions, Mask
+from jcs_ct.diagnosis.lung_regions import Labels, LungRegions
 from jcs_ct.diagnosis.result import Lesion, Measures, RegionMeasures, SeverityScore
 from jcs_ct.diagnosis.severity import LOBAR, ZONAL, severity_score
 from jcs_ct.study.volume import Geometry
@@ -55,7 +55,7 @@ class _Scale:
 def measure_regions(
     labels: NDArray[np.uint16],
     count: int,
-    lungs: Mask,
+    sides: Labels,
     lobes: Labels | None,
     geometry: Geometry | None,
     weights: NDArray[np.float64],
@@ -66,13 +66,13 @@ def measure_regions(
     Args:
         labels: (Z, H, W), ids 1..count.
         count: number of opacities.
-        lungs: (Z, H, W), all opacities inside.
+        sides: (Z, H, W) as `lung_regions.lung_sides` gives them, all opacities inside.
         lobes: (Z, H, W) labels 1..5 or 0, or None.
         geometry: of the study; None where it is not known, and then neither are the patient's sides.
         weights: (Z,): mm that each slice stands for, or ones.
         ml: of one pixel of weight 1; None where the input cannot tell.
     """
-    counts, sides = lung_regions.find_regions(lungs, labels, geometry, lobes)
+    counts = lung_regions.find_regions(sides, labels, geometry, lobes)
     scale, sides_known = _Scale(weights, ml), geometry is not None or lobes is not None
     names = lung_regions.SIDES if sides_known else lung_regions.PICTURE_SIDES
     zones = lung_regions.zone_names(geometry is not None)

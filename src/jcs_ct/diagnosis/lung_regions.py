@@ -16,9 +16,9 @@ from jcs_ct.diagnosis.result import Side
 from jcs_ct.study.volume import Geometry, Study
 
 SIDES = ("right", "left")
-"""In the order of columns; label k of `split_sides` is SIDES[k - 1]."""
+"""In the order of columns; label k of `lung_sides` is SIDES[k - 1]."""
 SIDE_LABELS = {Side.RIGHT: 1, Side.LEFT: 2}
-"""The labels of `split_sides`."""
+"""The labels of `lung_sides`."""
 PICTURE_SIDES = ("picture left", "picture right")
 """The same where the input does not tell left from right."""
 THIRDS = ("lower", "middle", "upper")
@@ -75,9 +75,26 @@ def split_sides(lungs: Mask) -> Labels:
     return sides
 
 
-def known_sides(lungs: Mask, study: Study) -> Labels | None:
-    """`split_sides` where the input states which side is which and columns run from side to side, else None."""
-    return split_sides(lungs) if study.plane == "axial" and study.geometry is not None else None
+def lung_sides(lungs: Mask, lobes: Labels | None = None) -> Labels:
+    """Which lung each voxel lies in: by `split_sides`, but where lobes are known they decide.
+
+    Args:
+        lungs: (Z, H, W).
+        lobes: (Z, H, W) with values 0..5, or None.
+
+    Returns:
+        (Z, H, W): 0 outside, 1 at low columns (right), 2 at high columns (left).
+    """
+    sides = split_sides(lungs)
+    if lobes is None:
+        return sides
+    side_of_lobe = np.array([0, *(2 if k in _LEFT_LOBES else 1 for k in range(1, len(LOBES) + 1))], np.uint8)
+    return np.where(lungs & (lobes > 0), side_of_lobe[lobes], sides)
+
+
+def sides_are_known(study: Study) -> bool:
+    """Whether the input states which side is which, and columns run from side to side."""
+    return study.plane == "axial" and study.geometry is not None
 
 
 def middle_column(lungs: Mask) -> int:
@@ -161,31 +178,23 @@ class LungRegions:
 
 
 def find_regions(
-    lungs: Mask, labels: NDArray[np.uint16], geometry: Geometry | None, lobes: Labels | None
-) -> tuple[LungRegions, Labels]:
+    sides: Labels, labels: NDArray[np.uint16], geometry: Geometry | None, lobes: Labels | None
+) -> LungRegions:
     """Count lungs and opacities by region.
 
     Args:
-        lungs: (Z, H, W), all opacities inside.
+        sides: (Z, H, W) as `lung_sides` gives them, all opacities inside.
         labels: (Z, H, W), ids of opacities.
         geometry: of the study.
-        lobes: (Z, H, W) with values 0..5, or None; they say which side a voxel is on where they are not 0.
-
-    Returns:
-        The counts, and (Z, H, W) sides as from `split_sides`.
+        lobes: (Z, H, W) with values 0..5, or None.
     """
-    sides = split_sides(lungs)
-    if lobes is not None:
-        side_of_lobe = np.array([0, *(2 if k in _LEFT_LOBES else 1 for k in range(1, len(LOBES) + 1))], np.uint8)
-        sides = np.where(lungs & (lobes > 0), side_of_lobe[lobes], sides)
     lung, lesion = _tally(sides, labels, len(SIDES))
-    known = None if lobes is None else _tally(lobes * lungs, labels, len(LOBES))
+    known = None if lobes is None else _tally(lobes * (sides > 0), labels, len(LOBES))
     cut = [[parts_of_slices(lung[:, k], geometry, parts) for k in range(2)] for parts in (3, 2)]
     thirds, halves = (np.stack(columns, axis=1) for columns in cut)
-    counts = LungRegions(
+    return LungRegions(
         lung, lesion, thirds, halves, None if known is None else known[0], None if known is None else known[1]
     )
-    return counts, sides
 
 
 def _tally(regions: Labels, labels: NDArray[np.uint16], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

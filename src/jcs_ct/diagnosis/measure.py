@@ -9,6 +9,7 @@ Everything runs slice by slice over integer labels: a study of 300 slices of 512
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cc3d
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from jcs_ct.diagnosis.lesion_shape import axial_diameters, pleural_distances
 from jcs_ct.diagnosis.lung_measures import add_places, measure_regions
-from jcs_ct.diagnosis.result import HuBands, Lesion, Measures
+from jcs_ct.diagnosis.lung_regions import lung_sides
+from jcs_ct.diagnosis.result import HuBands, Lesion, Measures, SliceFinding
 from jcs_ct.study.volume import Geometry, IntensityKind, Study
 
 _MAX_LESIONS = int(np.iinfo(np.uint16).max)  # labels are uint16, in memory and in every report
@@ -46,34 +48,58 @@ class MeasureSettings:
 _DEFAULTS = MeasureSettings()
 
 
-def measure_lesions(
-    mask: NDArray[np.bool_],
-    probability: NDArray[np.floating] | NDArray[np.uint8] | None,
-    lung_mask: NDArray[np.bool_],
-    study: Study,
-    settings: MeasureSettings = _DEFAULTS,
-    lobes: NDArray[np.uint8] | None = None,
-) -> tuple[NDArray[np.uint16], tuple[Lesion, ...], Measures]:
-    """Find the connected opacities of a mask and measure them.
+class Measured(NamedTuple):
+    """Opacities, and what they were measured against. All of it agrees: what is too small is in none of it."""
+
+    labels: NDArray[np.uint16]
+    """(Z, H, W): 0 or the id of a lesion."""
+    lesions: tuple[Lesion, ...]
+    """The largest first, ids from 1."""
+    measures: Measures
+    lungs: NDArray[np.bool_]
+    """(Z, H, W), the lesions included."""
+    sides: NDArray[np.uint8]
+    """(Z, H, W) as `lung_regions.lung_sides` gives them, whether or not the input states which side is which."""
+
+
+def find_lesions(mask: NDArray[np.bool_], study: Study, settings: MeasureSettings = _DEFAULTS) -> NDArray[np.uint16]:
+    """The connected opacities of a mask.
 
     Args:
         mask: (Z, H, W) lesion voxels, canonical.
-        probability: (Z, H, W) of the segmenter, floats 0..1 or bytes 0..255, or None.
-        lung_mask: (Z, H, W) lung voxels, canonical; may leave out consolidated parts.
         study: the study that the mask belongs to.
         settings: what counts as a lesion.
-        lobes: (Z, H, W) labels 1..5 (`lung_regions.LOBES`), 0 elsewhere, or None where they are not known.
 
     Returns:
-        Labels (Z, H, W), 0 or the id of a lesion; the lesions, largest first, ids from 1; the totals. All three agree:
-        what was dropped as too small is in none of them.
+        (Z, H, W): 0 or the id of a lesion, 1 for the largest.
     """
-    if not mask.shape == lung_mask.shape == study.voxels.shape:
-        raise ValueError(f"masks {mask.shape} and {lung_mask.shape} do not fit voxels {study.voxels.shape}")
-    extents = _known_extents(study.geometry)
+    if mask.shape != study.voxels.shape:
+        raise ValueError(f"the mask {mask.shape} does not fit voxels {study.voxels.shape}")
     components = _components(mask, study.geometry, settings.gap_factor)
-    labels, count = _keep_and_sort(components, study.geometry, extents, settings)
+    return _keep_and_sort(components, study.geometry, _known_extents(study.geometry), settings)
+
+
+def measure_lesions(
+    labels: NDArray[np.uint16],
+    probability: NDArray[np.floating] | NDArray[np.uint8] | None,
+    lung_mask: NDArray[np.bool_],
+    study: Study,
+    lobes: NDArray[np.uint8] | None = None,
+) -> Measured:
+    """Measure opacities.
+
+    Args:
+        labels: (Z, H, W) as `find_lesions` gives them.
+        probability: (Z, H, W) of the segmenter, floats 0..1 or bytes 0..255, or None.
+        lung_mask: (Z, H, W) lung voxels, canonical; may leave out consolidated parts.
+        study: the study that the masks belong to.
+        lobes: (Z, H, W) labels 1..5 (`lung_regions.LOBES`), 0 elsewhere, or None where they are not known.
+    """
+    if not labels.shape == lung_mask.shape == study.voxels.shape:
+        raise ValueError(f"masks {labels.shape} and {lung_mask.shape} do not fit voxels {study.voxels.shape}")
+    extents, count = _known_extents(study.geometry), int(labels.max())
     lungs = lung_mask | (labels > 0)  # a lesion is lung even where the lung mask left it out
+    sides = lung_sides(lungs, lobes)
     sums = _sum_over_slices(labels, count, probability, study, extents)
     lesions = _describe(labels, count, probability is not None, sums, study, extents)
     lesions = _with_shapes(lesions, labels, lungs, study.geometry)
@@ -81,8 +107,17 @@ def measure_lesions(
     totals = replace(totals, hu_bands=_bands(sums.bands.sum(0), study.intensity))
     weights = np.ones(len(labels)) if extents is None else extents
     ml = None if study.geometry is None or extents is None else study.geometry.pixel_area / _MM3_PER_ML
-    places = measure_regions(labels, len(lesions), lungs, lobes, study.geometry, weights, ml)
-    return labels, *add_places(lesions, totals, places)
+    places = measure_regions(labels, count, sides, lobes, study.geometry, weights, ml)
+    return Measured(labels, *add_places(lesions, totals, places), lungs, sides)
+
+
+def unassessed(study: Study) -> tuple[SliceFinding, ...]:
+    """What is known of each slice before anything was found on it."""
+    places = [None] * len(study) if study.geometry is None else study.geometry.slice_positions.tolist()
+    return tuple(
+        SliceFinding(index, source, place, assessed=False)
+        for index, (source, place) in enumerate(zip(study.sources, places, strict=True))
+    )
 
 
 def slice_burden(
@@ -138,7 +173,7 @@ def _keep_and_sort(
     geometry: Geometry | None,
     extents: NDArray[np.float64] | None,
     settings: MeasureSettings,
-) -> tuple[NDArray[np.uint16], int]:
+) -> NDArray[np.uint16]:
     """Drop components that are too small and number the rest by size, the largest as 1."""
     weights = np.ones(len(components)) if extents is None else extents
     size = np.zeros(int(components.max()) + 1)
@@ -156,7 +191,7 @@ def _keep_and_sort(
     kept = order[(size[order] >= minimum * (1 - 1e-9)) & (size[order] > 0)][:_MAX_LESIONS]
     lookup = np.zeros(len(size), np.uint16)
     lookup[kept] = np.arange(1, len(kept) + 1, dtype=np.uint16)
-    return lookup[components], len(kept)
+    return lookup[components]
 
 
 def _describe(

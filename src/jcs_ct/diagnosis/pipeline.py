@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,32 +13,23 @@ from numpy.typing import NDArray
 from jcs_ct._version import __version__
 from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.classify import Scores, classify
+from jcs_ct.diagnosis.clock import Clock
 from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
-from jcs_ct.diagnosis.lung_regions import known_sides
-from jcs_ct.diagnosis.measure import measure_lesions, slice_burden
-from jcs_ct.diagnosis.result import Diagnosis, Lesion, Measures, Provenance, SliceFinding, Verdict
+from jcs_ct.diagnosis.lung_regions import sides_are_known
+from jcs_ct.diagnosis.measure import Measured, find_lesions, measure_lesions, slice_burden, unassessed
+from jcs_ct.diagnosis.result import Diagnosis, Measures, Provenance, SliceFinding, Verdict
 from jcs_ct.diagnosis.segment import segment
-from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices, inside_mask
+from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.engine import Network
 from jcs_ct.errors import WeightsError
 from jcs_ct.evaluation.calibration import PlattScaling
+from jcs_ct.one_form import inside_mask
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import SHIPPED, load_manifest
 
 NO_LUNGS = "no lungs were found on the pictures; expected axial slices of a chest CT"
-
-
-class Measured(NamedTuple):
-    """What `measure_lesions` gives, and the lungs that it was measured against."""
-
-    labels: NDArray[np.uint16]
-    lesions: tuple[Lesion, ...]
-    measures: Measures
-    lungs: NDArray[np.bool_]
-    remarks: tuple[str, ...]
-    sides: NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True)
@@ -121,7 +109,7 @@ class Diagnoser:
         Raises:
             UsageError: a given mask does not fit the study.
         """
-        report, clock, given = reporter or _Silent(), _Clock(), given or GivenMasks()
+        report, clock, given = reporter or _Silent(), Clock(), given or GivenMasks()
         given.fit(study)
         objections = quality.objections(study)
         with clock("lungs"):
@@ -144,8 +132,10 @@ class Diagnoser:
             probability = _lesion_volume(slices, suspect, patches)
         with clock("measure"):
             mask = probability > int(255 * self.settings.lesion_probability)
-            measured = _measure(slices, mask, probability, given if slices.study is study else given.turned())
-        return self._diagnosis(slices, scores, decision, measured, suspect, given, clock)
+            upright = given if slices.study is study else given.turned()
+            measured = _measure(slices, mask, probability, upright)
+            warnings = _cautions(slices, mask, upright)
+        return self._diagnosis(slices, scores, decision, measured, suspect, self._provenance(given), warnings, clock)
 
     def _suspicion(self, decision: Decision) -> float:
         """From which probability on slices are segmented (paper §III-C: only where the patient is positive)."""
@@ -153,11 +143,10 @@ class Diagnoser:
             return self.settings.suspect_probability
         return self.settings.rule.slice_probability
 
-    def _not_assessable(self, study: Study, reasons: tuple[str, ...], given: GivenMasks, clock: _Clock) -> Diagnosis:
-        findings = tuple(_finding(study, k, assessed=False) for k in range(len(study)))
+    def _not_assessable(self, study: Study, reasons: tuple[str, ...], given: GivenMasks, clock: Clock) -> Diagnosis:
         nothing = Measures(None, None, None, 0)
         return Diagnosis(
-            study, Verdict.NOT_ASSESSABLE, reasons, None, None, findings, (), nothing, self._provenance(given),
+            study, Verdict.NOT_ASSESSABLE, reasons, None, None, unassessed(study), (), nothing, self._provenance(given),
             clock.total(), (*study.remarks, *quality.cautions(study)),
         )  # fmt: skip
 
@@ -168,8 +157,9 @@ class Diagnoser:
         decision: Decision,
         measured: Measured,
         suspect: NDArray[np.int64],
-        given: GivenMasks,
-        clock: _Clock,
+        provenance: Provenance,
+        warnings: tuple[str, ...],
+        clock: Clock,
     ) -> Diagnosis:
         with clock("assemble"):
             findings = _findings(slices, scores, measured, suspect, self.settings.rule.slice_probability)
@@ -183,13 +173,13 @@ class Diagnoser:
             slices=findings,
             lesions=measured.lesions,
             measures=measured.measures,
-            provenance=self._provenance(given),
+            provenance=provenance,
             timing_s=clock.total(),
-            warnings=_cautions(slices, measured),
+            warnings=warnings,
             lesion_labels=measured.labels,
             lung_mask=measured.lungs,
             activation=activation,
-            lung_sides=measured.sides,
+            lung_sides=measured.sides if sides_are_known(slices.study) else None,
         )
 
     def _provenance(self, given: GivenMasks) -> Provenance:
@@ -197,26 +187,9 @@ class Diagnoser:
         settings = {
             **dataclasses.asdict(self.settings),
             "calibration": calibration,
-            "given_masks": [name for name, mask in vars(given).items() if mask is not None],
+            "given_masks": given.names(),
         }
         return Provenance(__version__, self.weights, settings)
-
-
-class _Clock:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-        self._stages: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self._stages[stage] = round(time.perf_counter() - start, 3)
-
-    def total(self) -> dict[str, float]:
-        return {**self._stages, "total": round(time.perf_counter() - self._start, 3)}
 
 
 def _extents(slices: LungSlices) -> NDArray[np.float64] | None:
@@ -242,21 +215,19 @@ def _measure(
     slices: LungSlices, mask: NDArray[np.bool_], probability: NDArray[np.uint8], given: GivenMasks
 ) -> Measured:
     """Measure opacities (Z, H, W) against the whole lungs, or against those that the user gave."""
-    lungs, remark = given.whole_lungs(), None
+    lungs = given.whole_lungs()
+    labels = find_lesions(mask if lungs is None else mask & lungs, slices.study)
     if lungs is None:
-        lungs = whole_lungs(slices.lung_mask, mask, slices.overview, inside_mask(slices.study))
-    else:
-        remark = outside_remark(mask, lungs)
-        mask = mask & lungs
-    remarks = () if remark is None else (remark,)
-    found = measure_lesions(mask, probability, lungs, slices.study, lobes=given.lobes)
-    return Measured(*found, lungs, remarks, known_sides(lungs, slices.study))
+        lungs = whole_lungs(slices.lung_mask, labels > 0, slices.overview, inside_mask(slices.study))
+    return measure_lesions(labels, probability, lungs, slices.study, given.lobes)
 
 
-def _cautions(slices: LungSlices, measured: Measured) -> tuple[str, ...]:
-    """What a reader of the result should know: of the input, of the lungs that were seen, of the measures."""
-    study = slices.study
-    return (*study.remarks, *quality.cautions(study), *fitness.lung_cautions(slices), *measured.remarks)
+def _cautions(slices: LungSlices, mask: NDArray[np.bool_], given: GivenMasks) -> tuple[str, ...]:
+    """What a reader of the result should know: of the input, of the lungs that were seen, of the given masks."""
+    study, lungs = slices.study, given.whole_lungs()
+    outside = None if lungs is None else outside_remark(mask, lungs)
+    seen = (*study.remarks, *quality.cautions(study), *fitness.lung_cautions(slices))
+    return seen if outside is None else (*seen, outside)
 
 
 def _activation_volume(slices: LungSlices, scores: Scores) -> NDArray[np.uint8]:
@@ -271,18 +242,13 @@ def _activation_volume(slices: LungSlices, scores: Scores) -> NDArray[np.uint8]:
     return volume
 
 
-def _finding(study: Study, index: int, assessed: bool) -> SliceFinding:
-    position = None if study.geometry is None else float(study.geometry.slice_positions[index])
-    return SliceFinding(index, study.sources[index], position, assessed)
-
-
 def _findings(
     slices: LungSlices, scores: Scores, measured: Measured, suspect: NDArray[np.int64], infected_above: float
 ) -> tuple[SliceFinding, ...]:
     """One finding a slice; areas and shares where the slice was segmented."""
     study = slices.study
     areas, shares = slice_burden(measured.labels, measured.lungs, study)
-    findings = [_finding(study, index, assessed=False) for index in range(len(study))]
+    findings = list(unassessed(study))
     segmented = set(slices.indices[suspect].tolist())
     for index, score in zip(slices.indices.tolist(), scores.probabilities.tolist(), strict=True):
         findings[index] = dataclasses.replace(

@@ -8,6 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct.study.outlines import OutlineSource
 from jcs_ct.study.volume import Study
 
 
@@ -17,6 +18,8 @@ class Verdict(StrEnum):
     POSITIVE = "positive"
     NEGATIVE = "negative"
     NOT_ASSESSABLE = "not_assessable"
+    NOT_ASSESSED = "not_assessed"
+    """Outlines were measured, and no decision was asked for. Never to be read as negative."""
 
 
 class Side(StrEnum):
@@ -41,12 +44,13 @@ class SliceFinding:
     source: str
     position_mm: float | None
     assessed: bool
-    """False where the slice shows too little lung to be classified; the fields below are then None."""
+    """False where the slice was not classified: too little lung, or no network ran. The next two fields are then
+    None."""
     probability: float | None = None
     infected: bool | None = None
     lesion_area_mm2: float | None = None
     lesion_share: float | None = None
-    """Lesion area over lung area on this slice, 0..1; None where the slice was not segmented."""
+    """Lesion area over lung area on this slice, 0..1; None where the slice was not segmented or shows no lung."""
 
 
 @dataclass(frozen=True)
@@ -202,8 +206,12 @@ class Provenance:
 
     version: str
     weights: dict[str, dict[str, str]]
-    """By model: name and sha256 of the file that ran."""
+    """By model: name and sha256 of the file that ran; empty where outlines were given and none ran."""
     settings: dict[str, object]
+    outlines: OutlineSource | None = None
+    """What was measured in place of what a network outlines; None where a network did."""
+    decision: Provenance | None = None
+    """What made the verdict, where that was carried over from an earlier result."""
 
 
 @dataclass(frozen=True)

@@ -64,11 +64,15 @@ class GivenMasks:
             raise UsageError(f"the lobe mask holds the label {highest}, expected 0 to {len(LOBES)}: {', '.join(LOBES)}")
 
     def turned(self) -> GivenMasks:
-        """Turned by a quarter like a study that was brought upright (`slices.turned_upright`)."""
+        """Turned by a quarter like a study that was brought upright (`one_form.turned_upright`)."""
         return GivenMasks(
             None if self.lungs is None else np.rot90(self.lungs, 1, (1, 2)),
             None if self.lobes is None else np.rot90(self.lobes, 1, (1, 2)),
         )
+
+    def names(self) -> list[str]:
+        """Which masks were given."""
+        return [name for name, mask in vars(self).items() if mask is not None]
 
     def whole_lungs(self) -> Mask | None:
         """(Z, H, W): the lung mask, else the lobes together; None where neither was given."""

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from pydicom.dataset import Dataset
 
-from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.diagnosis.result import Diagnosis, Provenance
 from jcs_ct.errors import UsageError
 from jcs_ct.study.dicom_source import DicomSource
 from jcs_ct.study.volume import InputKind, Study
@@ -71,6 +71,9 @@ _REMARKS = (
     (r"the pictures do not state their orientation; they were turned by 90° to bring the lungs side by side", ""),
     (r"The NIfTI files hold a single slice of unknown thickness; it is written as 1 mm\.", ""),
     (r"The slices are unevenly spaced", ""),
+    (r"\d+ segments of the outlines are neither opacities nor lungs and are left out", ""),
+    (r"whether the outlines belong to this study was told by their geometry only: the input states no UIDs", ""),
+    (r"\d+ % of the outlined opacities lie outside of the given lung mask; they were measured and count as lung", ""),
 )  # fmt: skip
 """What remarks may say: a match stays as it is, or as the words beside it; what goes beyond the match may be a name."""
 
@@ -118,8 +121,17 @@ def deidentified(diagnosis: Diagnosis, uids: UidMap) -> Diagnosis:
         diagnosis,
         study=study,
         slices=slices,
+        provenance=_provenance(diagnosis.provenance, uids),
         warnings=tuple(dict.fromkeys(safe_remark(warning) for warning in diagnosis.warnings)),
     )
+
+
+def _provenance(made: Provenance, uids: UidMap) -> Provenance:
+    """Without the name of a file of outlines, which a person chose; its UID may lead to the patient, too."""
+    if made.outlines is None:
+        return made
+    uid = made.outlines.sop_uid
+    return replace(made, outlines=replace(made.outlines, file=None, sop_uid=None if uid is None else uids.uid(uid)))
 
 
 def safe_remark(text: str) -> str:

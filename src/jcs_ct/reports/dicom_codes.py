@@ -9,6 +9,10 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.coding import Code
 
 from jcs_ct.diagnosis.result import Side, Verdict
+from jcs_ct.study.segment_codes import ABNORMAL_OPACITY as ABNORMAL_OPACITY
+from jcs_ct.study.segment_codes import ABNORMAL_STRUCTURE as ABNORMAL_STRUCTURE
+from jcs_ct.study.segment_codes import ANATOMICAL_STRUCTURE as ANATOMICAL_STRUCTURE
+from jcs_ct.study.segment_codes import LUNG as LUNG
 
 # Findings and places
 COVID_19 = Code("840539006", "SCT", "COVID-19")
@@ -16,11 +20,8 @@ VERDICTS = {
     Verdict.POSITIVE: Code("10828004", "SCT", "Positive"),
     Verdict.NEGATIVE: Code("260385009", "SCT", "Negative"),
     Verdict.NOT_ASSESSABLE: Code("373068000", "SCT", "Undetermined"),
+    Verdict.NOT_ASSESSED: Code("373121007", "SCT", "Not Evaluated"),
 }
-ABNORMAL_STRUCTURE = Code("49755003", "SCT", "Morphologically Abnormal Structure")
-ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
-ABNORMAL_OPACITY = Code("112033", "DCM", "Abnormal opacity")
-LUNG = Code("39607008", "SCT", "Lung")
 SIDES = {Side.RIGHT: Code("24028007", "SCT", "Right"), Side.LEFT: Code("7771000", "SCT", "Left")}
 CHEST_CT = Code("24627-2", "LN", "CT Chest")
 
@@ -50,6 +51,8 @@ NO_UNITS = Code("1", "UCUM", "no units")
 SLICES = Code("{slices}", "UCUM", "slices")
 
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+MANUAL_PROCESSING = Code("123109", "DCM", "Manual Processing")
+MORPHOLOGICAL_OPERATIONS = Code("123104", "DCM", "Morphological Operations")
 
 # Our own. A code's meaning never changes; a new meaning gets a new code.
 _OWN = "99JCS"

@@ -16,14 +16,16 @@ from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence
+from highdicom.seg import SegmentAlgorithmTypeValues
 from highdicom.uid import UID
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 from pydicom.uid import CTImageStorage
 from pydicom.valuerep import DA, TM, format_number_as_ds
 
 from jcs_ct.diagnosis.result import Diagnosis
-from jcs_ct.reports.dicom_codes import ARTIFICIAL_INTELLIGENCE
+from jcs_ct.reports.dicom_codes import ARTIFICIAL_INTELLIGENCE, MANUAL_PROCESSING, MORPHOLOGICAL_OPERATIONS
 from jcs_ct.study.dicom_source import DicomSlice, DicomSource
 
 MANUFACTURER = "jcs-ct"
@@ -122,20 +124,42 @@ class Derivation:
 
     @property
     def weights_digest(self) -> str:
-        """SHA-256 over the checksums of all networks that ran."""
+        """SHA-256 over the checksums of all networks that ran; of nothing where outlines were measured without any."""
         weights = self.diagnosis.provenance.weights
         return hashlib.sha256("".join(weights[name].get("sha256", "") for name in sorted(weights)).encode()).hexdigest()
 
+    def making(self, kind: str) -> dict[str, Any]:
+        """Keywords for highdicom's segment descriptions that say how the segments of "lesions" or "lungs" were made."""
+        made = self.diagnosis.provenance
+        if kind == "lungs":
+            by_user = bool(made.settings.get("given_masks"))
+            way = SegmentAlgorithmTypeValues.MANUAL if by_user else SegmentAlgorithmTypeValues.AUTOMATIC
+            family = MORPHOLOGICAL_OPERATIONS if made.outlines is not None else ARTIFICIAL_INTELLIGENCE
+        elif made.outlines is not None:
+            way, family = SegmentAlgorithmTypeValues(made.outlines.algorithm_type), MANUAL_PROCESSING
+        else:
+            way, family = SegmentAlgorithmTypeValues.AUTOMATIC, ARTIFICIAL_INTELLIGENCE
+        # What a user drew has no algorithm (PS3.3 C.8.20.2: required where the type is not MANUAL).
+        by_hand = way is SegmentAlgorithmTypeValues.MANUAL
+        return {
+            "algorithm_type": way,
+            "algorithm_identification": None if by_hand else self._algorithm(family),
+        }
+
+    def _algorithm(self, family: Code) -> AlgorithmIdentificationSequence:
+        """Algorithm Identification macro (PS3.3 10.16): name, version and what the segments rest on."""
+        version = self.diagnosis.provenance.version
+        return AlgorithmIdentificationSequence(MODEL_NAME, family, version, MANUFACTURER, self.parameters or None)
+
     @property
-    def algorithm(self) -> AlgorithmIdentificationSequence:
-        """Algorithm Identification macro (PS3.3 10.16): name, version and the digest of each network."""
-        return AlgorithmIdentificationSequence(
-            MODEL_NAME,
-            ARTIFICIAL_INTELLIGENCE,
-            self.diagnosis.provenance.version,
-            MANUFACTURER,
-            {name: entry.get("sha256", "unknown") for name, entry in self.diagnosis.provenance.weights.items()},
-        )
+    def parameters(self) -> dict[str, str]:
+        """What a result rests on: the digest of each network, and of outlines that were given in place of them."""
+        made = self.diagnosis.provenance
+        networks = made.weights if made.decision is None else made.decision.weights
+        found = {name: entry.get("sha256", "unknown") for name, entry in networks.items()}
+        if made.outlines is not None and made.outlines.sha256 is not None:
+            found["outlines"] = made.outlines.sha256
+        return found
 
     def stored(self, canonical: NDArray[np.generic]) -> NDArray[np.generic]:
         """(N, H, W) canonical slices to the source's rows and columns, still in the order of the study."""

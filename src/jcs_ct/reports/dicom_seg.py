@@ -29,9 +29,8 @@ def lesion_segmentation(derivation: Derivation) -> Segmentation | None:
         return None
     described = []
     for lesion in diagnosis.lesions:
-        segment = _segment(
-            derivation, lesion.id, lesion_name(lesion.id), codes.ABNORMAL_STRUCTURE, codes.ABNORMAL_OPACITY
-        )
+        what = (codes.ABNORMAL_STRUCTURE, codes.ABNORMAL_OPACITY)
+        segment = _segment(derivation, LESIONS, lesion.id, lesion_name(lesion.id), what)
         region = CodedConcept.from_code(codes.LUNG)
         if lesion.side is not None:
             region.AnatomicRegionModifierSequence = [CodedConcept.from_code(codes.SIDES[lesion.side])]
@@ -53,7 +52,7 @@ def lung_segmentation(derivation: Derivation) -> Segmentation | None:
         return None
     described = []
     for number, name in [(SIDE_LABELS[side], lung_name(side)) for side in sides] or [(1, lung_name(None))]:
-        segment = _segment(derivation, number, name, codes.ANATOMICAL_STRUCTURE, codes.LUNG)
+        segment = _segment(derivation, LUNGS, number, name, (codes.ANATOMICAL_STRUCTURE, codes.LUNG))
         if sides:
             laterality = CodedConcept.from_code(codes.SIDES[sides[number - 1]])
             segment.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [laterality]
@@ -71,14 +70,14 @@ def lung_name(side: Side | None) -> str:
     return "Lungs" if side is None else f"{side.value.capitalize()} lung"
 
 
-def _segment(derivation: Derivation, number: int, name: str, category: Code, kind: Code) -> SegmentDescription:
+def _segment(derivation: Derivation, kind: str, number: int, name: str, what: tuple[Code, Code]) -> SegmentDescription:
+    """Segment `number` of the lesions or the lungs, which is `what`: property category and type."""
     return SegmentDescription(
         segment_number=number,
         segment_label=name,
-        segmented_property_category=category,
-        segmented_property_type=kind,
-        algorithm_type="AUTOMATIC",
-        algorithm_identification=derivation.algorithm,
+        segmented_property_category=what[0],
+        segmented_property_type=what[1],
+        **derivation.making(kind),
         tracking_uid=derivation.uid(f"tracking {name}"),
         tracking_id=name,
     )

@@ -86,12 +86,13 @@ def _observer(derivation: Derivation) -> ObserverContext:
 
 
 def _algorithm(derivation: Derivation) -> AlgorithmIdentification:
-    provenance = derivation.diagnosis.provenance
+    provenance, parameters = derivation.diagnosis.provenance, derivation.parameters
+    decided = provenance.outlines is None or provenance.decision is not None
     return AlgorithmIdentification(
         name=MODEL_NAME,
         version=provenance.version,
-        parameters=[f"{name} SHA-256 {entry.get('sha256', 'unknown')}" for name, entry in provenance.weights.items()],
-        family=codes.ARTIFICIAL_INTELLIGENCE,
+        parameters=[f"{name} SHA-256 {digest}" for name, digest in parameters.items()] or None,
+        family=codes.ARTIFICIAL_INTELLIGENCE if decided else codes.MANUAL_PROCESSING,
         manufacturer=MANUFACTURER,
     )
 

@@ -110,7 +110,13 @@ def study_remarks(earlier: StoredResult, later: StoredResult) -> list[str]:
     days = _interval(earlier, later)
     if days is not None and days < 0:
         remarks.append(f"The study given as the later one is the older, by {-days} days.")
-    if earlier.verdict != later.verdict or earlier.verdict is not Verdict.POSITIVE:
+    given = [name for name, result in (("earlier", earlier), ("later", later)) if result.outlines_given]
+    if given:
+        remarks.append(
+            f"The outlines of the {' and the '.join(given)} result were drawn or edited by a user, so a part of the "
+            "difference may be one of drawing."
+        )
+    elif earlier.verdict != later.verdict or earlier.verdict is not Verdict.POSITIVE:
         remarks.append(
             "Opacities are outlined on all suspect slices of positive patients, but on infected slices only of others "
             f"(here: {_words(earlier.verdict)}, then {_words(later.verdict)}), so small ones may be missing there."

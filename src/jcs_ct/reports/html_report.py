@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from jcs_ct.diagnosis.result import Diagnosis, Lesion, Verdict
+from jcs_ct.diagnosis.result import Diagnosis, Lesion, Provenance, Verdict
 from jcs_ct.reports import charts, pictures, regions
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, usual_spacing
 
@@ -43,6 +43,10 @@ HEADINGS = {
     Verdict.NOT_ASSESSABLE: Heading(
         "Not assessable",
         "No diagnosis was made, neither positive nor negative. The reasons are below.",
+    ),
+    Verdict.NOT_ASSESSED: Heading(
+        "Measured only",
+        "Outlined opacities were measured. No decision was asked for: this says neither positive nor negative.",
     ),
 }
 
@@ -77,6 +81,7 @@ def render_html(diagnosis: Diagnosis) -> str:
         bands=regions.bands(diagnosis.measures.hu_bands),
         severity_note=_severity_note(diagnosis),
         facts=input_facts(study),
+        making=making_facts(diagnosis.provenance),
     )
 
 
@@ -253,3 +258,16 @@ def input_facts(study: Study) -> list[tuple[str, str]]:
     facts += [("Plane", study.plane or "not known"), ("Series UID", study.series_uid or "none")]
     facts += [(words(key), _date(value) if "Date" in key else value) for key, value in study.attributes.items()]
     return [*facts, ("Digest (SHA-256)", study.digest)]
+
+
+def making_facts(made: Provenance) -> list[tuple[str, str]]:
+    """What made a result: networks, outlines that were given in place of them, and the origin of a decision."""
+    facts = [(words(model), setting(weights)) for model, weights in made.weights.items()]
+    if made.outlines is not None:
+        facts.append(("Networks", "none ran: the outlines were given"))
+        stated = {key: value for key, value in asdict(made.outlines).items() if value}
+        facts.append(("Outlines", setting(stated)))
+    if made.decision is not None:
+        facts.append(("Decision", f"of an earlier result, made by JCS {made.decision.version}"))
+        facts += [(f"{words(model)} of the decision", setting(entry)) for model, entry in made.decision.weights.items()]
+    return facts

@@ -36,6 +36,7 @@ _VERDICT_COLOURS = {
     Verdict.POSITIVE: HexColor("#9c2a10"),
     Verdict.NEGATIVE: HexColor("#1d5b96"),
     Verdict.NOT_ASSESSABLE: HexColor("#5b6975"),
+    Verdict.NOT_ASSESSED: HexColor("#5b6975"),
 }
 _POSITIVE_NOTE = (
     "A positive verdict means “opacities of this kind”, not a virus: other pneumonias can look the same, and it takes "
@@ -180,7 +181,7 @@ def _lesion_cells(lesion: Lesion) -> list[str]:
 def _provenance(diagnosis: Diagnosis) -> list[Flowable]:
     made = diagnosis.provenance
     facts = [("Software", f"JCS {made.version}")]
-    facts += [(f"Weights, {name}", " ".join(entry.values())) for name, entry in made.weights.items()]
+    facts += html_report.making_facts(made)
     facts += html_report.input_facts(diagnosis.study)
     rows = [[_text(_e(label), "small"), _text(_e(value), "small")] for label, value in facts]
     return [_heading("Provenance"), _table(rows, [48 * mm, _WIDTH - 48 * mm])]

@@ -81,22 +81,24 @@ class Panels:
 def telling_slices(diagnosis: Diagnosis, most: int = 6) -> list[int]:
     """Indices of the slices worth showing, spread along the patient, from head to feet (pictures: in their order).
 
-    Those of the highest probability and the largest lesion share; without either, slices evenly spread.
+    Those of the highest probability and the largest lesion share; without either, slices evenly spread. A negative
+    result shows fewer.
     """
     scores = _scores(diagnosis)
     if not scores:
         count = min(3, len(diagnosis.study))
         chosen = {round((k + 0.5) * len(diagnosis.study) / count - 0.5) for k in range(count)}
     else:
-        most = most if diagnosis.verdict is Verdict.POSITIVE else min(most, 3)
+        telling = diagnosis.verdict is Verdict.POSITIVE or diagnosis.provenance.outlines is not None
+        most = most if telling else min(most, 3)
         enough = _WORTH_SHOWING * max(scores.values())
         chosen = _spread({k: score for k, score in scores.items() if score >= enough}, most)
     return sorted(chosen, reverse=diagnosis.study.geometry is not None)
 
 
 def _scores(diagnosis: Diagnosis) -> dict[int, float]:
-    """How telling each assessed slice is, 0..2."""
-    shown = [f for f in diagnosis.slices if f.assessed and f.probability is not None]
+    """How telling each slice is that was assessed or outlined, 0..2."""
+    shown = [f for f in diagnosis.slices if f.probability is not None or f.lesion_share]
     worst = max((f.lesion_share or 0.0 for f in shown), default=0.0) or 1.0
     return {f.index: (f.probability or 0.0) + (f.lesion_share or 0.0) / worst for f in shown}
 

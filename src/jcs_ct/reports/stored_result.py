@@ -1,14 +1,28 @@
-"""Results folders read back: what a comparison needs of `result.json`."""
+"""Results folders read back: what a comparison needs of `result.json`, and what edited outlines carry over of it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from jcs_ct.diagnosis.result import HuBands, Measures, RegionMeasures, RegionScore, SeverityScore, Verdict
+from jcs_ct.diagnosis.remeasure import EarlierResult
+from jcs_ct.diagnosis.result import (
+    HuBands,
+    Measures,
+    Provenance,
+    RegionMeasures,
+    RegionScore,
+    RuleOutcome,
+    SeverityScore,
+    SliceFinding,
+    ThresholdStep,
+    Verdict,
+)
 from jcs_ct.errors import UsageError
 from jcs_ct.reports.json_report import RESULT_SCHEMA
 
@@ -26,6 +40,8 @@ class StoredResult:
     """What the input states: patient, dates."""
     given_masks: tuple[str, ...]
     """Masks that the user gave: "lungs", "lobes"."""
+    outlines_given: bool = False
+    """Whether the opacities were drawn or edited by a user."""
 
     @property
     def study_date(self) -> date | None:
@@ -42,6 +58,40 @@ def read_result(folder: Path) -> StoredResult:
     Raises:
         UsageError: the folder holds no `result.json` of this format.
     """
+    with _document(folder) as document:
+        made = document["provenance"]
+        return StoredResult(
+            folder,
+            Verdict(document["verdict"]),
+            _measures(document["measures"]),
+            document["input"]["digest"],
+            document["input"]["attributes"],
+            tuple(made["settings"].get("given_masks", ())),
+            made.get("outlines") is not None,
+        )
+
+
+def read_decision(folder: Path) -> EarlierResult:
+    """Read from a results folder what edited outlines carry over: the decision and what it rests on.
+
+    Raises:
+        UsageError: the folder holds no `result.json` of this format.
+    """
+    with _document(folder) as document:
+        return EarlierResult(
+            digest=document["input"]["digest"],
+            verdict=Verdict(document["verdict"]),
+            reasons=tuple(document["reasons"]),
+            probability=document["probability"],
+            rule=_rule(document["rule"]),
+            slices=tuple(SliceFinding(**finding) for finding in document["slices"]),
+            provenance=_provenance(document["provenance"]),
+        )
+
+
+@contextmanager
+def _document(folder: Path) -> Iterator[dict[str, Any]]:
+    """The content of `result.json`; what is not as its schema says ends in a UsageError, within the block too."""
     path = folder / "result.json"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -53,16 +103,26 @@ def read_result(folder: Path) -> StoredResult:
     if found != RESULT_SCHEMA:
         raise UsageError(f"{path} is of the format {found}, expected {RESULT_SCHEMA}: diagnose the study again")
     try:
-        return StoredResult(
-            folder,
-            Verdict(document["verdict"]),
-            _measures(document["measures"]),
-            document["input"]["digest"],
-            document["input"]["attributes"],
-            tuple(document["provenance"]["settings"].get("given_masks", ())),
-        )
+        yield document
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path} is not as its schema says ({error!r}): diagnose the study again") from error
+
+
+def _rule(fields: dict[str, Any] | None) -> RuleOutcome | None:
+    if fields is None:
+        return None
+    return RuleOutcome(**{**fields, "curve": tuple(ThresholdStep(**step) for step in fields["curve"])})
+
+
+def _provenance(fields: dict[str, Any]) -> Provenance:
+    """Without the source of outlines, which edited ones replace."""
+    decision = fields.get("decision")
+    return Provenance(
+        fields["version"],
+        fields["weights"],
+        fields["settings"],
+        decision=None if decision is None else _provenance(decision),
+    )
 
 
 def _measures(fields: dict[str, Any]) -> Measures:

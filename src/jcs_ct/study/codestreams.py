@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
     JPEG2000TransferSyntaxes,
     JPEGLSTransferSyntaxes,
     JPEGTransferSyntaxes,
+    RLELossless,
 )
 
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
@@ -19,6 +25,30 @@ _SOC_SIZ = b"\xff\x4f\xff\x51"  # start of codestream, image and tile size (ISO/
 # Start of frame of JPEG and JPEG-LS (ISO/IEC 10918-1 B.2.2; 14495-1 C.2.2): C4, C8 and CC are other markers.
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+
+
+def decode_frame(dataset: Dataset, index: int | None, shape: tuple[int, int]) -> NDArray[np.generic]:
+    """The stored values of one frame.
+
+    Args:
+        dataset: with its pixels and file meta information.
+        index: of the frame; None for an object of one frame.
+        shape: rows and columns that the header states.
+
+    Raises:
+        Exception: decoders raise nearly anything on damaged data.
+    """
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax.is_encapsulated:
+        count = int(dataset.get("NumberOfFrames", 1) or 1)
+        found = stated_shape(get_frame(dataset.PixelData, index or 0, number_of_frames=count), syntax)
+        if found is not None and found != (*shape, 1):
+            raise ValueError(f"its compressed pixels are {found[0]} x {found[1]} in {found[2]} components")
+    # On damaged RLE pylibjpeg's decoder does not raise an exception, it panics. pydicom's own is as fast.
+    stored = pixel_array(dataset, index=index, decoding_plugin="pydicom" if syntax == RLELossless else "")
+    if stored.shape != shape:
+        raise ValueError(f"{stored.shape} pixels, expected {shape}")
+    return stored
 
 
 def stated_shape(codestream: bytes, syntax: UID) -> tuple[int, int, int] | None:

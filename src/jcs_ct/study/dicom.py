@@ -12,13 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
-from pydicom.encaps import get_frame
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom import dcmread
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError
-from jcs_ct.study.codestreams import stated_shape
+from jcs_ct.study.codestreams import decode_frame
 from jcs_ct.study.dicom_frames import ForeignObject, Frame, read_frames
 from jcs_ct.study.dicom_source import describe_source
 from jcs_ct.study.files import listing, one_line
@@ -189,32 +187,12 @@ def _decode_file(
         if "PixelData" not in dataset:
             raise ValueError("there are none, or they are cut off")
         for frame, index in zip(frames, indices, strict=True):
-            _refuse_other_size(dataset, frame)
-            stored = pixel_array(dataset, index=frame.index, decoding_plugin=_plugin(dataset))
-            if stored.shape != frame.shape:
-                raise ValueError(f"{stored.shape} pixels, expected {frame.shape}")
+            stored = decode_frame(dataset, frame.index, frame.shape)
             voxels[index] = grid.to_canonical(_to_hu(stored, frame)[np.newaxis])[0]
     except Exception as error:  # decoders raise nearly anything on damaged data
         reason = f"the pixels of {frames[0].name} cannot be decoded ({one_line(error)}): copy or export the file again"
         return dict.fromkeys(indices, reason)
     return {}
-
-
-def _plugin(dataset: Dataset) -> str:
-    # On damaged RLE pylibjpeg's decoder does not raise an exception, it panics. pydicom's own is as fast.
-    return "pydicom" if dataset.file_meta.TransferSyntaxUID == RLELossless else ""
-
-
-def _refuse_other_size(dataset: Dataset, frame: Frame) -> None:
-    """Refuse a compressed frame that does not have the size that its header gives, before it is decoded."""
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_encapsulated:
-        return
-    count = int(dataset.get("NumberOfFrames", 1) or 1)
-    codestream = get_frame(dataset.PixelData, frame.index or 0, number_of_frames=count)
-    shape = stated_shape(codestream, syntax)
-    if shape is not None and shape != (*frame.shape, 1):
-        raise ValueError(f"its compressed pixels are {shape[0]} x {shape[1]} in {shape[2]} components")
 
 
 def _plain_syntax(implicit: bool | None, little_endian: bool | None) -> UID:

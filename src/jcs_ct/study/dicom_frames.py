@@ -28,6 +28,7 @@ from pydicom.uid import (
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
 from jcs_ct.study.files import one_line
+from jcs_ct.study.headers import first_text, functional_groups, number, numbers, text, unit_directions
 from jcs_ct.study.limits import MAX_FILE_BYTES, MAX_FRAMES, MAX_RATIO, MAX_SIDE, RATIO_MATTERS_ABOVE
 
 LEGACY_ENHANCED_CT_STORAGE = UID("1.2.840.10008.5.1.4.1.1.2.2")
@@ -76,15 +77,6 @@ _ESSENTIAL = (
     Tag("ImageOrientationPatient"),
     Tag("PixelSpacing"),
     Tag("RescaleSlope"),
-)
-# The functional group macros that describe a CT slice (PS3.3 C.7.6.16.2, C.8.15.3).
-_MACROS = (
-    "PlanePositionSequence",
-    "PlaneOrientationSequence",
-    "PixelMeasuresSequence",
-    "PixelValueTransformationSequence",
-    "CTImageFrameTypeSequence",
-    "FrameContentSequence",
 )
 _UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)+")
 
@@ -176,12 +168,12 @@ def _foreign(header: Dataset, sop_class: UID, name: str) -> ForeignObject:
     return ForeignObject(
         name=name,
         sop_class=sop_class.name[:64],
-        modality=_text(header, "Modality"),
-        series_uid=_text(header, "SeriesInstanceUID"),
-        study_uid=_text(header, "StudyInstanceUID"),
-        patient_id=_text(header, "PatientID"),
-        number=_text(header, "SeriesNumber"),
-        description=_text(header, "SeriesDescription"),
+        modality=text(header, "Modality"),
+        series_uid=text(header, "SeriesInstanceUID"),
+        study_uid=text(header, "StudyInstanceUID"),
+        patient_id=text(header, "PatientID"),
+        number=text(header, "SeriesNumber"),
+        description=text(header, "SeriesDescription"),
     )
 
 
@@ -229,7 +221,7 @@ def refuse_bomb(path: Path) -> Dataset:
 
 
 def _sop_class(header: Dataset) -> UID:
-    value = _text(header, "SOPClassUID") or _text(header.file_meta, "MediaStorageSOPClassUID")
+    value = text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
     if not _is_uid(value):
         raise ValueError(f"SOPClassUID is {value[:64]!r}" if value else "SOPClassUID is missing")
     return UID(value)
@@ -257,7 +249,7 @@ def _refuse_untyped(header: Dataset) -> None:
 def _refuse_invalid_uids(header: Dataset) -> None:
     # Results refer to the images by these; with something else in their place they could not be tied to them.
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
-        value = _text(header, keyword)
+        value = text(header, keyword)
         if not _is_uid(value):
             found = f"{value[:64]!r}, expected digits and dots" if value else "missing"
             raise ValueError(f"{keyword} is {found}")
@@ -270,9 +262,9 @@ def _frames(header: Dataset, path: Path, name: str) -> Iterator[Frame]:
     if int(header.get("SamplesPerPixel", 1)) != 1:
         raise ValueError("colour pixels, expected one sample per pixel")
     # MONOCHROME1 inverts the display only, not the stored values that become HU.
-    if not _text(header, "PhotometricInterpretation").startswith("MONOCHROME"):
-        raise ValueError(f"PhotometricInterpretation is {_text(header, 'PhotometricInterpretation') or 'missing'!r}")
-    attributes = {keyword: _text(header, keyword) for keyword in ATTRIBUTES if _text(header, keyword)}
+    if not text(header, "PhotometricInterpretation").startswith("MONOCHROME"):
+        raise ValueError(f"PhotometricInterpretation is {text(header, 'PhotometricInterpretation') or 'missing'!r}")
+    attributes = {keyword: text(header, keyword) for keyword in ATTRIBUTES if text(header, keyword)}
     count = int(header.get("NumberOfFrames", 1) or 1)
     if not 1 <= count <= MAX_FRAMES:
         raise ValueError(f"{count} frames, expected at most {MAX_FRAMES}")
@@ -280,14 +272,8 @@ def _frames(header: Dataset, path: Path, name: str) -> Iterator[Frame]:
     if enhanced and len(header.PerFrameFunctionalGroupsSequence) != count:
         raise ValueError(f"{count} frames, but {len(header.PerFrameFunctionalGroupsSequence)} described")
     for index in range(count):
-        facts = _functional_groups(header, index) if enhanced else [header]
+        facts = functional_groups(header, index) if enhanced else [header]
         yield _frame(header, facts, index if count > 1 or enhanced else None, shape, attributes, path, name)
-
-
-def _functional_groups(header: Dataset, index: int) -> list[Dataset]:
-    """Where the facts about frame `index` may be, nearest first: its own groups, the shared ones, the top level."""
-    groups = [header.PerFrameFunctionalGroupsSequence[index], *header.get("SharedFunctionalGroupsSequence", [])]
-    return [item for group in groups for keyword in _MACROS for item in group.get(keyword, [])] + [header]
 
 
 def _frame(
@@ -299,51 +285,43 @@ def _frame(
     path: Path,
     name: str,
 ) -> Frame:
-    spacing = _numbers(facts, "PixelSpacing", 2)
+    spacing = numbers(facts, "PixelSpacing", 2)
     if spacing is not None and min(spacing) <= 0:
         raise ValueError(f"pixel spacing of {spacing[0]:g} x {spacing[1]:g} mm")
-    orientation = _numbers(facts, "ImageOrientationPatient", 6)
+    orientation = numbers(facts, "ImageOrientationPatient", 6)
     if orientation is not None:
-        orientation = _unit_directions(orientation)
-    sop_uid = _text(header, "SOPInstanceUID")
-    thickness = _number(facts, "SliceThickness")
+        orientation = unit_directions(orientation)
+    sop_uid = text(header, "SOPInstanceUID")
+    thickness = number(facts, "SliceThickness")
     return Frame(
         path=path,
         name=name,
         index=index,
         shape=shape,
-        position=_numbers(facts, "ImagePositionPatient", 3),
+        position=numbers(facts, "ImagePositionPatient", 3),
         orientation=orientation,
         spacing=(spacing[0], spacing[1]) if spacing else None,
         thickness=thickness if thickness and thickness > 0 else None,
-        slope=_number(facts, "RescaleSlope"),
-        intercept=_number(facts, "RescaleIntercept"),
-        rescale_type=_first_text(facts, "RescaleType").upper(),
+        slope=number(facts, "RescaleSlope"),
+        intercept=number(facts, "RescaleIntercept"),
+        rescale_type=first_text(facts, "RescaleType").upper(),
         padding=_padding(header),
-        image_type=tuple((_first_text(facts, "FrameType") or _text(header, "ImageType")).upper().split("\\")),
-        series_uid=_text(header, "SeriesInstanceUID"),
+        image_type=tuple((first_text(facts, "FrameType") or text(header, "ImageType")).upper().split("\\")),
+        series_uid=text(header, "SeriesInstanceUID"),
         sop_class=str(_sop_class(header)),
         sop_uid=sop_uid,
         order=(
-            _number([header], "AcquisitionNumber") or 0.0,
-            _number([header], "InstanceNumber") or 0.0,
+            number([header], "AcquisitionNumber") or 0.0,
+            number([header], "InstanceNumber") or 0.0,
             f"{sop_uid} {index or 0:06d}",
         ),
-        slice_location=_number(facts, "SliceLocation"),
+        slice_location=number(facts, "SliceLocation"),
         attributes=attributes,
     )
 
 
-def _unit_directions(orientation: tuple[float, ...]) -> tuple[float, ...]:
-    along_row, along_column = np.array(orientation[:3]), np.array(orientation[3:])
-    lengths = np.linalg.norm(along_row), np.linalg.norm(along_column)
-    if not np.allclose(lengths, 1, atol=0.01) or abs(float(along_row @ along_column)) > 0.01:
-        raise ValueError("ImageOrientationPatient does not hold two unit vectors at a right angle")
-    return tuple(float(v) for v in (*(along_row / lengths[0]), *(along_column / lengths[1])))
-
-
 def _padding(header: Dataset) -> tuple[int, int] | None:
-    values = [_number([header], keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    values = [number([header], keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     if values[0] is None:
         return None
     bits = int(header.get("BitsAllocated", 16))
@@ -359,36 +337,3 @@ def _in_type(value: int, bits: int, signed: bool) -> int:
     if not signed and value < 0:
         return value + (1 << bits)
     return value
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    value = dataset.get(keyword)
-    if value is None:
-        return ""
-    if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
-        return "\\".join(str(part) for part in value)
-    return str(value).strip()
-
-
-def _first_text(facts: list[Dataset], keyword: str) -> str:
-    return next((text for text in (_text(fact, keyword) for fact in facts) if text), "")
-
-
-def _number(facts: list[Dataset], keyword: str) -> float | None:
-    text = _first_text(facts, keyword)
-    if not text:
-        return None
-    number = float(text)
-    if not np.isfinite(number):
-        raise ValueError(f"{keyword} is {text}")
-    return number
-
-
-def _numbers(facts: list[Dataset], keyword: str, count: int) -> tuple[float, ...] | None:
-    text = _first_text(facts, keyword)
-    if not text:
-        return None
-    numbers = tuple(float(part) for part in text.split("\\"))
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise ValueError(f"{keyword} is {text!r}, expected {count} numbers")
-    return numbers

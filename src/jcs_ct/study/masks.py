@@ -19,7 +19,7 @@ _UNEVEN = 0.05
 """Share of the usual distance by which slices may differ on an even grid, the only one that NIfTI can state."""
 
 
-def read_labels(path: Path, study: Study, highest: int) -> NDArray[np.uint8]:
+def read_labels(path: Path, study: Study, highest: int) -> NDArray[np.uint16]:
     """Read a mask or labels for `study`.
 
     Args:
@@ -81,17 +81,19 @@ def _states_place(image: Any) -> bool:
     return bool(int(header["sform_code"]) or int(header["qform_code"]))
 
 
-def _labels(values: NDArray[np.generic], highest: int, name: str) -> NDArray[np.uint8]:
-    found = np.unique(values)
+def _labels(values: NDArray[np.generic], highest: int, name: str) -> NDArray[np.uint16]:
+    # Sorting a large volume takes seconds; of whole numbers the two ends tell as much.
+    whole = np.issubdtype(values.dtype, np.integer)
+    found = np.array([values.min(), values.max()]) if whole and values.size else np.unique(values)
     if not np.isin(found, np.arange(highest + 1)).all():
         wrong = [f"{value:g}" for value in found.astype(float) if value not in range(highest + 1)]
         raise UnsupportedInputError(f"{name} holds the value {wrong[0]}, expected whole numbers from 0 to {highest}")
-    return values.astype(np.uint8)
+    return values.astype(np.uint16)
 
 
-def _as_stored(labels: NDArray[np.uint8], study: Study) -> NDArray[np.uint8]:
+def _as_stored(labels: NDArray[np.uint16], study: Study) -> NDArray[np.uint16]:
     stored = study.grid.to_canonical(labels) if study.kind is InputKind.NIFTI else labels.transpose(2, 1, 0)
-    return np.asarray(stored, np.uint8)
+    return np.asarray(stored, np.uint16)
 
 
 def _check_place(ras: NDArray[np.float64], shape: tuple[int, ...], geometry: Geometry, name: str) -> None:

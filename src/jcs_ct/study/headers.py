@@ -1,0 +1,82 @@
+"""Facts out of DICOM headers: text and numbers where they are stated, wherever that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+# The functional group macros that describe a CT slice (PS3.3 C.7.6.16.2, C.8.15.3).
+_MACROS = (
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+    "PixelValueTransformationSequence",
+    "CTImageFrameTypeSequence",
+    "FrameContentSequence",
+)
+
+
+def functional_groups(header: Dataset, index: int, macros: Sequence[str] = _MACROS) -> list[Dataset]:
+    """Where the facts about frame `index` may be, nearest first: its own groups, the shared ones, the top level."""
+    groups = [header.PerFrameFunctionalGroupsSequence[index], *header.get("SharedFunctionalGroupsSequence", [])]
+    return [item for group in groups for keyword in macros for item in group.get(keyword, [])] + [header]
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """An element as text, several values parted by backslashes; empty where it is missing."""
+    value = dataset.get(keyword)
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
+        return "\\".join(str(part) for part in value)
+    return str(value).strip()
+
+
+def first_text(facts: list[Dataset], keyword: str) -> str:
+    """The first text that any of `facts` states; empty where none does."""
+    return next((found for found in (text(fact, keyword) for fact in facts) if found), "")
+
+
+def number(facts: list[Dataset], keyword: str) -> float | None:
+    """The first number that any of `facts` states.
+
+    Raises:
+        ValueError: it is none, or not finite.
+    """
+    stated = first_text(facts, keyword)
+    if not stated:
+        return None
+    value = float(stated)
+    if not np.isfinite(value):
+        raise ValueError(f"{keyword} is {stated}")
+    return value
+
+
+def numbers(facts: list[Dataset], keyword: str, count: int) -> tuple[float, ...] | None:
+    """The first `count` numbers that any of `facts` states.
+
+    Raises:
+        ValueError: they are none, not finite, or not so many.
+    """
+    stated = first_text(facts, keyword)
+    if not stated:
+        return None
+    values = tuple(float(part) for part in stated.split("\\"))
+    if len(values) != count or not np.isfinite(values).all():
+        raise ValueError(f"{keyword} is {stated!r}, expected {count} numbers")
+    return values
+
+
+def unit_directions(orientation: tuple[float, ...]) -> tuple[float, ...]:
+    """Image Orientation (Patient) with both directions brought to length 1.
+
+    Raises:
+        ValueError: they are far from that, or not at a right angle.
+    """
+    along_row, along_column = np.array(orientation[:3]), np.array(orientation[3:])
+    lengths = np.linalg.norm(along_row), np.linalg.norm(along_column)
+    if not np.allclose(lengths, 1, atol=0.01) or abs(float(along_row @ along_column)) > 0.01:
+        raise ValueError("ImageOrientationPatient does not hold two unit vectors at a right angle")
+    return tuple(float(v) for v in (*(along_row / lengths[0]), *(along_column / lengths[1])))
