@@ -38,16 +38,6 @@ partial volumes of diaphragm, stomach and chest wall, which look like opacities.
 Mask = NDArray[np.bool_]
 
 
-def overview(slices: Bytes) -> Bytes:
-    """(Z, H, W) with its longer side brought to `WORKING_SIZE` at most: the grid on which lungs are sought."""
-    height, width = slices.shape[1:]
-    step = max(height, width) / WORKING_SIZE
-    if step <= 1:
-        return slices
-    size = (max(1, round(width / step)), max(1, round(height / step)))
-    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in slices])
-
-
 def find_lungs(slices: Bytes, inside: Mask | None = None) -> Mask:
     """Lung mask of a stack.
 
@@ -60,11 +50,12 @@ def find_lungs(slices: Bytes, inside: Mask | None = None) -> Mask:
         found by the segmenter are added to the lung before shares are computed.
     """
     depth, height, width = slices.shape
-    coarse = overview(slices)
-    small = (coarse.shape[1], coarse.shape[2])
-    dark = np.empty(coarse.shape, bool)
-    for index, reduced in enumerate(coarse):
+    step = max(height, width) / WORKING_SIZE
+    small = (max(1, round(height / step)), max(1, round(width / step))) if step > 1 else (height, width)
+    dark = np.empty((depth, *small), bool)
+    for index, image in enumerate(slices):
         own = np.ones(small, bool) if inside is None else _resized(inside[index], small)
+        reduced = np.asarray(Image.fromarray(image).resize((small[1], small[0]), Image.Resampling.BOX))
         air = reduced < AIR_THRESHOLD * 255
         enclosed = enclosed_regions(air & own, own) & body_hull(~air & own, own)
         dark[index] = _without_gas(enclosed, reduced < GAS_LEVEL * 255)

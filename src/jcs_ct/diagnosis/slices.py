@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
@@ -135,7 +136,17 @@ def _seek_lungs(study: Study) -> tuple[FoundLungs, NDArray[np.uint8], NDArray[np
         normal = np.ascontiguousarray(np.rot90(normal, 1, (1, 2)))
         lungs = np.ascontiguousarray(np.rot90(lungs, 1, (1, 2)))
     shown = lung_search.lung_slices(lungs, inside_mask(study))
-    return FoundLungs(study, lungs, lung_search.overview(normal)), normal, shown
+    return FoundLungs(study, lungs, _overview(normal)), normal, shown
+
+
+def _overview(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(Z, H, W) with its longer side brought to `lungs.WORKING_SIZE` at most."""
+    height, width = normal.shape[1:]
+    step = max(height, width) / lung_search.WORKING_SIZE
+    if step <= 1:
+        return normal
+    size = (max(1, round(width / step)), max(1, round(height / step)))
+    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in normal])
 
 
 def lies_on_its_side(study: Study, lungs: NDArray[np.bool_]) -> bool:
