@@ -170,7 +170,7 @@ def _measure(
         measured = measure_lesions(labels, None, lungs, study, given.lobes)
         return measured, _outside_remarks(opacities, lungs)
     assert found is not None
-    lungs = whole_lungs(found.lung_mask, opacities, found.overview, inside_mask(study))
+    lungs = whole_lungs(found.lung_mask, opacities, found.overview, inside_mask(study), found.assessed)
     doubts = (*fitness.lung_objections(found), *fitness.lung_cautions(found))
     return measure_lesions(labels, None, lungs, study), tuple(dict.fromkeys(doubts))
 

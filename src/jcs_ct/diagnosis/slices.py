@@ -36,6 +36,8 @@ class FoundLungs:
     """(Z, H, W): what holds air, and what that encloses; see `whole_lungs` for the rest."""
     overview: NDArray[np.uint8]
     """(Z, h, w): the whole slices in the one form, on the coarse grid that lungs are sought on."""
+    assessed: NDArray[np.bool_]
+    """(Z,): which slices show enough lung to be classified."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
         study: of any source; turned upright first if it does not state its orientation and lies on its side.
         size: height and width that the networks take.
     """
-    found, normal, shown = _seek_lungs(study)
-    lungs = found.lung_mask
+    found, normal = _seek_lungs(study)
+    lungs, shown = found.lung_mask, found.assessed
     box = lung_search.lung_box(lungs[shown], normal[shown]) if shown.any() else None
     if box is None:
         return None
@@ -121,17 +123,17 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
     crops = np.stack([preprocessing.crop_resize(normal[k], box, size) for k in indices])
     middle = middle_column(lungs)
     regions = np.stack([lesion_region(both_lungs(lungs[k], middle), box, size) for k in indices])
-    return LungSlices(found.study, lungs, found.overview, indices, crops, regions, box)
+    return LungSlices(found.study, lungs, found.overview, shown, indices, crops, regions, box)
 
 
 def find_lungs(study: Study) -> FoundLungs | None:
     """The lungs of a study of any source, turned upright as by `find_lung_slices`; None where no slice shows any."""
-    found, _, shown = _seek_lungs(study)
-    return found if shown.any() else None
+    found, _ = _seek_lungs(study)
+    return found if found.assessed.any() else None
 
 
-def _seek_lungs(study: Study) -> tuple[FoundLungs, NDArray[np.uint8], NDArray[np.bool_]]:
-    """The lungs, the slices in the one form (Z, H, W), and which of them (Z,) show enough lung."""
+def _seek_lungs(study: Study) -> tuple[FoundLungs, NDArray[np.uint8]]:
+    """The lungs, and the slices in the one form (Z, H, W)."""
     normal = one_form(study)
     lungs = lung_search.find_lungs(normal, inside_mask(study))
     if lies_on_its_side(study, lungs):
@@ -139,7 +141,7 @@ def _seek_lungs(study: Study) -> tuple[FoundLungs, NDArray[np.uint8], NDArray[np
         normal = np.ascontiguousarray(np.rot90(normal, 1, (1, 2)))
         lungs = np.ascontiguousarray(np.rot90(lungs, 1, (1, 2)))
     shown = lung_search.lung_slices(lungs, inside_mask(study))
-    return FoundLungs(study, lungs, _overview(normal)), normal, shown
+    return FoundLungs(study, lungs, _overview(normal), shown), normal
 
 
 def _overview(normal: NDArray[np.uint8]) -> NDArray[np.uint8]:
