@@ -40,7 +40,7 @@ def edit(path: Path, target: Path, change: Callable[[Frames, Dataset], Frames]) 
     dataset.NumberOfFrames = len(frames)
     dataset.Rows, dataset.Columns = frames[0][0].shape
     dataset.PixelData = pack_bits(np.stack([frame for frame, _ in frames]))
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = str(UID())
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID()
     dataset.save_as(target, enforce_file_format=True)
     return target
 

@@ -27,8 +27,8 @@ from experiments.reproduction.scores import cost, scores
 from experiments.reproduction.tables import Evaluated, table_5
 from numpy.typing import NDArray
 
-from jcs_ct.datasets.prepared import NormalisedSlice
-from jcs_ct.datasets.sources import SliceRecord
+from jcs_ct.datasets.normalised import NormalisedSlice
+from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.errors import UsageError
 from jcs_ct.preprocessing import Box
 from tests.mini_data import write_mini_data

@@ -14,7 +14,8 @@ from experiments.reproduction.runs import HeldOutSlice, predictions
 from experiments.reproduction.scores import FAILURE, THRESHOLD
 from experiments.reproduction.tables import Evaluated
 from numpy.typing import NDArray
-from scipy import ndimage
+
+from jcs_ct.evaluation.opacities import opacities, share_of_lung
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt  # after the choice of a backend that needs no screen
@@ -76,9 +77,8 @@ def figure_10(evaluated: Evaluated, folder: Path) -> Figure:
 def figure_11(evaluated: Evaluated, folder: Path) -> Figure:
     """Dice against the area of the opacities and against their number."""
     dice = np.mean([one.dice for one in evaluated(JCS)], axis=0)
-    lungs = [max(int((one.normal.lungs | one.truth).sum()), 1) for one in evaluated.slices]
-    share = np.array([100 * one.truth.sum() / lung for one, lung in zip(evaluated.slices, lungs, strict=True)])
-    counts = np.array([ndimage.label(one.truth)[1] for one in evaluated.slices])
+    share = np.array([100 * share_of_lung(one.truth, one.normal.lungs) for one in evaluated.slices])
+    counts = np.array([len(opacities(one.truth)) for one in evaluated.slices])
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
     left.scatter(share, dice, s=18, color="#1f77b4")
     left.axhline(FAILURE, color="#d62728", linewidth=0.8, linestyle="--")

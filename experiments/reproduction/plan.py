@@ -82,9 +82,9 @@ PRESETS = {
         "cpu",
         (0, 1, 2),
         "default",
-        (224, 288),
-        {"steps": 400, "learning_rate": 1e-3, "encoder_rate": 2e-4, "validate_every": 50, "augment": _LIGHT},
-        200,
+        (192, 256),
+        {"steps": 300, "learning_rate": 1e-3, "encoder_rate": 2e-4, "validate_every": 100, "augment": _LIGHT},
+        150,
         300,
     ),
     "paper": Preset(

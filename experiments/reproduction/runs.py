@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from jcs_ct import preprocessing
-from jcs_ct.datasets.prepared import NormalisedSlice, normalise_slice
-from jcs_ct.datasets.sources import SliceRecord, read_source
+from jcs_ct.datasets.normalised import NormalisedSlice, normalise_slice
+from jcs_ct.datasets.records import SliceRecord
+from jcs_ct.datasets.sources import read_source
 from jcs_ct.errors import UsageError
 from jcs_ct.models import registry
 from jcs_ct.models.joint import JointPrediction

@@ -74,21 +74,27 @@ class Device(StrEnum):
 @app.command()
 def train(
     task: Annotated[TrainTask, typer.Argument(help="What to train.")],
-    config: Annotated[Path, typer.Option(help="YAML with the settings of the run (see configs/).")],
-    data: Annotated[Path, typer.Option(help="Folder that holds the data sources.")],
+    data: Annotated[Path, typer.Option(help="Folder that holds the data sources, or own data with slices.csv.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights, logs and checkpoints.")],
+    config: Annotated[
+        Path | None, typer.Option(help="YAML with the settings of the run (see configs/); for own data not needed.")
+    ] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder to keep prepared slices in.")] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
     devices: Annotated[int, typer.Option(help="Number of GPUs; above one, DDP.")] = 1,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps in place of the config's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed in place of the config's.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output.")] = False,
+    allow_similar: Annotated[
+        bool, typer.Option("--allow-similar", help="Go on though own slices in different splits look the same.")
+    ] = False,
 ) -> None:
     """Train a network; needs the `train` extra."""
     training = _training()
-    settings = training.load_config(config, task=str(task), steps=steps, seed=seed)
+    chosen = config or training.own_config(str(task))
+    settings = training.load_config(chosen, task=str(task), steps=steps, seed=seed)
     paths = training.RunPaths(data, output, cache)
-    weights = training.train(settings, paths, str(device), resume, devices)
+    weights = training.train(settings, paths, str(device), resume, devices, allow_similar)
     typer.echo(f"weights: {weights}")
 
 
@@ -366,25 +372,37 @@ class Trial(StrEnum):
 
     SEGMENTATION = "segmentation"
     CLASSIFICATION = "classification"
+    STATISTICS = "statistics"
 
 
 @app.command()
 def evaluate(
     trial: Annotated[Trial, typer.Argument(help="What to evaluate.")],
-    data: Annotated[Path, typer.Option(help="Folder that holds the data sources, or one of them.")],
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    data: Annotated[Path, typer.Option(help="Folder that holds the data sources, or one of them, or own data.")],
+    split: Annotated[str | None, typer.Option(help="train, val or test; test, or all for statistics.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the figures of statistics, or similar slices.")
+    ] = None,
+    allow_similar: Annotated[
+        bool, typer.Option("--allow-similar", help="Go on though own slices in different splits look the same.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Put the weights to the test on public data sources (see docs/data.md)."""
+    """Put the weights to the test on public data or one's own, or tell what the data hold (see docs/data.md)."""
     # Here and not at the top, as in `diagnose`.
     from jcs_ct import trials
     from jcs_ct.diagnosis.pipeline import Diagnoser
 
+    if trial is Trial.STATISTICS:
+        _statistics(data, split, output, as_json)
+        return
     run = {Trial.SEGMENTATION: trials.segmentation, Trial.CLASSIFICATION: trials.classification}[trial]
     with _Progress() as progress:
+        progress.stage("comparing splits", 0)
+        trials.check_own_data(data, None if output is None else output / "similar.png", allow_similar)
         progress.stage(f"evaluating {trial}", 0)
-        results = run(Diagnoser(weights), data, split, progress.advance)
+        results = run(Diagnoser(weights), data, split or "test", progress.advance)
     if as_json:
         typer.echo(json.dumps([result.as_dict() for result in results], indent=2))
         return
@@ -395,6 +413,22 @@ def evaluate(
             shown = "not defined" if value is None else f"{value:.4g}"
             between = "" if interval is None else f"  [{interval[0]:.3f}, {interval[1]:.3f}]"
             typer.echo(f"  {name:<20} {shown}{between}")
+
+
+def _statistics(data: Path, split: str | None, output: Path | None, as_json: bool) -> None:
+    # Here and not at the top, as in `diagnose`.
+    from jcs_ct.datasets.statistics import as_lines, statistics, write_figures
+
+    with _Progress() as progress:
+        progress.stage("reading masks", 0)
+        found = statistics(data, split, progress.advance)
+    if output is not None:
+        try:
+            write_figures(found, output)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{error}; figures need the extra: pip install 'jcs-ct[evaluate]'") from error
+    documents = [one.as_dict() for one in found]
+    typer.echo(json.dumps(documents, indent=2) if as_json else "\n".join(as_lines(documents)))
 
 
 def main() -> None:

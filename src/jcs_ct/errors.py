@@ -6,7 +6,11 @@
     │   └── UnsupportedInputError  read correctly, but not something that JCS takes
     ├── UsageError               an option or a setting is wrong                             exit 2
     ├── WeightsError             weights are missing or do not match their checksum          exit 2
-    └── DataError                a data set for training or evaluation is not as documented  exit 2
+    ├── DataError                a data set for training or evaluation is not as documented  exit 2
+    │   └── OverlapError         a patient or an image lies on two sides of a split
+    └── QueueError               the queue of jobs cannot be read or written                 exit 2
+        ├── QueueFullError       one more job would pass a limit of the queue, or the disk is full
+        └── NoSuchJobError       there is no such job, or it is somebody else's
 
 A study that was read but must not be judged is not an error: its verdict is `not_assessable`, and the command exits
 with 3. Messages say what was found, what was expected and what to do.
@@ -43,3 +47,19 @@ class WeightsError(JcsError):
 
 class DataError(JcsError):
     """A data set for training or evaluation is not laid out as documented."""
+
+
+class OverlapError(DataError):
+    """What is trained on would also be validated or tested on: a patient, a file, or an image that looks the same."""
+
+
+class QueueError(JcsError):
+    """The queue of jobs cannot be read or written; no fault of a study's."""
+
+
+class QueueFullError(QueueError):
+    """One more job would pass a limit of the queue, or its disk is full."""
+
+
+class NoSuchJobError(QueueError):
+    """There is no such job, or it is somebody else's: who asks must not learn which."""

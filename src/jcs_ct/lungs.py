@@ -38,6 +38,16 @@ partial volumes of diaphragm, stomach and chest wall, which look like opacities.
 Mask = NDArray[np.bool_]
 
 
+def overview(slices: Bytes) -> Bytes:
+    """(Z, H, W) with its longer side brought to `WORKING_SIZE` at most: the grid on which lungs are sought."""
+    height, width = slices.shape[1:]
+    step = max(height, width) / WORKING_SIZE
+    if step <= 1:
+        return slices
+    size = (max(1, round(width / step)), max(1, round(height / step)))
+    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in slices])
+
+
 def find_lungs(slices: Bytes, inside: Mask | None = None) -> Mask:
     """Lung mask of a stack.
 
@@ -50,12 +60,11 @@ def find_lungs(slices: Bytes, inside: Mask | None = None) -> Mask:
         found by the segmenter are added to the lung before shares are computed.
     """
     depth, height, width = slices.shape
-    step = max(height, width) / WORKING_SIZE
-    small = (max(1, round(height / step)), max(1, round(width / step))) if step > 1 else (height, width)
-    dark = np.empty((depth, *small), bool)
-    for index, image in enumerate(slices):
+    coarse = overview(slices)
+    small = (coarse.shape[1], coarse.shape[2])
+    dark = np.empty(coarse.shape, bool)
+    for index, reduced in enumerate(coarse):
         own = np.ones(small, bool) if inside is None else _resized(inside[index], small)
-        reduced = np.asarray(Image.fromarray(image).resize((small[1], small[0]), Image.Resampling.BOX))
         air = reduced < AIR_THRESHOLD * 255
         enclosed = enclosed_regions(air & own, own) & body_hull(~air & own, own)
         dark[index] = _without_gas(enclosed, reduced < GAS_LEVEL * 255)
@@ -171,9 +180,9 @@ def _back_of_lungs(image: Bytes) -> float | None:
     tissue = np.asarray(reduced) >= AIR_THRESHOLD * 255
     inside = np.ones(tissue.shape, bool)
     if is_cropped(tissue, inside):
-        return (1 - CROPPED_BACK_WALL) * height
+        return float((1 - CROPPED_BACK_WALL) * height)
     body = bounding_box(body_hull(tissue, inside))
-    return None if body is None else step * (body.bottom - BACK_WALL * body.height)
+    return None if body is None else float(step * (body.bottom - BACK_WALL * body.height))
 
 
 def quarter_turns(lungs: Mask) -> int:

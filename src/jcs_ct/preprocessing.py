@@ -33,7 +33,7 @@ AERATED_PART = 0.2
 """At least this part of what lies dark in the chest is taken to be aerated lung..."""
 AERATED_SPREAD = 0.06
 """...whose most frequent level lies above that quantile by no more than this share of the way to soft tissue (measured:
-0.05 or less on nine of ten uninfected slices). Where opacities fill most of the lung, the most frequent level is theirs."""
+0.05 or less on nine of ten uninfected slices). Where opacities fill most of the lung, the commonest level is theirs."""
 
 MAX_ANCHOR_DRIFT = 0.3
 """A slice's own anchors count if they lie within this share of the study's range of grey."""

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jcs_ct.datasets.prepared import EMPTY_MASK, NO_MASK, READER_MASK, PreparedSlices, normalise_slice, prepare
-from jcs_ct.datasets.sources import SliceRecord
+from jcs_ct.datasets.normalised import normalise_slice
+from jcs_ct.datasets.prepared import EMPTY_MASK, NO_MASK, READER_MASK, PreparedSlices, prepare
+from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.errors import DataError
 from jcs_ct.preprocessing import window_hu
 from tests.mini_data import write_mini_data

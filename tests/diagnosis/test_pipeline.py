@@ -15,9 +15,9 @@ from jcs_ct.diagnosis.decide import PatientRule
 from jcs_ct.diagnosis.pipeline import NO_LUNGS, Diagnoser, DiagnoserSettings
 from jcs_ct.diagnosis.result import Diagnosis, Verdict
 from jcs_ct.diagnosis.segment import segment
-from jcs_ct.diagnosis.slices import inside_mask
 from jcs_ct.diagnosis.whole_lungs import GivenMasks
 from jcs_ct.errors import UsageError, WeightsError
+from jcs_ct.one_form import inside_mask
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import file_sha256, load_manifest
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of

@@ -7,15 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jcs_ct.diagnosis.slices import (
-    QUARTER_TURN_REMARK,
-    both_lungs,
-    find_lung_slices,
-    inside_mask,
-    lesion_region,
-    one_form,
-    turned_upright,
-)
+from jcs_ct.diagnosis.slices import both_lungs, find_lung_slices, lesion_region
+from jcs_ct.one_form import QUARTER_TURN_REMARK, inside_mask, one_form, turned_upright
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import SourceGrid, Study
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of

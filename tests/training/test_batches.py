@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, NO_MASK, READER_MASK, PreparedSlices
-from jcs_ct.datasets.sources import SliceRecord
+from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.errors import DataError
 from jcs_ct.training.batches import FixedBatches, GroupedBatches, to_batch
 from jcs_ct.training.config import BatchGroup

@@ -343,6 +343,24 @@ def test_a_missing_teacher_is_a_usage_error(paths: RunPaths) -> None:
         train(config_for("backbone"), paths, device="cpu")
 
 
+def test_what_is_too_large_for_fp16_is_kept(tmp_path: Path) -> None:
+    module = torch.nn.BatchNorm2d(2)
+    assert module.running_var is not None
+    module.running_var[0] = 1e6
+    save_weights(module, tmp_path / "norm.safetensors")
+    kept = load_file(tmp_path / "norm.safetensors")
+    assert kept["running_var"].tolist() == [1e6, 1.0]
+    assert kept["weight"].dtype == torch.float16
+    load_weights(torch.nn.BatchNorm2d(2), tmp_path / "norm.safetensors")
+
+
+def test_a_warm_start_has_no_channel_that_an_infinite_variance_silences(paths: RunPaths) -> None:
+    config = TrainConfig("segmenter", (MASKED,), 1, input_size=INPUT_SIZE, init={"segmenter": "shipped"})
+    training, _ = training_slices(config, paths)
+    buffers = dict(build_task(config, training).network.named_buffers())
+    assert all(bool(torch.isfinite(value).all()) for value in buffers.values())
+
+
 @pytest.mark.parametrize("content", [None, b"no tensors", b"\x08\0\0\0\0\0\0\0{}      "])
 def test_unfit_weights_are_a_weights_error(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"

@@ -7,17 +7,20 @@ import inspect
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from jcs_ct import lungs, preprocessing
-from jcs_ct.datasets.sources import SliceRecord, read_source
-from jcs_ct.errors import DataError
+from jcs_ct import lungs, one_form, preprocessing
+from jcs_ct.datasets import normalised as normalised_form
+from jcs_ct.datasets.normalised import normalised
+from jcs_ct.datasets.own import files_of
+from jcs_ct.datasets.records import SliceRecord
+from jcs_ct.datasets.sources import read_source
 
 LOG = logging.getLogger(__name__)
 NO_MASK, READER_MASK, EMPTY_MASK, PSEUDO_MASK = 0, 1, 2, 3
@@ -64,79 +67,100 @@ class PreparedSlices:
 
 
 @dataclass(frozen=True)
-class NormalisedSlice:
-    """One slice in the one form, still at its own resolution."""
+class _Prepared:
+    """One slice as the cache keeps it."""
 
     image: NDArray[np.uint8]
-    """(H, W), upright."""
-    lungs: NDArray[np.bool_]
-    mask: NDArray[np.bool_] | None
-    box: preprocessing.Box
+    mask: NDArray[np.uint8]
+    lung: NDArray[np.bool_]
+    place: int | None
+    """Number of the slice in its study."""
+    infected: bool | None
+    outlined: bool
+    """Whether its mask marks anything."""
 
 
-def normalise_slice(record: SliceRecord, input_size: tuple[int, int]) -> NormalisedSlice:
-    """Decode one slice and bring it to the one form.
-
-    Raises:
-        DataError: image or mask missing, unreadable, or of different sizes.
-    """
-    grey = _grey(record.path)
-    mask = None if record.mask is None else _grey(record.mask) > 0
-    if mask is not None and mask.shape != grey.shape:
-        raise DataError(f"{record.mask}: found size {mask.shape}, expected {grey.shape} as of {record.path}")
-    inside = np.ones((1, *grey.shape), bool)
-    image = preprocessing.normalise_grey(grey[None], inside)[0]
-    lung = lungs.find_lungs(image[None])
-    if record.turned:
-        image, lung = np.rot90(image), np.rot90(lung, 1, (1, 2))
-        mask = None if mask is None else np.rot90(mask)
-    found = lungs.lung_box(lung, image[None]) or preprocessing.Box(0, image.shape[0], 0, image.shape[1])
-    box = preprocessing.network_box(found, input_size)
-    return NormalisedSlice(np.ascontiguousarray(image), lung[0], mask, box)
-
-
-def _grey(path: Path) -> NDArray[np.uint8]:
-    try:
-        return np.asarray(Image.open(path).convert("L"))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-
-
-def _prepare(
-    record: SliceRecord, size: tuple[int, int]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]:
-    normal = normalise_slice(record, size)
-    mask = np.zeros(size, np.uint8)
-    if normal.mask is not None:
-        mask = preprocessing.crop_resize(normal.mask.astype(np.uint8) * 255, normal.box, size)
-    lung = preprocessing.crop_resize(normal.lungs.astype(np.uint8) * 255, normal.box, size) > 127
-    return preprocessing.crop_resize(normal.image, normal.box, size), mask, lung
+def _prepare(record: SliceRecord, size: tuple[int, int]) -> list[_Prepared]:
+    out = []
+    for own, normal in normalised([record], size):
+        mask = np.zeros(size, np.uint8)
+        if normal.mask is not None:
+            mask = preprocessing.crop_resize(normal.mask.astype(np.uint8) * 255, normal.box, size)
+        lung = preprocessing.crop_resize(normal.lungs.astype(np.uint8) * 255, normal.box, size) > 127
+        image = preprocessing.crop_resize(normal.image, normal.box, size)
+        outlined = normal.mask is not None and bool(normal.mask.any())
+        out.append(_Prepared(image, mask, lung, own.index, own.infected, outlined))
+    return out
 
 
 def prepare(sources: Sequence[str], data: Path, size: tuple[int, int], cache: Path | None = None) -> PreparedSlices:
-    """All slices of the named sources in the one form, from the cache where they are there already."""
+    """All slices of the named sources in the one form, from the cache where they are there already.
+
+    Raises:
+        DataError: a source is not as documented, or one of its files cannot be read.
+    """
     records = [record for name in sorted(set(sources)) for record in read_source(name, data)]
-    key = hashlib.sha256(repr([(r.source, r.path.name, r.turned) for r in records]).encode())
-    key.update(repr(size).encode())
-    for module in (preprocessing, lungs):  # another way of preparing is another cache
-        key.update(inspect.getsource(module).encode())
-    stored = None if cache is None else cache / f"slices-{key.hexdigest()[:16]}.npz"
+    stored = None if cache is None else cache / f"slices-{_key(records, size)}.npz"
     if stored is not None and stored.exists():
-        with np.load(stored) as arrays:
-            images, masks, lung_masks = arrays["images"], arrays["masks"], arrays["lung_masks"]
+        with np.load(stored) as found:
+            arrays = {name: found[name] for name in found.files}
     else:
-        LOG.info("preparing %d slices of %s", len(records), ", ".join(sources))
-        with ProcessPoolExecutor(2) as pool:
-            parts = list(pool.map(partial(_prepare, size=size), records, chunksize=16))
-        images, masks, lung_masks = (np.stack(column) for column in zip(*parts, strict=True))
+        LOG.info("preparing %d pictures and studies of %s", len(records), ", ".join(sources))
+        arrays = _prepared_arrays(records, size)
         if stored is not None:
             stored.parent.mkdir(parents=True, exist_ok=True)
             partial_file = stored.with_suffix(".partial.npz")
-            np.savez(partial_file, images=images, masks=masks, lung_masks=lung_masks)
+            np.savez(partial_file, allow_pickle=False, **arrays)
             partial_file.replace(stored)
-    infected = np.array([-1 if r.infected is None else int(r.infected) for r in records], np.int8)
-    kinds = np.array([READER_MASK if r.mask else NO_MASK for r in records], np.uint8)
+    return _as_slices(records, arrays)
+
+
+def _key(records: Sequence[SliceRecord], size: tuple[int, int]) -> str:
+    key = hashlib.sha256(repr([(r.source, r.path.name, r.turned, r.infected, _state(r)) for r in records]).encode())
+    key.update(repr(size).encode())
+    for module in (preprocessing, lungs, one_form, normalised_form):  # another way of preparing is another cache
+        key.update(inspect.getsource(module).encode())
+    return key.hexdigest()[:16]
+
+
+def _state(record: SliceRecord) -> object:
+    """What changes when own data are edited; the public sets do not change."""
+    if not record.own:
+        return None
+    files = [file for path in (record.path, record.mask) if path is not None for file in files_of(path)]
+    return (
+        str(record.path),
+        [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files],
+    )
+
+
+def _prepared_arrays(records: Sequence[SliceRecord], size: tuple[int, int]) -> dict[str, NDArray[Any]]:
+    """Columns of all slices; `record` says which record each slice is of."""
+    at_once = 1 if any(record.study for record in records) else 16
+    with ProcessPoolExecutor(2) as pool:
+        parts = list(pool.map(partial(_prepare, size=size), records, chunksize=at_once))
+    flat = [one for part in parts for one in part]
+    return {
+        "images": np.stack([one.image for one in flat]),
+        "masks": np.stack([one.mask for one in flat]),
+        "lung_masks": np.stack([one.lung for one in flat]),
+        "record": np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+        "index": np.array([-1 if one.place is None else one.place for one in flat]),
+        "infected": np.array([-1 if one.infected is None else int(one.infected) for one in flat], np.int8),
+        "outlined": np.array([one.outlined for one in flat]),
+    }
+
+
+def _as_slices(records: Sequence[SliceRecord], arrays: dict[str, NDArray[Any]]) -> PreparedSlices:
+    infected, labels = arrays["infected"], {1: True, 0: False, -1: None}
+    own = [
+        replace(records[place], index=None if index < 0 else index, infected=labels[label])
+        for place, index, label in zip(*(arrays[n].tolist() for n in ("record", "index", "infected")), strict=True)
+    ]
+    kinds = np.array([READER_MASK if r.mask else NO_MASK for r in own], np.uint8)
     # The uninfected figures of papers show other lung disease, so only the other sources' have surely empty masks.
-    clean = np.array([r.source != "ucsd-covid-ct" for r in records], bool)
+    clean = np.array([r.source != "ucsd-covid-ct" for r in own], bool)
     kinds[(infected == 0) & clean] = EMPTY_MASK
-    return PreparedSlices(images, masks, kinds, lung_masks, infected, records)
+    # On most slices of a whole study a reader outlines nothing.
+    kinds[(kinds == READER_MASK) & ~arrays["outlined"] & np.array([r.own for r in own], bool)] = EMPTY_MASK
+    return PreparedSlices(arrays["images"], arrays["masks"], kinds, arrays["lung_masks"], infected, own)

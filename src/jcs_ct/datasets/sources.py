@@ -1,4 +1,4 @@
-"""The public data sources: where slices, labels, masks and splits are.
+"""The data sources: where slices, labels, masks and splits are, in public sets and in a user's own folder (`own`).
 
 Each reader turns a folder into records; nothing is decoded here. Layouts and licences are described in
 docs/data.md. A record's split is `train`, `val` or `test`; slices of one patient never lie in two.
@@ -7,31 +7,16 @@ docs/data.md. A record's split is `train`, `val` or `test`; slices of one patien
 from __future__ import annotations
 
 import csv
+import os
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from jcs_ct.datasets.own import OWN, TABLE, is_own, read_own
+from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.errors import DataError
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
-
-
-@dataclass(frozen=True)
-class SliceRecord:
-    """One labelled slice on disk."""
-
-    source: str
-    path: Path
-    split: str
-    infected: bool | None
-    """None where the source does not label it."""
-    group: str
-    """Patient, or what comes nearest to it."""
-    mask: Path | None = None
-    """Binary lesion mask of the same size, 0 and not 0."""
-    turned: bool = False
-    """Whether the picture is stored with its two lungs one above the other."""
 
 
 def _images(folder: Path) -> list[Path]:
@@ -125,15 +110,52 @@ SOURCES: dict[str, Callable[[Path], list[SliceRecord]]] = {
 }
 
 
+ONE_SET = frozenset({"covid-19-ct100", "covid-semiseg"})
+"""Two forms of the same slices: a file of the latter is a rotated crop of the one of its number in the former."""
+
+
+def _name(folder: Path) -> str:
+    """What a user calls a folder, `.` and `..` as well; a link bears its own name and not that of what it leads to."""
+    return Path(os.path.abspath(folder)).name
+
+
+def own_folder(name: str, data: Path) -> Path | None:
+    """Where the source `name` lies if it is a user's own: `data` itself or a folder in it; None if it is not."""
+    if name == OWN and is_own(data):
+        return data
+    folder = data if _name(data) == name else data / name
+    return folder if name not in SOURCES and is_own(folder) else None
+
+
+def sources_in(data: Path) -> list[str]:
+    """Names of all sources that lie in `data`, or of `data` itself, in a stable order."""
+    own_name = _name(data)
+    if own_name in SOURCES or is_own(data):
+        return [own_name]
+    folders = sorted(path for path in data.iterdir() if path.is_dir()) if data.is_dir() else []
+    own = [path.name for path in folders if path.name not in SOURCES and is_own(path)]
+    return [*(name for name in SOURCES if (data / name).is_dir()), *own]
+
+
 def read_source(name: str, data: Path) -> list[SliceRecord]:
     """Records of one source below the data folder `data` (or of `data` itself, if it bears the name).
 
+    Args:
+        name: of a public source, of a folder of one's own data, or `own` for `data` itself.
+        data: the folder.
+
     Raises:
         DataError: unknown source, missing folder, or a folder that is not laid out as documented.
+        OverlapError: own data with a patient or a file in two splits.
     """
+    if (folder := own_folder(name, data)) is not None:
+        return read_own(folder, name).records
+    if name == OWN:
+        raise DataError(f"found no {TABLE} in {data}, expected own data there, laid out as in docs/data.md")
     if name not in SOURCES:
-        raise DataError(f"unknown source {name!r}; known are {', '.join(SOURCES)}")
-    folder = data if data.name == name else data / name
+        known = ", ".join(SOURCES)
+        raise DataError(f"unknown source {name!r}; known are {known}, and folders of that name with a {TABLE}")
+    folder = data if _name(data) == name else data / name
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; expected the source {name} there (see docs/data.md)")
     return SOURCES[name](folder)

@@ -19,11 +19,12 @@ from jcs_ct.diagnosis.lung_regions import sides_are_known
 from jcs_ct.diagnosis.measure import Measured, find_lesions, measure_lesions, slice_burden, unassessed
 from jcs_ct.diagnosis.result import Diagnosis, Measures, Provenance, SliceFinding, Verdict
 from jcs_ct.diagnosis.segment import segment
-from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices, inside_mask
+from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.engine import Network
 from jcs_ct.errors import WeightsError
 from jcs_ct.evaluation.calibration import PlattScaling
+from jcs_ct.one_form import inside_mask
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import SHIPPED, load_manifest
@@ -217,9 +218,7 @@ def _measure(
     lungs = given.whole_lungs()
     labels = find_lesions(mask if lungs is None else mask & lungs, slices.study)
     if lungs is None:
-        lungs = whole_lungs(
-            slices.lung_mask, labels > 0, slices.overview, inside_mask(slices.study), slices.assessed
-        )
+        lungs = whole_lungs(slices.lung_mask, labels > 0, slices.overview, inside_mask(slices.study), slices.assessed)
     return measure_lesions(labels, probability, lungs, slices.study, given.lobes)
 
 

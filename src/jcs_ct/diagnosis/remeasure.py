@@ -24,9 +24,10 @@ from jcs_ct.diagnosis.measure import (
     unassessed,
 )
 from jcs_ct.diagnosis.result import Diagnosis, Measures, Provenance, RuleOutcome, SliceFinding, Verdict
-from jcs_ct.diagnosis.slices import FoundLungs, find_lungs, inside_mask, lies_on_its_side, turned_upright
+from jcs_ct.diagnosis.slices import FoundLungs, find_lungs
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, whole_lungs
 from jcs_ct.errors import UsageError
+from jcs_ct.one_form import inside_mask, lies_on_its_side, turned_upright
 from jcs_ct.study import quality
 from jcs_ct.study.outlines import SEMIAUTOMATIC, OutlineSource
 from jcs_ct.study.volume import Study

@@ -7,8 +7,8 @@ things tell where the lung goes on, and none is enough alone:
 - the outlined opacities: they are lung;
 - closing: a gap in the costal surface with lung on both sides of it is lung, if it is narrow;
 - symmetry: where opacities are outlined, the rest of the same dense region is lung as far as the other lung, mirrored,
-  reaches. Far from outlined opacities symmetry adds nothing: one half of the diaphragm lies higher in most people. Where
-  the other lung is dense as well it cannot tell; there a thin rim is added that looks like what was outlined.
+  reaches. Far from outlined opacities symmetry adds nothing: one half of the diaphragm lies higher in most people.
+  Where the other lung is dense as well it cannot tell; there a thin rim is added that looks like what was outlined.
 
 A lobe that is dense down to its base goes on over the slices that show too little air to be assessed, and on which
 nothing was outlined for that reason.
@@ -75,7 +75,7 @@ class GivenMasks:
             raise UsageError(f"the lobe mask holds the label {highest}, expected 0 to {len(LOBES)}: {', '.join(LOBES)}")
 
     def turned(self) -> GivenMasks:
-        """Turned by a quarter like a study that was brought upright (`slices.turned_upright`)."""
+        """Turned by a quarter like a study that was brought upright (`one_form.turned_upright`)."""
         return GivenMasks(
             None if self.lungs is None else np.rot90(self.lungs, 1, (1, 2)),
             None if self.lobes is None else np.rot90(self.lobes, 1, (1, 2)),

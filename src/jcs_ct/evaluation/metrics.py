@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,11 +29,14 @@ def dice_per_image(predicted: Any, truth: Any) -> Any:
     return (2 * overlap + (total == 0)) / (total + (total == 0))
 
 
-def pooled_dice(predicted: list[NDArray[np.bool_]], truth: list[NDArray[np.bool_]]) -> float:
-    """Dice over the pixels of all images together."""
-    overlap = sum(int((p & g).sum()) for p, g in zip(predicted, truth, strict=True))
-    total = sum(int(p.sum()) + int(g.sum()) for p, g in zip(predicted, truth, strict=True))
-    return 2 * overlap / total if total else 1.0
+def pooled_dice(overlaps: Sequence[int], totals: Sequence[int]) -> float:
+    """Dice over the pixels of all images together; 1 where all are empty.
+
+    Args:
+        overlaps: |P∩G| of each image.
+        totals: |P|+|G| of each image.
+    """
+    return 2 * sum(overlaps) / sum(totals) if sum(totals) else 1.0
 
 
 def roc_auc(positive: NDArray[np.bool_], score: NDArray[np.floating[Any]]) -> float | None:

@@ -1,7 +1,7 @@
 """What the command line needs of training, in one import."""
 
-from jcs_ct.training.config import load_config
+from jcs_ct.training.config import load_config, own_config
 from jcs_ct.training.export import ship
 from jcs_ct.training.run import RunPaths, train
 
-__all__ = ["RunPaths", "load_config", "ship", "train"]
+__all__ = ["RunPaths", "load_config", "own_config", "ship", "train"]

@@ -15,6 +15,7 @@ from jcs_ct.errors import DataError
 from jcs_ct.training.config import BatchGroup
 
 Batch = dict[str, Tensor]
+_OUTLINED = (READER_MASK, EMPTY_MASK)
 
 
 def to_batch(slices: PreparedSlices, chosen: NDArray[np.int64]) -> Batch:
@@ -47,14 +48,19 @@ class GroupedBatches(IterableDataset[Batch]):
         from_source = np.array([record.source == source for record in slices.records], bool)
         if group.pseudo:
             from_source &= slices.mask_kinds == PSEUDO_MASK
+        if group.kind == "outlined":
+            return self._non_empty([from_source & (slices.mask_kinds == kind) for kind in _OUTLINED], group, source)
         fits = {
             "any": from_source,
             "masked": from_source & (slices.mask_kinds == (PSEUDO_MASK if group.pseudo else READER_MASK)),
             "infected": from_source & (slices.infected == 1),
             "uninfected": from_source & (slices.mask_kinds == EMPTY_MASK),
         }[group.kind]
-        pools = [np.flatnonzero(fits & (slices.infected == label)) for label in (0, 1)]
-        pools = [pool for pool in pools if len(pool)]
+        return self._non_empty([fits & (slices.infected == label) for label in (0, 1)], group, source)
+
+    @staticmethod
+    def _non_empty(classes: list[NDArray[np.bool_]], group: BatchGroup, source: str) -> list[NDArray[np.int64]]:
+        pools = [np.flatnonzero(chosen) for chosen in classes if chosen.any()]
         if not pools:
             raise DataError(f"no {group.kind} training slices in {source}")
         return pools

@@ -22,9 +22,10 @@ _PLAIN: dict[str, tuple[type, ...]] = {
 }
 
 TASKS = ("classifier", "segmenter", "joint", "encoder", "backbone")
+OWN_CONFIGS = Path(__file__).parent / "own"
 OPTIMISERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("onecycle", "poly", "step")
-KINDS = ("any", "masked", "infected", "uninfected")
+KINDS = ("any", "masked", "outlined", "infected", "uninfected")
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,10 @@ class BatchGroup:
     count: int
     """Slices of this group in a batch."""
     sources: tuple[str, ...]
-    """Names of data sources; drawn from each alike."""
+    """Names of data sources; drawn from each alike. `own` is the folder of own data that `--data` names."""
     kind: str = "any"
-    """`masked` (has a lesion mask), `infected`, `uninfected` (an empty mask) or `any`."""
+    """`masked` (has a lesion mask), `infected`, `uninfected` (an empty mask), `outlined` (a lesion mask or an empty
+    one, drawn alike where there are both) or `any`."""
     pseudo: bool = False
     """Take masks that `pseudo_masks` predicts in place of a reader's."""
 
@@ -125,7 +127,8 @@ class TrainConfig:
     """Sources whose validation slices are trained on as well, once they have helped to choose the settings. The last
     weights are kept then, as validation no longer tells which are best."""
     init: dict[str, str] = field(default_factory=dict)
-    """Safetensors to start from, by part: `encoder`, `backbone`, `classifier`, `segmenter`."""
+    """Safetensors to start from, by part: `encoder`, `backbone`, `classifier`, `segmenter`; `shipped` stands for the
+    classifier or the segmenter that comes with the package."""
     pseudo_masks: str | None = None
     """Segmenter weights (safetensors) that label infected slices without a mask, of the groups marked `pseudo` or,
     where none is, of all."""
@@ -164,6 +167,19 @@ class TrainConfig:
     def batch_size(self) -> int:
         """Slices in a batch."""
         return sum(group.count for group in self.batch)
+
+
+def own_config(task: str) -> Path:
+    """The settings for training on own data that come with the package.
+
+    Raises:
+        UsageError: there are none for this task.
+    """
+    path = OWN_CONFIGS / f"{task}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(each.stem for each in OWN_CONFIGS.glob("*.yaml")))
+        raise UsageError(f"found no --config, expected one for {task}: settings for own data come with {known} only")
+    return path
 
 
 def load_config(path: Path, **overrides: Any) -> TrainConfig:

@@ -172,8 +172,8 @@ def _keep_history(config: TrainConfig, folder: Path) -> list[str]:
     names: list[str] = []
     for weights in [*config.init.values(), *filter(None, [config.pseudo_masks])]:
         run = Path(weights).parent
-        if not (run / "summary.json").exists():
-            continue  # weights from elsewhere, as ImageNet's
+        if weights == "shipped" or not (run / "summary.json").exists():
+            continue  # weights from elsewhere, as ImageNet's and those that ship
         earlier = load_config(run / "config.yaml")
         names += _keep_history(earlier, folder)
         names.append(_copy_record(run, folder))

@@ -22,21 +22,27 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from jcs_ct.datasets.overlap import refuse_overlap
+from jcs_ct.datasets.own import read_own, write_table
 from jcs_ct.datasets.prepared import NO_MASK, PSEUDO_MASK, PreparedSlices, prepare
+from jcs_ct.datasets.sources import own_folder
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.models import registry
 from jcs_ct.models.vgg import VGGEncoder
 from jcs_ct.training.batches import FixedBatches, GroupedBatches
+from jcs_ct.training.checks import check_slices, check_sources, labelled
 from jcs_ct.training.classification import ClassificationTask
 from jcs_ct.training.config import TrainConfig
 from jcs_ct.training.joint_training import JointTask
 from jcs_ct.training.segmentation import SegmentationTask
 from jcs_ct.training.task import Task
 from jcs_ct.training.warm_start import BackboneTask, narrow_imagenet_encoder
+from jcs_ct.weights import SHIPPED
 
 LOG = logging.getLogger(__name__)
 VALIDATION_LIMIT = 100
 """Validation slices of one source that are looked at; a fixed, even choice of them."""
+LARGEST_HALF = torch.finfo(torch.float16).max
 
 
 @dataclass(frozen=True)
@@ -62,11 +68,19 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
-    """Write a module's state as fp16 safetensors, aside first."""
-    state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in module.state_dict().items()}
+    """Write a module's state as fp16 safetensors, aside first; fp32 where a value is too large for fp16.
+
+    Running variances can be: as infinity they would silence their channels for good.
+    """
+    state = {name: _halved(value).contiguous() for name, value in module.state_dict().items()}
     part = path.with_suffix(".partial")
     save_file(state, part)
     part.replace(path)
+
+
+def _halved(value: Tensor) -> Tensor:
+    fits = value.is_floating_point() and bool((value.abs() <= LARGEST_HALF).all())
+    return value.half() if fits else value
 
 
 def add_pseudo_masks(
@@ -112,21 +126,32 @@ def evenly(chosen: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
     return kept
 
 
-def training_slices(config: TrainConfig, paths: RunPaths) -> tuple[PreparedSlices, PreparedSlices]:
-    """Training and validation slices of a run, pseudo masks added where the config asks for them."""
-    batch_sources = {source for group in config.batch for source in group.sources}
-    validation_sources = set(config.validation) or batch_sources
+def training_slices(
+    config: TrainConfig, paths: RunPaths, allow_similar: bool = False
+) -> tuple[PreparedSlices, PreparedSlices]:
+    """Training and validation slices of a run, pseudo masks added where the config asks for them.
+
+    Raises:
+        DataError: a split lacks what the task needs.
+        OverlapError: something lies on two sides; see `datasets.overlap`.
+    """
+    check_sources(config)
+    batch_sources, validation_sources = _sources(config)
     slices = prepare(sorted(batch_sources | validation_sources), paths.data, config.input_size, paths.cache)
+    refuse_overlap(slices, paths.output / "similar.png", allow_similar)
     also = np.array([r.split == "val" and r.source in config.train_on_validation for r in slices.records], bool)
     training = slices.subset(np.array([record.split == "train" for record in slices.records], bool) | also)
     validation = slices.split("val")
     if config.task in ("segmenter", "joint"):  # nothing can be said of a mask that nobody knows
         validation = validation.subset(validation.mask_kinds != NO_MASK)
+    if config.task == "classifier":
+        validation = labelled(validation)
     keep = np.ones(len(validation), bool)
     for source in {record.source for record in validation.records}:
         of_source = np.array([record.source == source for record in validation.records], bool)
         limit = VALIDATION_LIMIT if source in validation_sources else 0
-        keep &= ~of_source | evenly(of_source, limit)
+        own = any(r.own for r in validation.records if r.source == source)
+        keep &= ~of_source | (_of_all_kinds(validation, of_source, limit) if own else evenly(of_source, limit))
     if config.pseudo_masks:
         wanted = {source for group in config.batch if group.pseudo for source in group.sources} or batch_sources
         chosen = np.array([record.source in wanted for record in training.records], bool)
@@ -135,7 +160,33 @@ def training_slices(config: TrainConfig, paths: RunPaths) -> tuple[PreparedSlice
             of_each = [np.array([r.source == source for r in training.records], bool) & chosen for source in wanted]
             chosen = np.any([evenly(of_source, config.pseudo_limit) for of_source in of_each], axis=0)
         add_pseudo_masks(training, chosen, Path(config.pseudo_masks), config.pseudo_size, paths.cache)
-    return training, validation.subset(keep)
+    validation = validation.subset(keep)
+    check_slices(config, training, validation)
+    return training, validation
+
+
+def _sources(config: TrainConfig) -> tuple[set[str], set[str]]:
+    """Names of the sources that are trained on and of those that validate."""
+    batch_sources = {source for group in config.batch for source in group.sources}
+    return batch_sources, set(config.validation) or batch_sources
+
+
+def _of_all_kinds(slices: PreparedSlices, chosen: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
+    """As `evenly`, but alike from each kind: whole studies have few slices with opacities among many without."""
+    kinds = 4 * slices.infected.astype(np.int64) + slices.mask_kinds
+    found = np.unique(kinds[chosen])
+    return np.asarray(np.any([evenly(chosen & (kinds == kind), -(-limit // len(found))) for kind in found], axis=0))
+
+
+def _keep_splits(config: TrainConfig, paths: RunPaths) -> None:
+    """Leave beside the run how the patients of own data were split, where the table does not say it."""
+    for source in sorted(set.union(*_sources(config))):
+        folder = own_folder(source, paths.data)
+        if folder is None or not (own := read_own(folder, source)).split_was_made:
+            continue
+        target = paths.output / f"slices-{folder.resolve().name}.csv"
+        write_table(own.records, folder, target)
+        LOG.info("%s has no column `split`: patients were split, see %s", folder / "slices.csv", target)
 
 
 def build_task(config: TrainConfig, training: PreparedSlices) -> Task:
@@ -173,12 +224,18 @@ def _started_segmenter(config: TrainConfig) -> nn.Module:
 def _init(config: TrainConfig, part: str) -> Path:
     if part not in config.init:
         raise UsageError(f"config: task {config.task} needs `init: {{{part}: FILE}}`")
+    if config.init[part] == "shipped":
+        return SHIPPED / f"{part}.safetensors"
     return Path(config.init[part])
 
 
 def _start(module: nn.Module, config: TrainConfig, part: str) -> None:
-    if part in config.init:
-        load_weights(module, _init(config, part))
+    if part not in config.init:
+        return
+    load_weights(module, _init(config, part))
+    for buffer in module.buffers():  # written by an earlier version as fp16, a large running variance is infinite
+        if buffer.is_floating_point():
+            buffer.clamp_(max=LARGEST_HALF)  # training soon forgets a number, and never infinity
 
 
 def last_checkpoint(paths: RunPaths) -> Path:
@@ -186,7 +243,14 @@ def last_checkpoint(paths: RunPaths) -> Path:
     return paths.output / "checkpoints" / "last.ckpt"
 
 
-def train(config: TrainConfig, paths: RunPaths, device: str = "auto", resume: bool = False, devices: int = 1) -> Path:
+def train(
+    config: TrainConfig,
+    paths: RunPaths,
+    device: str = "auto",
+    resume: bool = False,
+    devices: int = 1,
+    allow_similar: bool = False,
+) -> Path:
     """Train, and leave behind weights, config, log and a summary.
 
     Args:
@@ -195,6 +259,7 @@ def train(config: TrainConfig, paths: RunPaths, device: str = "auto", resume: bo
         device: `auto`, `cpu` or `cuda`.
         resume: go on from the last checkpoint in the output folder, if there is one.
         devices: GPUs to train on (DDP above one).
+        allow_similar: go on where own slices in different splits look the same.
 
     Returns:
         The weights of the checkpoint that was best on the validation data, as safetensors.
@@ -203,9 +268,10 @@ def train(config: TrainConfig, paths: RunPaths, device: str = "auto", resume: bo
         UsageError, DataError, WeightsError: settings, data or initial weights are not as expected.
     """
     lightning.seed_everything(config.seed, verbose=False)
+    training, validation = training_slices(config, paths, allow_similar)  # data that are refused leave no run behind
     paths.output.mkdir(parents=True, exist_ok=True)
     (paths.output / "config.yaml").write_text(yaml.safe_dump(_plain(config), sort_keys=False), encoding="utf-8")
-    training, validation = training_slices(config, paths)
+    _keep_splits(config, paths)
     if config.task == "encoder":
         return _make_encoder(config, paths, training)
     task = build_task(config, training)

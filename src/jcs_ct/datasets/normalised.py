@@ -1,0 +1,165 @@
+"""Pictures and studies decoded and brought to the one form, still at their own resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from jcs_ct import lungs, preprocessing
+from jcs_ct.datasets.records import SliceRecord
+from jcs_ct.errors import DataError, InputError
+from jcs_ct.one_form import normal_study
+from jcs_ct.study import Study, objections, read_study
+from jcs_ct.study.masks import read_labels
+
+MAX_LABELS = 9
+"""A mask may tell kinds of opacities apart; many more values are a picture, or a mask that JPEG has blurred."""
+
+
+@dataclass(frozen=True)
+class NormalisedSlice:
+    """One slice in the one form, still at its own resolution."""
+
+    image: NDArray[np.uint8]
+    """(H, W), upright."""
+    lungs: NDArray[np.bool_]
+    mask: NDArray[np.bool_] | None
+    box: preprocessing.Box
+
+
+def normalised(
+    records: Iterable[SliceRecord], input_size: tuple[int, int]
+) -> Iterator[tuple[SliceRecord, NormalisedSlice]]:
+    """The slices of records, one after the other: of a study those that a diagnosis would look at.
+
+    Each comes with its own record: of a study with the number of the slice, and with the label that a mask tells where
+    the table leaves it open.
+
+    Args:
+        records: pictures and whole studies.
+        input_size: height and width that the networks take.
+
+    Raises:
+        DataError: a file is missing, unreadable, not fit to be diagnosed, of another size than its mask, or
+            uninfected with a mask that is not empty.
+    """
+    for record in records:
+        if record.study:
+            yield from _study_slices(record, input_size)
+        else:
+            one = normalise_slice(record, input_size)
+            yield _labelled(record, one.mask), one
+
+
+def normalise_slice(record: SliceRecord, input_size: tuple[int, int]) -> NormalisedSlice:
+    """Decode one picture and bring it to the one form.
+
+    Raises:
+        DataError: image or mask missing, unreadable, or of different sizes.
+    """
+    grey = read_record(record).voxels[0].astype(np.uint8) if record.own else _grey(record.path)
+    mask = None if record.mask is None else _stored_mask(record, record.mask)
+    if mask is not None and mask.shape != grey.shape:
+        raise DataError(f"{record.mask}: found size {mask.shape}, expected {grey.shape} as of {record.path}")
+    inside = np.ones((1, *grey.shape), bool)
+    image = preprocessing.normalise_grey(grey[None], inside)[0]
+    lung = lungs.find_lungs(image[None])
+    if record.turned:
+        image, lung = np.rot90(image), np.rot90(lung, 1, (1, 2))
+        mask = None if mask is None else np.rot90(mask)
+    found = lungs.lung_box(lung, image[None]) or preprocessing.Box(0, image.shape[0], 0, image.shape[1])
+    box = preprocessing.network_box(found, input_size)
+    return NormalisedSlice(np.ascontiguousarray(image), lung[0], mask, box)
+
+
+def read_record(record: SliceRecord) -> Study:
+    """Read what a row of own data names, as a diagnosis reads it.
+
+    Raises:
+        DataError: it cannot be read, or would not be diagnosed.
+    """
+    try:
+        study = read_study(record.path)
+    except InputError as error:
+        raise DataError(f"{record.called}: {error}") from error
+    if reasons := objections(study):
+        raise DataError(f"{record.called}: {'; '.join(reasons)}; expected axial CT of a chest: remove the row")
+    if not record.study and len(study) > 1:
+        raise DataError(f"{record.called}: found {len(study)} pictures in one file, expected one slice: part them")
+    return study
+
+
+def read_mask(record: SliceRecord, study: Study) -> NDArray[np.bool_]:
+    """(Z, H, W): a reader's mask of a whole study, on its grid.
+
+    Raises:
+        DataError: the mask cannot be read, or is not on the grid of the study.
+    """
+    if record.mask is None:
+        raise DataError(f"{record.called}: found no mask, expected one")
+    try:
+        return read_labels(record.mask, study, MAX_LABELS) > 0
+    except InputError as error:
+        raise DataError(f"{record.called}: {error}") from error
+
+
+def _study_slices(record: SliceRecord, input_size: tuple[int, int]) -> Iterator[tuple[SliceRecord, NormalisedSlice]]:
+    study = read_record(record)
+    mask = None if record.mask is None else read_mask(record, study)
+    record = _labelled(record, mask)  # the label is the study's
+    found = normal_study(study)
+    box = found.box(input_size)
+    if box is None:
+        raise DataError(f"{record.called}: no lungs were found, expected axial CT of a chest: remove the row")
+    if mask is not None and found.turned:
+        mask = np.rot90(mask, 1, (1, 2))
+    for k in np.flatnonzero(found.shown).tolist():
+        own = None if mask is None else np.ascontiguousarray(mask[k])
+        yield replace(record, index=k), NormalisedSlice(found.images[k], found.lungs[k], own, box)
+
+
+def _labelled(record: SliceRecord, mask: NDArray[np.bool_] | None) -> SliceRecord:
+    """A record with the label that its mask tells, where it has none."""
+    if not record.own or mask is None:
+        return record
+    shown = bool(mask.any())
+    if record.infected is False and shown:
+        raise DataError(
+            f"{record.called}: labelled uninfected, but its mask {record.mask and record.mask.name} marks opacities; "
+            "correct `infected` or the mask"
+        )
+    return replace(record, infected=shown) if record.infected is None else record
+
+
+def picture_mask(record: SliceRecord) -> NDArray[np.bool_]:
+    """(H, W): a reader's mask of a picture, upright.
+
+    Raises:
+        DataError: there is none, or it cannot be read.
+    """
+    if record.mask is None:
+        raise DataError(f"{record.called}: found no mask, expected one")
+    mask = _stored_mask(record, record.mask)
+    return np.rot90(mask) if record.turned else mask
+
+
+def _stored_mask(record: SliceRecord, path: Path) -> NDArray[np.bool_]:
+    values = _grey(path, record.called if record.own else "")
+    if record.own and (count := len(np.unique(values))) > MAX_LABELS + 1:
+        raise DataError(
+            f"{record.called}: the mask {path.name} holds {count} grey levels, expected 0 and at most {MAX_LABELS} "
+            "others: save masks as PNG, as JPEG blurs them"
+        )
+    return values > 0
+
+
+def _grey(path: Path, called: str = "") -> NDArray[np.uint8]:
+    try:
+        return np.asarray(Image.open(path).convert("L"))
+    except (OSError, SyntaxError) as error:  # Pillow raises the latter on some damaged PNG files
+        raise DataError(f"{called}{': ' if called else ''}cannot read {path}: {error}") from error

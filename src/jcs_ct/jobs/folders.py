@@ -1,0 +1,112 @@
+"""Where a queue keeps its files, and how they are made to outlast a loss of power.
+
+queue.sqlite        what is known of each job
+jobs/ID/input       the study
+jobs/ID/attempt-…   what a worker is writing; named after its claim
+jobs/ID/result      a finished attempt: reports, and outcome.json; it appears as a whole
+incoming/ID         a study that is being handed in, with ID.lock, which its process holds
+workers/ID          a worker's sign of life
+trash               what is about to be deleted
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+PRIVATE = 0o700
+"""Studies are patients': of this user only."""
+
+
+class Folders:
+    """The folders of the queue at `root`, made where missing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.jobs, self.incoming, self.workers, self.trash = (
+            self.root / name for name in ("jobs", "incoming", "workers", "trash")
+        )
+        self.root.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        for folder in (self.jobs, self.incoming, self.workers, self.trash):
+            folder.mkdir(mode=PRIVATE, exist_ok=True)
+
+    @property
+    def database(self) -> Path:
+        """The database's file."""
+        return self.root / "queue.sqlite"
+
+    def job(self, job_id: str) -> Path:
+        """All that belongs to a job."""
+        return self.jobs / job_id
+
+    def study(self, job_id: str, study: str) -> Path:
+        """The study of a job; `study` is its file below the input, or empty where the input is the study."""
+        return self.job(job_id) / "input" / study
+
+    def attempt(self, job_id: str, claim: str) -> Path:
+        """What the holder of a claim writes into."""
+        return self.job(job_id) / f"attempt-{claim}"
+
+    def result(self, job_id: str) -> Path:
+        """The finished attempt; there as a whole, or not."""
+        return self.job(job_id) / "result"
+
+    def reports(self, job_id: str) -> Path:
+        """The reports of a finished job."""
+        return self.result(job_id) / "reports"
+
+    def outcome(self, job_id: str) -> Path:
+        """What finishes the job if its worker was killed between publishing and saying so."""
+        return self.result(job_id) / "outcome.json"
+
+    def free_bytes(self) -> int:
+        """Free on the disk."""
+        return shutil.disk_usage(self.root).free
+
+    def set_aside(self, path: Path) -> None:
+        """Take a folder out of the way at once; `empty_trash` deletes it."""
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(self.trash / uuid.uuid4().hex)
+
+    def empty_trash(self) -> None:
+        """Delete what was set aside; others may do the same at the same time."""
+        for path in self.trash.iterdir():
+            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, written to the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(root: Path) -> int:
+    """Have all below a folder written to the disk.
+
+    Returns:
+        Bytes of the files.
+    """
+    total = 0
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            sync(path)
+            total += path.stat().st_size
+        sync(Path(folder))
+    return total
+
+
+def publish(source: Path, target: Path) -> None:
+    """Rename a folder that is complete and on the disk into its place; again is the same as once."""
+    if source.exists():
+        source.rename(target)
+    sync(target.parent)
+    sync(source.parent)

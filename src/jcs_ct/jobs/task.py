@@ -1,0 +1,46 @@
+"""What a worker does with a study: a function that the queue is given by its import path, and knows nothing else of.
+
+A factory is called once in each worker, and what it returns once for each job:
+
+    def prepare(threads: int | None, **task_settings) -> Task
+    def task(study: Path, reports: Path, options: JobOptions, reporter: Reporter) -> Outcome
+
+The task writes into the folder `reports`, which it makes. It raises a JcsError where the study cannot be diagnosed, and
+is then not tried again; MemoryError or OSError (disk full), also as the cause of a JcsError, are tried again.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from jcs_ct.errors import UsageError
+from jcs_ct.jobs.job import JobOptions, Outcome
+from jcs_ct.jobs.settings import QueueSettings
+
+if TYPE_CHECKING:
+    from jcs_ct.diagnosis.pipeline import Reporter  # takes seconds to import, and doors use the queue without it
+
+
+class Task(Protocol):
+    """Works off one study."""
+
+    def __call__(self, study: Path, reports: Path, options: JobOptions, reporter: Reporter) -> Outcome:
+        """Diagnose `study` and write `reports`."""
+
+
+def load_task(settings: QueueSettings) -> Task:
+    """Make the task that the settings name.
+
+    Raises:
+        UsageError: There is no such function.
+        JcsError: It cannot do its work here, for lack of weights, say.
+    """
+    module, _, function = settings.task.partition(":")
+    try:
+        prepare = getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"task: found {settings.task!r} ({error}), expected module:function of a task") from error
+    task: Task = prepare(threads=settings.threads, **settings.task_settings)
+    return task

@@ -1,0 +1,105 @@
+"""A study in the one form: on one intensity scale, upright, with its lungs found. What training and diagnosing share.
+
+See `preprocessing` for the form itself and `lungs` for the search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jcs_ct import lungs as lung_search
+from jcs_ct import preprocessing
+from jcs_ct.preprocessing import Box
+from jcs_ct.study.volume import IntensityKind, SourceGrid, Study
+
+QUARTER_TURN_REMARK = (
+    "the pictures do not state their orientation; they were turned by 90° to bring the lungs side by side"
+)
+
+
+@dataclass(frozen=True)
+class NormalStudy:
+    """A study in the one form, with its lungs found."""
+
+    study: Study
+    """Upright."""
+    images: NDArray[np.uint8]
+    """(Z, H, W): 0..1 stored as 0..255."""
+    lungs: NDArray[np.bool_]
+    """(Z, H, W): what holds air, and what that encloses."""
+    shown: NDArray[np.bool_]
+    """(Z,): which slices show enough lung."""
+    turned: bool
+    """Whether the study was turned by a quarter counter-clockwise."""
+
+    def box(self, size: tuple[int, int]) -> Box | None:
+        """Around the lungs of all slices that show enough, of the shape that networks of this input size take."""
+        if not self.shown.any():
+            return None
+        box = lung_search.lung_box(self.lungs[self.shown], self.images[self.shown])
+        return None if box is None else preprocessing.network_box(box, size)
+
+
+def inside_mask(study: Study) -> NDArray[np.bool_] | None:
+    """(Z, H, W): which pixels are the input's own; None if all."""
+    if study.extents is None:
+        return None
+    inside = np.zeros(study.voxels.shape, bool)
+    for index in range(len(study)):
+        inside[(index, *study.own_pixels(index))] = True
+    return inside
+
+
+def one_form(study: Study) -> NDArray[np.uint8]:
+    """(Z, H, W): the study's voxels on the one intensity scale."""
+    if study.intensity is IntensityKind.HU:
+        out = np.empty(study.voxels.shape, np.uint8)
+        for index, hu in enumerate(study.voxels):  # slice by slice: no float copy of the volume
+            out[index] = preprocessing.window_hu(hu)
+        return out
+    inside = inside_mask(study)
+    grey = study.voxels.astype(np.uint8, copy=False)
+    normal = preprocessing.normalise_grey(grey, np.ones(grey.shape, bool) if inside is None else inside)
+    if inside is not None:
+        normal[~inside] = 0
+    return normal
+
+
+def turned_upright(study: Study) -> Study:
+    """A study turned by a quarter counter-clockwise within its slices; its grid remembers the way back."""
+    width = study.voxels.shape[2]
+    z, row, column = study.grid.axes
+    flip_z, flip_row, flip_column = study.grid.flips
+    extents = None
+    if study.extents is not None:
+        top, bottom, left, right = study.extents.T
+        extents = np.stack([width - right, width - left, top, bottom], axis=1)
+    return replace(
+        study,
+        voxels=np.ascontiguousarray(np.rot90(study.voxels, 1, (1, 2))),
+        # Turning is exchanging the two axes and reversing the first of them.
+        grid=SourceGrid((z, column, row), (flip_z, not flip_column, flip_row), study.grid.affine),
+        extents=extents,
+        remarks=(*study.remarks, QUARTER_TURN_REMARK),
+    )
+
+
+def lies_on_its_side(study: Study, lungs: NDArray[np.bool_]) -> bool:
+    """Whether a study that does not state its orientation has to be turned by a quarter, told by its lungs."""
+    stated = study.plane is not None or study.geometry is not None
+    return not stated and bool(lung_search.quarter_turns(lungs))
+
+
+def normal_study(study: Study) -> NormalStudy:
+    """Bring a study of any source to the one form, upright, and find its lungs."""
+    images = one_form(study)
+    lungs = lung_search.find_lungs(images, inside_mask(study))
+    turned = lies_on_its_side(study, lungs)
+    if turned:
+        study = turned_upright(study)
+        images = np.ascontiguousarray(np.rot90(images, 1, (1, 2)))
+        lungs = np.ascontiguousarray(np.rot90(lungs, 1, (1, 2)))
+    return NormalStudy(study, images, lungs, lung_search.lung_slices(lungs, inside_mask(study)), turned)

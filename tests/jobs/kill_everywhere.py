@@ -1,0 +1,159 @@
+"""Kills a process at every line of the queue's code that an act reaches; a script, as it forks.
+
+    python -m tests.jobs.kill_everywhere work|submit|remove FOLDER
+
+After each kill another process goes on, as it would in earnest. What is then not as it should be is printed, as JSON.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jcs_ct.jobs
+from jcs_ct.errors import QueueError
+from jcs_ct.jobs.housekeeping import sweep
+from jcs_ct.jobs.job import JobState
+from jcs_ct.jobs.queue import JobQueue
+from jcs_ct.jobs.settings import QueueSettings
+from jcs_ct.jobs.worker import Worker
+from tests.jobs.stand_in import Orders, prepare, starts
+from tests.jobs.stores import hand_in, is_whole, quick
+
+_CODE = str(Path(jcs_ct.jobs.__file__).parent)
+_KEY = "study"
+
+
+def killed_at(count: int, act: Callable[[], object]) -> bool:
+    """Do something in another process, which is killed at the so-manieth line of ours that it reaches."""
+    process = os.fork()
+    if process == 0:
+        reached = set()
+
+        def trace(frame: FrameType, event: str, _: Any) -> Any:
+            if not frame.f_code.co_filename.startswith(_CODE):
+                return None
+            if event == "line":
+                reached.add((frame.f_code, frame.f_lineno))
+                if len(reached) == count:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return trace
+
+        sys.settrace(trace)
+        act()
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(process, 0)[1])
+
+
+def work_off(folder: Path, settings: QueueSettings, worker: str) -> None:
+    """Claim the next job, if there is one, and work it off."""
+    with JobQueue(folder / "store", settings) as queue:
+        claim = queue.ledger.claim(worker)
+        if claim is not None:
+            Worker(queue, worker, prepare(None, str(folder / "starts.log"))).work_off(claim)
+
+
+def kill_work(folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
+    """A kill while a study is worked off."""
+    settings = quick(folder, lease_s=0.02, heartbeat_s=0.01)
+    with JobQueue(folder / "store", settings) as queue:
+        job = hand_in(queue, folder, key=_KEY)
+    killed = killed_at(count, lambda: work_off(folder, settings, "first"))
+    log = folder / "starts.log"
+    with JobQueue(folder / "store", settings) as queue:
+        published, before = queue.folders.outcome(job).exists(), len(starts(log))
+        said = queue.job(job).state is JobState.DONE
+        time.sleep(0.03)  # the lease of who was killed
+        queue.ledger.recover()
+        work_off(folder, settings, "second")
+        sweep(queue)
+        checks = {
+            "done": queue.job(job).state is JobState.DONE and is_whole(queue, job, _KEY),
+            "said only what was there": published or not said,
+            "not repeated after it was finished": not published or len(starts(log)) == before,
+            "begun once more at most": len(starts(log)) <= before + 1,
+            "nothing left over": {path.name for path in queue.folders.job(job).iterdir()} == {"input", "result"},
+            "ended once": [event.state for event in queue.events()].count(JobState.DONE) == 1,
+        }
+    return killed, {"checks": checks, "published": published and not said}
+
+
+def kill_submit(folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
+    """A kill while a study is handed in."""
+    settings, upload = quick(folder), Orders(key=_KEY).write(folder / "upload.json")
+
+    def submit() -> str:
+        with JobQueue(folder / "store", settings) as queue:
+            return queue.submit(upload, "anna", key="1.2.3", move=True)
+
+    killed = killed_at(count, submit)
+    with JobQueue(folder / "store", settings) as queue:
+        there = len(queue.jobs())
+        for lock in queue.folders.incoming.glob("*.lock"):
+            os.utime(lock, (time.time() - 60,) * 2)
+        sweep(queue)
+        left = [*queue.folders.incoming.iterdir(), *queue.folders.trash.iterdir()]
+        checks = {"not lost": there == 1 or upload.exists()}
+        # Whoever was killed does not know whether it arrived, and hands it in once more.
+        if upload.exists():
+            submit()
+        (job,) = queue.jobs()
+        with queue.database.reading() as db:
+            arrivals = db.execute("SELECT count(*) FROM arrivals").fetchone()[0]
+        checks |= {
+            "whole": json.loads(queue.study_path(job.id).read_text())["key"] == _KEY,
+            "nothing left over": not left and not arrivals and not upload.exists(),
+            "no folder without a job": [path.name for path in queue.folders.jobs.iterdir()] == [job.id],
+        }
+    return killed, {"checks": checks, "published": there == 1 and killed}
+
+
+def kill_remove(folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
+    """A kill while an ended job is removed."""
+    settings = quick(folder)
+    with JobQueue(folder / "store", settings) as queue:
+        job = hand_in(queue, folder, key=_KEY)
+    work_off(folder, settings, "worker")
+
+    def remove() -> None:
+        with JobQueue(folder / "store", settings) as queue:
+            queue.remove(job)
+
+    killed = killed_at(count, remove)
+    with JobQueue(folder / "store", settings) as queue:
+        there = len(queue.jobs())
+        checks = {"whole or gone": there == 0 or is_whole(queue, job, _KEY)}
+        sweep(queue)
+        checks["no folder without a job"] = len(list(queue.folders.jobs.iterdir())) == there
+        checks["no rubbish"] = not list(queue.folders.trash.iterdir())
+    return killed, {"checks": checks, "published": there == 0 and killed}
+
+
+def main(act: str, folder: Path) -> None:
+    """Kill at the first line, the second, and so on, each on a store of its own, until the act comes to its end."""
+    kill = {"work": kill_work, "submit": kill_submit, "remove": kill_remove}[act]
+    problems, between = [], 0
+    for count in itertools.count(1):
+        own = folder / str(count)
+        own.mkdir()
+        try:
+            killed, found = kill(own, count)
+        except (QueueError, OSError, ValueError) as error:
+            killed, found = True, {"checks": {f"no error: {error!r}": False}, "published": False}
+        problems += [f"line {count}: {name}" for name, held in found["checks"].items() if not held]
+        between += found["published"]
+        if not killed:
+            break
+    print(json.dumps({"kills": count - 1, "between": between, "problems": problems}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,135 @@
+"""`jcs evaluate` on a user's own folder: figures whose truth is known, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests import own_data
+from tests.command_line import CommandLine
+from tests.opacity_networks import write_weights
+from tests.own_data import Row
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small networks that mark ground glass."""
+    return write_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    own_data.write_own(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("studies")
+    own_data.write_studies(folder)
+    return folder
+
+
+def test_opacities_of_own_pictures_are_held_against_the_masks(pictures: Path, weights: Path, jcs: CommandLine) -> None:
+    ended = jcs("evaluate", "segmentation", "--data", pictures, "--weights", weights, "--json")
+    assert ended.code == 0, ended.err
+    outlined, clean = json.loads(ended.out)
+    assert outlined["source"] == clean["source"] == pictures.name
+    assert outlined["protocol"] == "split test, 4 slices, threshold 0.5"
+    assert outlined["figures"]["dice_per_image"] > 0.5
+    assert clean["protocol"] == "split test, 2 slices with lung and no opacity"
+    assert clean["figures"] == {"falsely_marked": 0.0}
+
+
+def test_slices_and_patients_of_own_pictures_are_told_apart(pictures: Path, weights: Path, jcs: CommandLine) -> None:
+    ended = jcs("evaluate", "classification", "--data", pictures, "--weights", weights, "--split", "val")
+    assert ended.code == 0, ended.err
+    assert f"{pictures.name} (split val, 6 slices)" in ended.out
+    shown = {line.split()[0]: line.split()[1] for line in ended.out.splitlines()[1:]}
+    assert shown == {
+        "slice_auc": "1", "slice_sensitivity": "1", "slice_specificity": "1", "groups": "4", "group_auc": "1"
+    }  # fmt: skip
+
+
+def test_whole_studies_are_evaluated_slice_by_slice(studies: Path, weights: Path, jcs: CommandLine) -> None:
+    ended = jcs("evaluate", "segmentation", "--data", studies, "--weights", weights, "--json")
+    assert ended.code == 0, ended.err
+    outlined, clean = json.loads(ended.out)
+    assert outlined["figures"]["dice_per_image"] > 0.4
+    assert clean["figures"]["falsely_marked"] < 0.2
+    ended = jcs("evaluate", "classification", "--data", studies, "--weights", weights, "--json")
+    assert ended.code == 0, ended.err
+    (trial,) = json.loads(ended.out)
+    assert trial["figures"]["groups"] == 2
+    assert trial["figures"]["group_auc"] == 1
+
+
+def test_a_mask_tells_the_label_that_the_table_leaves_open(tmp_path: Path, weights: Path, jcs: CommandLine) -> None:
+    rows = own_data.write_own(tmp_path)
+    for row in rows:
+        row.infected = "" if row.mask else row.infected
+    own_data.write_table(tmp_path, rows)
+    ended = jcs("evaluate", "classification", "--data", tmp_path, "--weights", weights, "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)[0]["figures"]["slice_auc"] == 1
+
+
+def mirrored_copy(folder: Path, rows: list[Row]) -> None:
+    """A training picture, mirrored, under another patient's name among those that test."""
+    with Image.open(folder / rows[0].path) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "copy.png")
+    rows.append(Row("copy.png", "someone else", "test", "1"))
+
+
+def test_figures_of_a_leaked_split_are_refused_unless_the_user_knows_better(
+    tmp_path: Path, weights: Path, jcs: CommandLine
+) -> None:
+    folder, out = tmp_path / "mine", tmp_path / "out"
+    rows = own_data.write_own(folder)
+    mirrored_copy(folder, rows)
+    own_data.write_table(folder, rows)
+    call = ("evaluate", "classification", "--data", folder, "--weights", weights, "-o", out)
+    said = jcs(*call).refusal()
+    assert "copy.png (test)" in said
+    assert "p0-0.png (train)" in said
+    assert f"they are drawn in {out / 'similar.png'}" in said
+    with Image.open(out / "similar.png") as sheet:
+        assert sheet.width == 640
+    ended = jcs(*call, "--allow-similar")
+    assert ended.code == 0, ended.err
+    assert "split test, 7 slices" in ended.out
+
+
+def only_infected(rows: list[Row]) -> None:
+    rows[:] = [row for row in rows if row.infected == "1"]
+
+
+def without_masks(rows: list[Row]) -> None:
+    for row in rows:
+        row.mask = ""
+
+
+def without_test(rows: list[Row]) -> None:
+    rows[:] = [row for row in rows if row.split != "test"]
+
+
+@pytest.mark.parametrize(
+    ("trial", "change", "message"),
+    [
+        ("classification", only_infected, "the split 'test' has infected pictures and studies only"),
+        ("segmentation", without_masks, "the split 'test' has no slice with an outlined opacity"),
+        ("segmentation", without_test, "has no slices in the split 'test'"),
+    ],
+)
+def test_a_split_that_cannot_answer_is_refused(
+    trial: str, change: Callable[[list[Row]], None], message: str, tmp_path: Path, weights: Path, jcs: CommandLine
+) -> None:
+    rows = own_data.write_own(tmp_path)
+    change(rows)
+    own_data.write_table(tmp_path, rows)
+    assert message in jcs("evaluate", trial, "--data", tmp_path, "--weights", weights).refusal()
