@@ -19,8 +19,8 @@ from jcs_ct.study.reader import read_study
 from jcs_ct.study.segment_codes import ABNORMAL_STRUCTURE, ANATOMICAL_STRUCTURE, LUNG
 from jcs_ct.study.volume import Study
 from tests import phantoms
-from tests.reports.edited import TISSUE, Frames, drawn, edit, segment_of, written_segs
 from tests.reports.series import PHANTOM, Series, axial_series, enhanced_series
+from tests.segmentations import TISSUE, Frames, drawn, edit, segment_of, written_segs
 
 ORIENTATIONS = {
     "as usual": (1, 0, 0, 0, 1, 0),

@@ -218,7 +218,7 @@ def _measure(
     lungs = given.whole_lungs()
     labels = find_lesions(mask if lungs is None else mask & lungs, slices.study)
     if lungs is None:
-        lungs = whole_lungs(slices.lung_mask, labels > 0, slices.overview, inside_mask(slices.study))
+        lungs = whole_lungs(slices.lung_mask, labels > 0, slices.overview, inside_mask(slices.study), slices.assessed)
     return measure_lesions(labels, probability, lungs, slices.study, given.lobes)
 
 

@@ -67,12 +67,22 @@ class EarlierResult:
             diagnosis.slices, diagnosis.provenance, diagnosis.activation,
         )  # fmt: skip
 
+    @property
+    def decision(self) -> Provenance:
+        """What made the decision: this result, or one before it whose outlines were edited."""
+        return self.provenance.decision or self.provenance
+
     def fit(self, study: Study) -> None:
-        """Check that the result is of this study.
+        """Check that the result is of this study, and that something was decided in it.
 
         Raises:
-            UsageError: it is of another one.
+            UsageError: it is of another one, or holds measures only.
         """
+        if not self.decision.weights:
+            raise UsageError(
+                "the earlier result holds no decision that could be carried over, as no network ran for it either; "
+                "give what jcs diagnose wrote, or none"
+            )
         if self.digest != study.digest or len(self.slices) != len(study):
             raise UsageError(
                 f"the earlier result is of another study: found the digest {self.digest[:16]}, expected "
@@ -106,7 +116,7 @@ def measure_outlines(
         `not_assessable` where the study must not be judged, or shows no lungs and none were given.
 
     Raises:
-        UsageError: a mask does not fit the study, or `earlier` is of another one.
+        UsageError: a mask does not fit the study, or `earlier` is of another one or holds no decision.
 
     Example:
         >>> from jcs_ct import Diagnoser, measure_outlines, read_study  # doctest: +SKIP
@@ -161,7 +171,7 @@ def _measure(
         measured = measure_lesions(labels, None, lungs, study, given.lobes)
         return measured, _outside_remarks(opacities, lungs)
     assert found is not None
-    lungs = whole_lungs(found.lung_mask, opacities, found.overview, inside_mask(study))
+    lungs = whole_lungs(found.lung_mask, opacities, found.overview, inside_mask(study), found.assessed)
     doubts = (*fitness.lung_objections(found), *fitness.lung_cautions(found))
     return measure_lesions(labels, None, lungs, study), tuple(dict.fromkeys(doubts))
 
@@ -191,15 +201,14 @@ def _diagnosis(
     remarks: tuple[str, ...],
     clock: Clock,
 ) -> Diagnosis:
-    decided = earlier if provenance.decision is not None else None
-    reasons = (MEASURED_ONLY,) if decided is None else tuple(dict.fromkeys((*decided.reasons, CARRIED_OVER)))
+    reasons = (MEASURED_ONLY,) if earlier is None else tuple(dict.fromkeys((*earlier.reasons, CARRIED_OVER)))
     return Diagnosis(
         study=study,
-        verdict=Verdict.NOT_ASSESSED if decided is None else decided.verdict,
+        verdict=Verdict.NOT_ASSESSED if earlier is None else earlier.verdict,
         reasons=reasons,
-        probability=None if decided is None else decided.probability,
-        rule=None if decided is None else decided.rule,
-        slices=_findings(study, measured, unassessed(study) if decided is None else decided.slices),
+        probability=None if earlier is None else earlier.probability,
+        rule=None if earlier is None else earlier.rule,
+        slices=_findings(study, measured, unassessed(study) if earlier is None else earlier.slices),
         lesions=measured.lesions,
         measures=measured.measures,
         provenance=provenance,
@@ -207,7 +216,7 @@ def _diagnosis(
         warnings=(*study.remarks, *quality.cautions(study), *remarks),
         lesion_labels=measured.labels,
         lung_mask=measured.lungs,
-        activation=None if decided is None else decided.activation,
+        activation=None if earlier is None else earlier.activation,
         lung_sides=measured.sides if sides_are_known(study) else None,
     )
 
@@ -223,8 +232,6 @@ def _findings(study: Study, measured: Measured, known: tuple[SliceFinding, ...])
 
 def _provenance(given: GivenMasks, earlier: EarlierResult | None, source: OutlineSource) -> Provenance:
     settings = {**asdict(EVERY_VOXEL), "given_masks": given.names()}
-    if earlier is None or earlier.verdict is Verdict.NOT_ASSESSED:
+    if earlier is None:
         return Provenance(__version__, {}, settings, source)
-    # Edited again: the decision is still that of the first result.
-    decision = earlier.provenance.decision or earlier.provenance
-    return Provenance(__version__, {}, settings, replace(source, algorithm_type=SEMIAUTOMATIC), decision)
+    return Provenance(__version__, {}, settings, replace(source, algorithm_type=SEMIAUTOMATIC), earlier.decision)

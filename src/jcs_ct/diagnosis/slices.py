@@ -28,6 +28,8 @@ class FoundLungs:
     """(Z, H, W): what holds air, and what that encloses; see `whole_lungs` for the rest."""
     overview: NDArray[np.uint8]
     """(Z, h, w): the whole slices in the one form, on the coarse grid that lungs are sought on."""
+    assessed: NDArray[np.bool_]
+    """(Z,): which slices show enough lung to be classified."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
     crops = np.stack([preprocessing.crop_resize(normal.images[k], box, size) for k in indices])
     middle = middle_column(lungs)
     regions = np.stack([lesion_region(both_lungs(lungs[k], middle), box, size) for k in indices])
-    return LungSlices(normal.study, lungs, lung_search.overview(normal.images), indices, crops, regions, box)
+    overview = lung_search.overview(normal.images)
+    return LungSlices(normal.study, lungs, overview, normal.shown, indices, crops, regions, box)
 
 
 def find_lungs(study: Study) -> FoundLungs | None:
@@ -75,7 +78,7 @@ def find_lungs(study: Study) -> FoundLungs | None:
     normal = normal_study(study)
     if not normal.shown.any():
         return None
-    return FoundLungs(normal.study, normal.lungs, lung_search.overview(normal.images))
+    return FoundLungs(normal.study, normal.lungs, lung_search.overview(normal.images), normal.shown)
 
 
 def both_lungs(lungs: NDArray[np.bool_], middle: int) -> NDArray[np.bool_]:

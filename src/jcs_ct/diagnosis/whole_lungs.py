@@ -8,6 +8,10 @@ things tell where the lung goes on, and none is enough alone:
 - closing: a gap in the costal surface with lung on both sides of it is lung, if it is narrow;
 - symmetry: where opacities are outlined, the rest of the same dense region is lung as far as the other lung, mirrored,
   reaches. Far from outlined opacities symmetry adds nothing: one half of the diaphragm lies higher in most people.
+  Where the other lung is dense as well it cannot tell; there a thin rim is added that looks like what was outlined.
+
+A lobe that is dense down to its base goes on over the slices that show too little air to be assessed, and on which
+nothing was outlined for that reason.
 
 An effusion has the density of consolidation. It is taken for lung only as far as it is the smaller part of a region
 that is otherwise outlined.
@@ -33,6 +37,13 @@ MOSTLY_OUTLINED = 0.6
 """Symmetry completes a dense region of which at least this share was outlined as opacity."""
 RIM = 0.015
 """Outlines may fall short by this share of the lungs' width (about 4 mm) on any side, within the mirrored lung."""
+ALIKE = 2.0
+"""Standard deviations around the mean of what was outlined on a slice: what is as dense as that..."""
+ALIKE_AT_LEAST = 2.0
+"""...but never less than so many grey levels of the one form (9 HU), which is what is lost by storing them as bytes."""
+DENSE_THROUGHOUT = 0.9
+"""A lung goes on over slices that were not assessed if on the last one at least this share of it was seen, as far as
+the other lung tells, and `MOSTLY_OUTLINED` of it was dense."""
 BONE = 255
 """Of the one form: 200 HU and above."""
 AXIS_SEARCH = 0.1
@@ -81,7 +92,9 @@ class GivenMasks:
         return None if self.lobes is None else self.lobes > 0
 
 
-def whole_lungs(lungs: Mask, lesions: Mask, overview: Bytes, inside: Mask | None = None) -> Mask:
+def whole_lungs(
+    lungs: Mask, lesions: Mask, overview: Bytes, inside: Mask | None = None, assessed: Mask | None = None
+) -> Mask:
     """Complete the lungs by what is dense in them.
 
     Args:
@@ -89,6 +102,8 @@ def whole_lungs(lungs: Mask, lesions: Mask, overview: Bytes, inside: Mask | None
         lesions: (Z, H, W), outlined opacities.
         overview: (Z, h, w), the slices in the one form, on a coarser grid.
         inside: (Z, H, W), False where a pixel is padding; all True if None.
+        assessed: (Z,), False where a slice was not assessed, so that it may hold opacities that nobody outlined; all
+            True if None.
 
     Returns:
         (Z, H, W): holds `lungs` and `lesions`.
@@ -96,33 +111,38 @@ def whole_lungs(lungs: Mask, lesions: Mask, overview: Bytes, inside: Mask | None
     shape = (overview.shape[1], overview.shape[2])
     known = np.stack([_resized(a | b, shape) for a, b in zip(lungs, lesions, strict=True)])
     outlined = np.stack([_resized(mask, shape) for mask in lesions])
-    tissue = (overview > AIR_THRESHOLD * 255) & (overview < BONE)
-    added = _missing(known, outlined, tissue)
+    added = _missing(known, outlined, overview, np.ones(len(lungs), bool) if assessed is None else assessed)
     whole = lungs | lesions
     for z in np.flatnonzero(added.any((1, 2))):
         whole[z] |= _resized(added[z], (lungs.shape[1], lungs.shape[2]))
     return whole if inside is None else whole & inside
 
 
-def _missing(known: Mask, outlined: Mask, tissue: Mask) -> Mask:
+def _missing(known: Mask, outlined: Mask, overview: Bytes, assessed: Mask) -> Mask:
     """(Z, h, w): lung that is not in `known`."""
     columns = np.flatnonzero(known.any((0, 1)))
     added = np.zeros_like(known)
     if not len(columns):
         return added
     width = int(columns[-1] - columns[0]) + 1
+    rim = max(1, round(RIM * width))
     both_ends = _symmetry(known, width)
+    tissue = (overview > AIR_THRESHOLD * 255) & (overview < BONE)
+    free = tissue & ~known
     sides = split_sides(known)
+    alike = _alike_rim(outlined & tissue, both_ends, overview, rim) & free
     for side, low_columns_first in ((1, True), (2, False)):
         own = sides == side
         if not own.any():
             continue
         surface = _Surface.of(own if low_columns_first else own[..., ::-1])
         costal = surface if low_columns_first else surface.flipped()
-        free = tissue & ~known
         lung = own | (_closing(own, round(GAP * width)) & free & costal.gap)
         other = mirrored(sides == 3 - side, both_ends)
-        lung |= _completed(other & free, outlined & own & tissue, costal.open, max(1, round(RIM * width)))
+        dense = outlined & own & tissue
+        lung |= _completed(other & free, dense, costal.open, rim)
+        lung |= alike & _grown(dense, rim)
+        _go_on(lung, other, tissue, assessed, rim)
         for z in np.flatnonzero(lung.any((1, 2))):
             added[z] |= filled(lung[z])
     return added & ~known
@@ -189,6 +209,49 @@ def _completed(candidates: Mask, outlined: Mask, surface: Mask, rim: int) -> Mas
         mostly[0] = False
         beside = near[z] | ndimage.binary_dilation(outlined[z], iterations=rim)
         out[z] = candidates[z] & ((mostly[labels] & surface[z]) | beside)
+    return out
+
+
+def _alike_rim(outlined: Mask, both_ends: int, overview: Bytes, rim: int) -> Mask:
+    """(Z, h, w): half a rim around outlines that lie opposite to outlines, of what is as dense as these."""
+    out = np.zeros_like(outlined)
+    opposite = outlined & _grown(mirrored(outlined, both_ends), rim)
+    for z in np.flatnonzero(opposite.any((1, 2))):
+        levels = overview[z][outlined[z]]
+        reach = max(ALIKE * float(levels.std()), ALIKE_AT_LEAST)
+        near = np.abs(overview[z] - float(levels.mean())) <= reach
+        out[z] = near & ndimage.binary_dilation(opposite[z], iterations=max(1, rim // 2))
+    return out
+
+
+def _go_on(lung: Mask, other: Mask, tissue: Mask, assessed: Mask, rim: int) -> None:
+    """Complete, in place, a lung that is dense to its end over the slices beyond the assessed ones.
+
+    Args:
+        lung: (Z, h, w), one lung as far as it is known.
+        other: (Z, h, w), the other one mirrored.
+        tissue: (Z, h, w), what is as dense as consolidation.
+        assessed: (Z,).
+        rim: pixels by which a lung may be wider than on the slice before.
+    """
+    seen = np.flatnonzero(assessed)
+    if not len(seen):
+        return
+    for slices in (range(int(seen[0]) - 1, -1, -1), range(int(seen[-1]) + 1, len(lung))):
+        for z in slices:
+            before = z + 1 if z < seen[0] else z - 1
+            expected, held = other[before], lung[before] & other[before]
+            dense = lung[before] & tissue[before]
+            if held.sum() < DENSE_THROUGHOUT * expected.sum() or dense.sum() < MOSTLY_OUTLINED * lung[before].sum():
+                break
+            lung[z] |= other[z] & tissue[z] & ndimage.binary_dilation(dense, iterations=rim)
+
+
+def _grown(mask: Mask, pixels: int) -> Mask:
+    """(Z, h, w) dilated within its slices."""
+    out = mask.copy()
+    for z in np.flatnonzero(mask.any((1, 2))):
+        out[z] = ndimage.binary_dilation(mask[z], iterations=pixels)
     return out
 
 

@@ -44,11 +44,23 @@ def decode_frame(dataset: Dataset, index: int | None, shape: tuple[int, int]) ->
         found = stated_shape(get_frame(dataset.PixelData, index or 0, number_of_frames=count), syntax)
         if found is not None and found != (*shape, 1):
             raise ValueError(f"its compressed pixels are {found[0]} x {found[1]} in {found[2]} components")
+    elif int(dataset.BitsAllocated) == 1 and syntax.is_little_endian:
+        return _bits(dataset.PixelData, (index or 0) * shape[0] * shape[1], shape)
     # On damaged RLE pylibjpeg's decoder does not raise an exception, it panics. pydicom's own is as fast.
     stored = pixel_array(dataset, index=index, decoding_plugin="pydicom" if syntax == RLELossless else "")
     if stored.shape != shape:
         raise ValueError(f"{stored.shape} pixels, expected {shape}")
     return stored
+
+
+def _bits(packed: bytes, start: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """The frame whose first pixel is bit `start`. pydicom 3.0 fails where frames do not begin with a byte."""
+    stop = start + shape[0] * shape[1]
+    if stop > 8 * len(packed):
+        raise ValueError(f"{8 * len(packed)} pixels of one bit, expected at least {stop}")
+    first = start // 8
+    held = np.frombuffer(packed, np.uint8, -(-stop // 8) - first, first)
+    return np.unpackbits(held, bitorder="little")[start - 8 * first :][: stop - start].reshape(shape)
 
 
 def stated_shape(codestream: bytes, syntax: UID) -> tuple[int, int, int] | None:

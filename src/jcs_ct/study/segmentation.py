@@ -124,7 +124,7 @@ class StoredSegmentation:
         if self._places and "PixelData" not in dataset:
             raise ValueError("there are none, or they are cut off")
         kind = text(dataset, "SegmentationType")
-        half = float(dataset.MaximumFractionalValue) / 2 if kind == "FRACTIONAL" else 0.5
+        half = _highest_fraction(dataset) / 2 if kind == "FRACTIONAL" else 0.5
         for index, place in enumerate(self._places):
             if kind == "LABELMAP":
                 yield place, np.isin(decode_frame(dataset, index, shape), list(wanted))
@@ -279,6 +279,14 @@ def _segments(dataset: Dataset) -> Iterator[Segment]:
         stated, computed = int(item.SegmentNumber), text(item, "SegmentAlgorithmType").endswith("AUTOMATIC")
         if stated > 0:  # 0 is the background of a label map
             yield Segment(stated, text(item, "SegmentLabel")[:64], kind_of_segment(item), computed)
+
+
+def _highest_fraction(dataset: Dataset) -> int:
+    """The stored value of a pixel that is all segment."""
+    highest = int(dataset.get("MaximumFractionalValue", 0))
+    if highest < 1:
+        raise ValueError(f"Maximum Fractional Value is {highest}")
+    return highest
 
 
 def _frame_count(dataset: Dataset) -> int:
