@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
@@ -16,6 +17,8 @@ from jcs_ct.study.volume import Study
 
 MISSING_LUNG = 0.1
 """A lung with less than this share of the other one's area on a slice is missing there."""
+BORDER = 2
+"""Pixels of a crop by which an opacity that has lung on one side only may miss the lung mask."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def both_lungs(lungs: NDArray[np.bool_], middle: int) -> NDArray[np.bool_]:
 
 
 def lesion_region(lungs: NDArray[np.bool_], box: Box, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """What every opacity on a crop reaches into: the convex hull of the lungs.
+    """What every opacity on a crop reaches into: the convex hull of the lungs, and the border around it.
 
     Args:
         lungs: (H, W) lung mask of one slice.
@@ -105,4 +108,6 @@ def lesion_region(lungs: NDArray[np.bool_], box: Box, size: tuple[int, int]) -> 
         size: of the crop.
     """
     cropped = preprocessing.crop_resize(lungs.astype(np.uint8) * 255, box, size) > 127
-    return lung_search.convex_hull(cropped)
+    # On both sides of the border pixels hold lung and opacity; neither the mask nor the outline need hold these.
+    hull = lung_search.convex_hull(cropped)
+    return np.asarray(ndimage.binary_dilation(hull, np.ones((3, 3), bool), iterations=BORDER))
