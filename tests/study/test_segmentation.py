@@ -159,7 +159,7 @@ def test_codes_tell_what_segments_are_and_labels_where_codes_do_not(
     assert np.array_equal(read.opacities, TRUTH)
     assert read.lungs is not None
     assert np.array_equal(read.lungs, PHANTOM.lung_mask)
-    assert read.remarks == ("1 segments of the outlines are neither opacities nor lungs and are left out",)
+    assert read.remarks == ("segments of the outlines that are neither opacities nor lungs are left out: 1",)
 
 
 def test_what_is_not_told_is_asked_for(series: Series, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ _REMARKS = (
     (r"the pictures do not state their orientation; they were turned by 90° to bring the lungs side by side", ""),
     (r"The NIfTI files hold a single slice of unknown thickness; it is written as 1 mm\.", ""),
     (r"The slices are unevenly spaced", ""),
-    (r"\d+ segments of the outlines are neither opacities nor lungs and are left out", ""),
+    (r"segments of the outlines that are neither opacities nor lungs are left out: \d+", ""),
     (r"whether the outlines belong to this study was told by their geometry only: the input states no UIDs", ""),
     (r"\d+ % of the outlined opacities lie outside of the given lung mask; they were measured and count as lung", ""),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -45,10 +45,14 @@ HEADINGS = {
         "No diagnosis was made, neither positive nor negative. The reasons are below.",
     ),
     Verdict.NOT_ASSESSED: Heading(
-        "Measured only",
-        "Outlined opacities were measured. No decision was asked for: this says neither positive nor negative.",
+        "Not assessed, measured only",
+        "Opacities that a user outlined were measured. No decision was asked for: this is neither positive nor "
+        "negative.",
     ),
 }
+_CARRIED_OVER = (
+    "Carried over from an earlier result: the outlines were edited since, and all measures are of the edited ones."
+)
 
 
 def write_html(diagnosis: Diagnosis, folder: Path) -> list[Path]:
@@ -64,7 +68,7 @@ def render_html(diagnosis: Diagnosis) -> str:
     page = environment().get_template("report.html.j2")
     return page.render(
         d=diagnosis,
-        heading=HEADINGS[diagnosis.verdict],
+        heading=heading_of(diagnosis),
         patient=patient_facts(study),
         key_figures=key_figures(diagnosis),
         curve=None if diagnosis.rule is None else charts.threshold_curve(diagnosis.rule),
@@ -83,6 +87,14 @@ def render_html(diagnosis: Diagnosis) -> str:
         facts=input_facts(study),
         making=making_facts(diagnosis.provenance),
     )
+
+
+def heading_of(diagnosis: Diagnosis) -> Heading:
+    """The verdict in words; of one that was carried over to edited outlines, that it was."""
+    heading = HEADINGS[diagnosis.verdict]
+    if diagnosis.provenance.decision is None:
+        return heading
+    return replace(heading, meaning=f"{heading.meaning} {_CARRIED_OVER}")
 
 
 @cache

@@ -65,7 +65,9 @@ def _key_slice(diagnosis: Diagnosis, finding: SliceFinding) -> KeySlice:
         window = f" ({LUNG_WINDOW[0]:g} / {LUNG_WINDOW[1]:g} HU)".replace("-", "−")
     panels = [(f"CT{window}", drawn.plain.convert("RGB"))]
     if drawn.outlined is not None:
-        panels.append(("Opacities outlined", _with_marks(drawn)))
+        # A picture stands alone in a PACS: whose outlines they are has to be in it.
+        title = "Opacities outlined" if diagnosis.provenance.outlines is None else "Opacities as given by a user"
+        panels.append((title, _with_marks(drawn)))
     if drawn.heat is not None:
         panels.append(("Activation mapping", drawn.heat))
     if diagnosis.study.geometry is not None:

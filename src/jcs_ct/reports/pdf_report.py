@@ -27,6 +27,7 @@ from jcs_ct.reports.html_report import number, percent, probability
 from jcs_ct.reports.key_slices import KeySlice, font_file, key_slices
 
 _LESIONS_SHOWN = 20
+_LESION_HEADS = ("No.", "Lung", "Volume", "Largest area", "Slices", "Mean HU", "Mean probability")
 _JPEG_QUALITY = 85
 _MARGIN = 16 * mm
 _WIDTH = A4[0] - 2 * _MARGIN
@@ -95,7 +96,7 @@ def _patient(diagnosis: Diagnosis) -> list[Flowable]:
 
 
 def _verdict(diagnosis: Diagnosis) -> list[Flowable]:
-    heading = html_report.HEADINGS[diagnosis.verdict]
+    heading = html_report.heading_of(diagnosis)
     colour = _VERDICT_COLOURS[diagnosis.verdict]
     story: list[Flowable] = [
         Spacer(1, 4 * mm),
@@ -155,9 +156,13 @@ def _slice(one: KeySlice) -> list[Flowable]:
 def _lesions(diagnosis: Diagnosis) -> list[Flowable]:
     if not diagnosis.lesions:
         return []
-    heads = ("No.", "Lung", "Volume", "Largest area", "Slices", "Mean HU", "Mean probability")
+    # Of given outlines no network told how sure it is.
+    heads = _LESION_HEADS if diagnosis.provenance.outlines is None else _LESION_HEADS[:-1]
     rows = [[_text(f"<b>{head}</b>", "small") for head in heads]]
-    rows += [[_text(_e(cell), "small") for cell in _lesion_cells(one)] for one in diagnosis.lesions[:_LESIONS_SHOWN]]
+    rows += [
+        [_text(_e(cell), "small") for cell in _lesion_cells(one)[: len(heads)]]
+        for one in diagnosis.lesions[:_LESIONS_SHOWN]
+    ]
     rest = len(diagnosis.lesions) - _LESIONS_SHOWN
     more = [_text(f"And {rest} smaller ones; all are in result.json.", "muted")] if rest > 0 else []
     return [_heading("Opacities"), _table(rows, [_WIDTH / len(heads)] * len(heads), repeated=1), *more]

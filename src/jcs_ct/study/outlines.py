@@ -109,7 +109,7 @@ def _from_segmentation(stored: StoredSegmentation, wanted: Collection[int]) -> O
     others = len(stored.segments) - len(chosen) - len(lungs)
     remarks = stored.remarks
     if others:
-        remarks = (*remarks, f"{others} segments of the outlines are neither opacities nor lungs and are left out")
+        remarks = (*remarks, f"segments of the outlines that are neither opacities nor lungs are left out: {others}")
     computed = any(segment.computed for segment in chosen)
     source = OutlineSource(
         stored.name, stored.sha256, stored.sop_uid, tuple(opacities), SEMIAUTOMATIC if computed else MANUAL
