@@ -19,7 +19,7 @@ from jcs_ct.study.reader import read_study
 from jcs_ct.study.segment_codes import ABNORMAL_STRUCTURE, ANATOMICAL_STRUCTURE, LUNG
 from jcs_ct.study.volume import Study
 from tests import phantoms
-from tests.reports.series import PHANTOM, Series, axial_series, enhanced_series
+from tests.reports.series import PHANTOM, PLACES, Series, axial_series, enhanced_series, sagittal_series
 from tests.segmentations import TISSUE, Frames, drawn, edit, segment_of, written_segs
 
 ORIENTATIONS = {
@@ -44,6 +44,25 @@ def seg(series: Series, tmp_path: Path) -> Path:
 
 def study_of(series: Series) -> Study:
     return series.diagnosis.study
+
+
+def test_masks_on_sagittal_slices_come_back(tmp_path: Path) -> None:
+    series = sagittal_series(tmp_path / "in")
+    lesions, _ = written_segs(series.diagnosis, tmp_path / "segs")
+    labels = series.diagnosis.lesion_labels
+    assert labels is not None
+    assert np.array_equal(read_outlines(lesions, study_of(series)).opacities, labels > 0)
+
+
+def test_frames_that_do_not_end_with_a_byte_come_back(tmp_path: Path) -> None:
+    rows, columns = 81, 93
+    assert rows * columns % 8
+    hu, truth = (array[:, :rows, :columns] for array in (PHANTOM.hu, TRUTH))
+    assert truth.any()
+    paths = phantoms.write_dicom_series(tmp_path / "in", hu, positions=PLACES, spacing=(4.2, 3.8))
+    path = drawn(paths, truth, tmp_path / "drawn.dcm")
+    read = read_outlines(path, read_study(tmp_path / "in"), [1])
+    assert np.array_equal(read.opacities, truth)
 
 
 @pytest.mark.parametrize("descending", [False, True], ids=["ascending", "descending"])
