@@ -16,7 +16,7 @@ import jcs_ct
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "jcs_ct"
 TRAINING_ONLY = {"torch", "torchvision", "timm", "lightning", "torchmetrics", "onnx", "tensorboard"}
-COMMANDS = ["diagnose", "compare", "train", "evaluate", "export"]
+COMMANDS = ["diagnose", "measure", "compare", "train", "evaluate", "export"]
 
 
 def run_python(code: str, *, home: Path | None = None) -> str:
