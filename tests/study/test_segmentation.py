@@ -57,7 +57,7 @@ def test_masks_on_sagittal_slices_come_back(tmp_path: Path) -> None:
 def test_frames_that_do_not_end_with_a_byte_come_back(tmp_path: Path) -> None:
     rows, columns = 81, 93
     assert rows * columns % 8
-    hu, truth = (array[:, :rows, :columns] for array in (PHANTOM.hu, TRUTH))
+    hu, truth = PHANTOM.hu[:, :rows, :columns], TRUTH[:, :rows, :columns]
     assert truth.any()
     paths = phantoms.write_dicom_series(tmp_path / "in", hu, positions=PLACES, spacing=(4.2, 3.8))
     path = drawn(paths, truth, tmp_path / "drawn.dcm")
