@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import own_data
 from tests.command_line import CommandLine
 
 _BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -24,6 +25,22 @@ def shared_data() -> Path:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of own data: a table and pictures."""
+    folder = tmp_path_factory.mktemp("pictures")
+    own_data.write_own(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of own data: a table and whole studies."""
+    folder = tmp_path_factory.mktemp("studies")
+    own_data.write_studies(folder)
     return folder
 
 

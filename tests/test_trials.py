@@ -21,20 +21,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_weights(tmp_path_factory.mktemp("weights"))
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    own_data.write_own(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("studies")
-    own_data.write_studies(folder)
-    return folder
-
-
 def test_opacities_of_own_pictures_are_held_against_the_masks(pictures: Path, weights: Path, jcs: CommandLine) -> None:
     ended = jcs("evaluate", "segmentation", "--data", pictures, "--weights", weights, "--json")
     assert ended.code == 0, ended.err

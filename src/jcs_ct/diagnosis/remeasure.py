@@ -25,7 +25,7 @@ from jcs_ct.diagnosis.measure import (
 )
 from jcs_ct.diagnosis.result import Diagnosis, Measures, Provenance, RuleOutcome, SliceFinding, Verdict
 from jcs_ct.diagnosis.slices import FoundLungs, find_lungs
-from jcs_ct.diagnosis.whole_lungs import GivenMasks, whole_lungs
+from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.errors import UsageError
 from jcs_ct.one_form import inside_mask, lies_on_its_side, turned_upright
 from jcs_ct.study import quality
@@ -41,6 +41,7 @@ CARRIED_OVER = (
     "carried over from an earlier result of this study; the outlines were edited since, and measures are of the edited "
     "ones"
 )
+COUNTED = "; they were measured and count as lung"
 NO_LUNGS_TO_MEASURE = "no lungs were found that opacities could be measured against; give a lung mask"
 
 
@@ -169,21 +170,12 @@ def _measure(
     lungs = given.whole_lungs()
     if lungs is not None:
         measured = measure_lesions(labels, None, lungs, study, given.lobes)
-        return measured, _outside_remarks(opacities, lungs)
+        remark = outside_remark(opacities, lungs, COUNTED)
+        return measured, () if remark is None else (remark,)
     assert found is not None
     lungs = whole_lungs(found.lung_mask, opacities, found.overview, inside_mask(study), found.assessed)
     doubts = (*fitness.lung_objections(found), *fitness.lung_cautions(found))
     return measure_lesions(labels, None, lungs, study), tuple(dict.fromkeys(doubts))
-
-
-def _outside_remarks(opacities: Mask, lungs: Mask) -> tuple[str, ...]:
-    every, outside = np.count_nonzero(opacities), np.count_nonzero(opacities & ~lungs)
-    if outside <= 0.01 * every:
-        return ()
-    return (
-        f"{100 * outside / every:.0f} % of the outlined opacities lie outside of the given lung mask; they were "
-        "measured and count as lung",
-    )
 
 
 def _not_assessable(study: Study, reasons: tuple[str, ...], provenance: Provenance, clock: Clock) -> Diagnosis:

@@ -262,12 +262,19 @@ def _resized(mask: Mask, shape: tuple[int, int]) -> Mask:
     return np.asarray(image).astype(bool)
 
 
-def outside_remark(lesions: NDArray[np.bool_], lungs: Mask) -> str | None:
-    """What to tell the user of opacities outside of a lung mask that they gave; None if there are none to speak of."""
-    every, outside = int(lesions.sum()), int((lesions & ~lungs).sum())
+LEFT_OUT = " and were left out, as the given mask decides; check that it holds the consolidated lung"
+
+
+def outside_remark(lesions: NDArray[np.bool_], lungs: Mask, consequence: str = LEFT_OUT) -> str | None:
+    """What to tell the user of opacities outside of a lung mask that they gave; None if there are none to speak of.
+
+    Args:
+        lesions: (Z, H, W).
+        lungs: (Z, H, W), as given.
+        consequence: what became of those outside; the end of the sentence.
+    """
+    every, outside = np.count_nonzero(lesions), np.count_nonzero(lesions & ~lungs)
     if outside <= 0.01 * every:
         return None
-    return (
-        f"{100 * outside / every:.0f} % of the outlined opacities lie outside of the given lung mask and were left "
-        "out, as the given mask decides; check that it holds the consolidated lung"
-    )
+    share = f"{100 * outside / every:.0f} %"
+    return f"{share} of the outlined opacities lie outside of the given lung mask{consequence}"
