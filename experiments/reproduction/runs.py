@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import shutil
@@ -102,7 +103,7 @@ def trained(system: System, seed: int, place: Place) -> Path:
     if system.name == "joint":
         trained(JCS, seed, place)  # it starts from this one
     config = config_of(system, place.preset, seed, starts(place, seed), place.precision)
-    if (folder / "config.yaml").exists() and load_config(folder / "config.yaml") != config:
+    if (folder / "config.yaml").exists() and _settings(load_config(folder / "config.yaml")) != _settings(config):
         raise UsageError(f"{folder} holds a run of other settings; move it away to train with these")
     if not (folder / "summary.json").exists():
         LOG.info("training %s, seed %d, %d steps", system.label, seed, config.steps)
@@ -110,6 +111,11 @@ def trained(system: System, seed: int, place: Place) -> Path:
         train(config, paths, place.device, resume=True, devices=place.devices)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # hundreds of MB each, and the run is finished
     return folder
+
+
+def _settings(config: TrainConfig) -> TrainConfig:
+    """Without the folders of its first weights, which are elsewhere on another machine or in another copy."""
+    return dataclasses.replace(config, init={part: Path(path).name for part, path in config.init.items()})
 
 
 def network_of(system: System, preset: Preset) -> nn.Module:

@@ -57,8 +57,12 @@ class Evaluated:
         return self.kept[system.key]
 
     def all(self, systems: Iterable[System]) -> None:
-        """Train and evaluate many, with a progress bar."""
-        for system in tqdm(list(systems), desc="systems", disable=not sys.stderr.isatty()):
+        """Train and evaluate many, seed by seed, with a progress bar: what is there early is a whole table."""
+        systems = list(systems)
+        runs = [(system, seed) for seed in self.place.preset.seeds for system in systems]
+        for system, seed in tqdm(runs, desc="runs", disable=not sys.stderr.isatty()):
+            predictions(system, seed, self.place, self.slices)
+        for system in systems:
             self(system)
 
 
