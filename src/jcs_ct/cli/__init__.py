@@ -1,0 +1,61 @@
+"""The `jcs` command: options in, exit codes out; all work is done elsewhere.
+
+Exit codes: 0 a result was written, 2 bad input or usage, 3 the study is not assessable (the result is written all the
+same, with the reasons).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from jcs_ct._version import __version__
+from jcs_ct.cli.diagnosing import compare, diagnose, info, measure
+from jcs_ct.cli.evaluating import calibrate, evaluate
+from jcs_ct.cli.training import export, train
+from jcs_ct.errors import JcsError
+
+app = typer.Typer(
+    help="Explainable diagnosis of COVID-19 on chest CT. Research use only, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+_state = {"debug": False}
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"jcs {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Explainable diagnosis of COVID-19 on chest CT. Research use only, not a medical device."""
+    del version
+    _state["debug"] = debug
+
+
+for command in (diagnose, measure, compare, info, train, evaluate, calibrate, export):
+    app.command()(command)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except JcsError as error:
+        if _state["debug"]:
+            raise
+        typer.echo(f"jcs: {error}", err=True)
+        raise SystemExit(error.exit_code) from None

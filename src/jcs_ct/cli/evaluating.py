@@ -1,0 +1,94 @@
+"""Commands that put weights to the test: evaluate, calibrate.
+
+Imports are inside the functions: the help and the other commands need none of them, and they take a second.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jcs_ct.cli.progress import Progress
+from jcs_ct.errors import UsageError
+
+
+class Trial(StrEnum):
+    """What can be evaluated."""
+
+    SEGMENTATION = "segmentation"
+    CLASSIFICATION = "classification"
+    STATISTICS = "statistics"
+
+
+def evaluate(
+    trial: Annotated[Trial, typer.Argument(help="What to evaluate.")],
+    data: Annotated[Path, typer.Option(help="Folder that holds the data sources, or one of them, or own data.")],
+    split: Annotated[str | None, typer.Option(help="train, val or test; test, or all for statistics.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the figures of statistics, or similar slices.")
+    ] = None,
+    allow_similar: Annotated[
+        bool, typer.Option("--allow-similar", help="Go on though own slices in different splits look the same.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Put the weights to the test on public data or one's own, or tell what the data hold (see docs/data.md)."""
+    from jcs_ct import trials
+    from jcs_ct.diagnosis.pipeline import Diagnoser
+
+    if trial is Trial.STATISTICS:
+        _statistics(data, split, output, as_json)
+        return
+    run = {Trial.SEGMENTATION: trials.segmentation, Trial.CLASSIFICATION: trials.classification}[trial]
+    with Progress() as progress:
+        progress.stage("comparing splits", 0)
+        trials.check_own_data(data, None if output is None else output / "similar.png", allow_similar)
+        progress.stage(f"evaluating {trial}", 0)
+        results = run(Diagnoser(weights), data, split or "test", progress.advance)
+    if as_json:
+        typer.echo(json.dumps([result.as_dict() for result in results], indent=2))
+        return
+    for result in results:
+        typer.echo(f"{result.source} ({result.protocol})")
+        for name, value in result.figures.items():
+            interval = result.intervals.get(name)
+            shown = "not defined" if value is None else f"{value:.4g}"
+            between = "" if interval is None else f"  [{interval[0]:.3f}, {interval[1]:.3f}]"
+            typer.echo(f"  {name:<20} {shown}{between}")
+
+
+def _statistics(data: Path, split: str | None, output: Path | None, as_json: bool) -> None:
+    from jcs_ct.datasets.statistics import as_lines, statistics, write_figures
+
+    with Progress() as progress:
+        progress.stage("reading masks", 0)
+        found = statistics(data, split, progress.advance)
+    if output is not None:
+        try:
+            write_figures(found, output)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{error}; figures need the extra: pip install 'jcs-ct[evaluate]'") from error
+    documents = [one.as_dict() for one in found]
+    typer.echo(json.dumps(documents, indent=2) if as_json else "\n".join(as_lines(documents)))
+
+
+def calibrate(
+    weights: Annotated[Path, typer.Option(help="Weights folder whose manifest the calibration goes into.")],
+    data: Annotated[Path, typer.Option(help="Folder that holds the data sources.")],
+) -> None:
+    """Fit the classifier's calibration on validation slices and keep it in the manifest."""
+    from jcs_ct import trials
+    from jcs_ct.diagnosis.pipeline import Diagnoser
+    from jcs_ct.weights import write_calibration
+
+    with Progress() as progress:
+        progress.stage("calibrating", 0)
+        scaling, fitted_on = trials.calibrate(Diagnoser(weights), data, progress.advance)
+    write_calibration(weights, "classifier", asdict(scaling), fitted_on)
+    typer.echo(f"scale {scaling.scale:g}, bias {scaling.bias:g}, fitted on {fitted_on}")
