@@ -2,7 +2,7 @@
 
     python experiments/reproduce.py all --preset cpu --data ../shared/data --imagenet vgg16_imagenet.safetensors
 
-What is named is made: `table2`, `table4` to `table7`, `figure10`, `figure11`, `worst`, or `all`. Runs are kept below
+What is named is made: `table2`, `table4` to `table7`, `figure9` to `figure11`, `worst`, or `all`. Runs are kept below
 `runs/reproduce/PRESET` and taken up where they stopped; asking again trains nothing twice. The page is written into
 `--page` (by default beside the runs). Presets: `smoke` (a test of the machinery), `cpu` (the results that are kept;
 hours on two cores), `paper` (as published; needs a GPU: `--device cuda --precision bf16-mixed --devices 2`).
@@ -18,15 +18,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # as a script, only its own folder is on the path
 
-from experiments.reproduction import figures, tables  # noqa: E402
+from experiments.reproduction import figures, maps, tables  # noqa: E402
 from experiments.reproduction.page import write_page  # noqa: E402
 from experiments.reproduction.plan import PRESETS  # noqa: E402
 from experiments.reproduction.runs import Place, held_out_slices  # noqa: E402
 
 from jcs_ct.errors import JcsError  # noqa: E402
 
-TRAINED = ("table5", "table6", "table7", "figure10", "figure11", "worst")
+TRAINED = ("table5", "table6", "table7", "figure9", "figure10", "figure11", "worst")
 NAMES = ("table2", "table4", *TRAINED)
+"""In the order of the page."""
 
 
 def reproduce(place: Place, wanted: tuple[str, ...], page: Path) -> list[Path]:
@@ -46,6 +47,10 @@ def reproduce(place: Place, wanted: tuple[str, ...], page: Path) -> list[Path]:
         for name, table in (("table5", tables.table_5), ("table6", tables.table_6), ("table7", tables.table_7)):
             if name in wanted:
                 made_tables.append(table(evaluated))
+        if "figure9" in wanted:
+            table_9, figure_9 = maps.figure_9(place, evaluated.slices, page)
+            made_tables.append(table_9)
+            made_figures.append(figure_9)
         for name, figure in figures.FIGURES.items():
             if name in wanted:
                 made_figures.append(figure(evaluated, page))

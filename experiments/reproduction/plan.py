@@ -13,6 +13,12 @@ MASKED = BatchGroup(4, ("covid-19-ct100",), "masked")
 """One protocol for all: the training slices of the 50/48 split, and nothing else."""
 LABELLED = BatchGroup(4, ("sars-cov-2-ct",))
 """What the joint model's classifier goes on learning from."""
+EXPLAINED = (
+    BatchGroup(10, ("sars-cov-2-ct",)),
+    BatchGroup(4, ("covid-19-ct100",), "masked"),
+    BatchGroup(2, ("mosmed-slices",)),
+)
+"""What the classifiers of Figure 9 learn from: labels, and masks that only L_seg looks at."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class System:
     """One trained system of a table."""
 
     name: str
-    """In the registry, or "joint"."""
+    """In the registry of segmenters, "joint", or "classifier"."""
     label: str
     settings: dict[str, Any] = field(default_factory=dict)
     paper: tuple[float, float, float] | None = None
@@ -53,6 +59,12 @@ PEERS = (
     System("miniseg", "MiniSeg"),
 )
 """Table VII's, and two beyond it."""
+MAPS = (
+    System("classifier", "as is", {"mixing": 0.0, "map_weight": 0.0}),
+    System("classifier", "mixing", {"mixing": 0.5, "map_weight": 0.0}),
+    System("classifier", "mixing and L_seg", {"mixing": 0.5, "map_weight": 20.0}),
+)
+"""Figure 9's."""
 COMPARED = (*PEERS, dataclasses.replace(JCS, label="JCS, segmentation alone"), JOINT)
 EVERY = tuple({system.key: system for system in (*ABLATION, *COMPARED)}.values())
 
@@ -66,6 +78,10 @@ class Preset:
     size: str
     input_size: tuple[int, int]
     settings: dict[str, Any]
+    classifier_settings: dict[str, Any]
+    """In place of some of the above where a classifier is trained."""
+    backbone_steps: int
+    """Of the Res2Net's warm start, where there is an ImageNet encoder to learn from."""
     joint_steps: int
     case_slices: int
     """Slices of the cases that are timed."""
@@ -77,13 +93,15 @@ _LIGHT = AugmentSettings(
     rotate=20.0, scale=(0.75, 1.3), elastic=0.008, contrast=0.1, level=0.05, blur=0.2, noise=0.02
 )  # fmt: skip
 PRESETS = {
-    "smoke": Preset("smoke", (0,), "default", (64, 96), {"steps": 2, "validate_every": 2}, 2, 40, slices=6),
+    "smoke": Preset("smoke", (0,), "default", (64, 96), {"steps": 2, "validate_every": 2}, {}, 2, 2, 40, slices=6),
     "cpu": Preset(
         "cpu",
         (0, 1, 2),
         "default",
         (192, 256),
         {"steps": 300, "learning_rate": 1e-3, "encoder_rate": 2e-4, "validate_every": 100, "augment": _LIGHT},
+        {"steps": 240, "encoder_rate": 5e-4, "weight_decay": 1e-2, "validate_every": 80},
+        300,
         150,
         300,
     ),
@@ -101,6 +119,8 @@ PRESETS = {
             "ema": None,
             "validate_every": 500,
         },
+        {"steps": 1_000, "optimiser": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "schedule": "step"},
+        0,
         21_000,
         300,
     ),
@@ -117,25 +137,41 @@ def config_of(system: System, preset: Preset, seed: int, starts: dict[str, Path]
         system: which.
         preset: how long and how large.
         seed: of data, augmentation and weights.
-        starts: weights to start from: `encoder`, and for the joint model `classifier` and `segmenter`.
+        starts: weights to start from: `encoder`, `backbone`, and for the joint model `classifier` and `segmenter`.
         precision: Lightning's.
     """
-    joint = system.name == "joint"
-    wanted = ("classifier", "segmenter") if joint else ("encoder",) if system.name in HAS_VGG_ENCODER else ()
     settings = preset.settings | system.settings
-    if joint:
+    if system.name == "classifier":
+        settings = preset.settings | preset.classifier_settings | system.settings
+        return _config("classifier", EXPLAINED, settings, ("backbone",), preset, seed,
+                       starts, precision)  # fmt: skip
+    if system.name == "joint":
         settings |= {"steps": preset.joint_steps, "mixing": 0.5, "map_weight": 20.0, "encoder_rate": 1e-4}
         settings["validate_every"] = min(settings["validate_every"], preset.joint_steps)
+        return _config("joint", (MASKED, LABELLED), settings, ("classifier", "segmenter"), preset, seed, starts,
+                       precision)  # fmt: skip
+    parts = ("encoder",) if system.name in HAS_VGG_ENCODER else ()
+    return _config("segmenter", (MASKED,), settings | {"network": system.name}, parts, preset, seed, starts, precision)
+
+
+def _config(
+    task: str,
+    batch: tuple[BatchGroup, ...],
+    settings: dict[str, Any],
+    parts: tuple[str, ...],
+    preset: Preset,
+    seed: int,
+    starts: dict[str, Path],
+    precision: str,
+) -> TrainConfig:
     return TrainConfig(
-        "joint" if joint else "segmenter",
-        (MASKED, LABELLED) if joint else (MASKED,),
-        settings.pop("steps"),
-        preset.size,
-        preset.input_size,
-        seed,
-        network="segmenter" if joint else system.name,
-        validation=("covid-19-ct100",),
-        init={part: str(starts[part]) for part in wanted if part in starts},
+        task,
+        batch,
+        size=preset.size,
+        input_size=preset.input_size,
+        seed=seed,
+        validation=("sars-cov-2-ct",) if task == "classifier" else ("covid-19-ct100",),
+        init={part: str(starts[part]) for part in parts if part in starts},
         precision=precision,
         **settings,
     )
