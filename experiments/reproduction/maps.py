@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from experiments.reproduction.figures import Figure, save, show
-from experiments.reproduction.plan import MAPS, Preset
+from experiments.reproduction.plan import EXPLAINED, MAPS, Preset
 from experiments.reproduction.runs import HeldOutSlice, Place, trained
 from experiments.reproduction.tables import Table
 from matplotlib import pyplot as plt
@@ -43,7 +43,7 @@ class Explained:
 
 def figure_9(place: Place, slices: list[HeldOutSlice], folder: Path) -> tuple[Table, Figure]:
     """Train the classifiers that are missing, hold their maps against masks, and draw some."""
-    labelled = prepare([LABELLED], place.data, place.preset.input_size, place.output / "cache").split("test")
+    labelled = prepare([LABELLED], place.data, place.preset.map_size, place.output / "cache").split("test")
     if place.preset.slices is not None:
         few = np.linspace(0, len(labelled) - 1, 4 * place.preset.slices).astype(int)
         labelled = labelled.subset(np.isin(np.arange(len(labelled)), few))
@@ -65,7 +65,7 @@ def seen(one: HeldOutSlice) -> tuple[slice, slice]:
 def _explained(weights: Path, preset: Preset, slices: list[HeldOutSlice], labelled: PreparedSlices) -> Explained:
     network = registry.classifier(preset.size).eval()
     load_weights(network, weights)
-    maps = tuple(_map(network, one, preset.input_size) for one in slices)
+    maps = tuple(_map(network, one, preset.map_size) for one in slices)
     batches = FixedBatches(labelled)
     probability = torch.cat(
         [network(batches[k]["image"]).logits.softmax(1)[:, INFECTED] for k in range(len(batches))]
@@ -105,8 +105,9 @@ def _table(found: dict[str, list[Explained]], place: Place, count: int, labelled
             )
         )
     steps = (place.preset.settings | place.preset.classifier_settings)["steps"]
+    batch = place.preset.explained_factor * sum(group.count for group in EXPLAINED)
     protocol = (
-        f"Classifiers trained alike but for what the row names, {steps} steps of 16 slices of sars-cov-2-ct, "
+        f"Classifiers trained alike but for what the row names, {steps} steps of {batch} slices of sars-cov-2-ct, "
         "mosmed-slices and covid-19-ct100, whose masks only L_seg looks at. Maps "
         f"on {count} test slices of the 50/48 split, within the part that the network sees; pointing game: share of "
         "slices whose strongest place lies in a lesion; energy: share of the map in lesions, and the share of the area "

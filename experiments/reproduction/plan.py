@@ -87,6 +87,14 @@ class Preset:
     """Slices of the cases that are timed."""
     slices: int | None = None
     """Test slices that are looked at; all if None."""
+    explained_factor: int = 1
+    """By which the batches of `EXPLAINED` are larger."""
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """What a classifier sees."""
+        size: tuple[int, int] = self.classifier_settings.get("input_size", self.input_size)
+        return size
 
 
 _LIGHT = AugmentSettings(
@@ -119,10 +127,18 @@ PRESETS = {
             "ema": None,
             "validate_every": 500,
         },
-        {"steps": 1_000, "optimiser": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "schedule": "step"},
+        {
+            "input_size": (224, 224),
+            "steps": 1_000,
+            "optimiser": "sgd",
+            "learning_rate": 0.1,
+            "weight_decay": 1e-4,
+            "schedule": "step",
+        },
         0,
         21_000,
         300,
+        explained_factor=16,
     ),
 }
 """`smoke` for a test of the machinery, `cpu` for the results that are kept, `paper` as published, for a GPU."""
@@ -143,7 +159,8 @@ def config_of(system: System, preset: Preset, seed: int, starts: dict[str, Path]
     settings = preset.settings | system.settings
     if system.name == "classifier":
         settings = preset.settings | preset.classifier_settings | system.settings
-        return _config("classifier", EXPLAINED, settings, ("backbone",), preset, seed,
+        batch = tuple(dataclasses.replace(group, count=group.count * preset.explained_factor) for group in EXPLAINED)
+        return _config("classifier", batch, settings, ("backbone",), preset, seed,
                        starts, precision)  # fmt: skip
     if system.name == "joint":
         settings |= {"steps": preset.joint_steps, "mixing": 0.5, "map_weight": 20.0, "encoder_rate": 1e-4}
@@ -168,10 +185,9 @@ def _config(
         task,
         batch,
         size=preset.size,
-        input_size=preset.input_size,
         seed=seed,
         validation=("sars-cov-2-ct",) if task == "classifier" else ("covid-19-ct100",),
         init={part: str(starts[part]) for part in parts if part in starts},
         precision=precision,
-        **settings,
+        **{"input_size": preset.input_size} | settings,
     )
