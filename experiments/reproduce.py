@@ -18,7 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # as a script, only its own folder is on the path
 
-from experiments.reproduction import figures, maps, tables  # noqa: E402
+from experiments.reproduction import cases, figures, maps, tables  # noqa: E402
+from experiments.reproduction.evaluated import Evaluated  # noqa: E402
 from experiments.reproduction.page import into_results, write_page  # noqa: E402
 from experiments.reproduction.plan import PRESETS  # noqa: E402
 from experiments.reproduction.runs import Place, held_out_slices  # noqa: E402
@@ -39,21 +40,20 @@ def reproduce(place: Place, wanted: tuple[str, ...], page: Path) -> list[Path]:
         page: folder of the page.
     """
     made_tables, made_figures = [], []
-    evaluated = tables.Evaluated(place, held_out_slices(place)) if set(wanted) & set(TRAINED) else None
-    for name, make in (("table2", tables.table_2), ("table4", tables.table_4)):
-        if name in wanted:
-            made_tables.append(make(place))
-    if evaluated is not None:
-        for name, table in (("table5", tables.table_5), ("table6", tables.table_6), ("table7", tables.table_7)):
-            if name in wanted:
-                made_tables.append(table(evaluated))
+    if "table2" in wanted:
+        made_tables.append(cases.table_2(place))
+    if "table4" in wanted:
+        table, figure = cases.table_4(place, page)
+        made_tables.append(table)
+        made_figures.append(figure)
+    if set(wanted) & set(TRAINED):
+        evaluated = Evaluated(place, held_out_slices(place))
+        made_tables += [table(evaluated) for name, table in tables.TABLES.items() if name in wanted]
         if "figure9" in wanted:
-            table_9, figure_9 = maps.figure_9(place, evaluated.slices, page)
-            made_tables.append(table_9)
-            made_figures.append(figure_9)
-        for name, figure in figures.FIGURES.items():
-            if name in wanted:
-                made_figures.append(figure(evaluated, page))
+            table, figure = maps.figure_9(place, evaluated.slices, page)
+            made_tables.append(table)
+            made_figures.append(figure)
+        made_figures += [figure(evaluated, page) for name, figure in figures.FIGURES.items() if name in wanted]
     return write_page(made_tables, made_figures, page, place.preset.name)
 
 

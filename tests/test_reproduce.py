@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experiments.reproduction.figures import Figure
+from experiments.reproduction.evaluated import Evaluated
 from experiments.reproduction.page import into_results, write_page
+from experiments.reproduction.parts import Figure, Table
 from experiments.reproduction.plan import (
     ABLATION,
     COMPARED,
@@ -27,7 +28,7 @@ from experiments.reproduction.plan import (
 )
 from experiments.reproduction.runs import HeldOutSlice, Place, held_out_slices, predictions, summary_of, trained
 from experiments.reproduction.scores import cost, scores
-from experiments.reproduction.tables import Evaluated, Table, table_5
+from experiments.reproduction.tables import table_5
 from numpy.typing import NDArray
 
 from jcs_ct.datasets.normalised import NormalisedSlice
@@ -63,6 +64,7 @@ def test_figures_are_those_computed_by_hand() -> None:
     assert found.dice == pytest.approx([2 * 10 / 40, 1])
     assert found.iou == pytest.approx([10 / 30, 1])
     assert found.mae == pytest.approx([20 / 100, 0])
+    assert found.dice_adaptive[1] == pytest.approx(1)
     assert found.e_measure[1] > found.e_measure[0]
     assert found.s_measure[1] == pytest.approx(1, abs=1e-6)
 
@@ -178,7 +180,7 @@ def test_everything_runs_from_the_command_line(shared_data: Path, tmp_path: Path
         "worst",
     ):
         assert title in text
-    assert len(list((tmp_path / "page").glob("*.png"))) == 4
+    assert len(list((tmp_path / "page").glob("*.png"))) == 5
     shutil.rmtree(tmp_path / "runs")
 
 

@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
+from experiments.reproduction.evaluated import Evaluated
+from experiments.reproduction.parts import Figure, save
 from experiments.reproduction.plan import COMPARED, JCS, System
 from experiments.reproduction.runs import HeldOutSlice, predictions
 from experiments.reproduction.scores import FAILURE, THRESHOLD
-from experiments.reproduction.tables import Evaluated
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from jcs_ct.evaluation.opacities import opacities, share_of_lung
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt  # after the choice of a backend that needs no screen
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 
 ROWS = 6
 """Slices of Figure 10, from few to many opacities."""
 WORST = 8
 """Slices of the gallery."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture of the page."""
-
-    name: str
-    title: str
-    caption: str
-    file: str
 
 
 def show(axes: Axes, one: HeldOutSlice, predicted: NDArray[np.bool_] | None, title: str) -> None:
@@ -116,15 +102,6 @@ def worst(evaluated: Evaluated, folder: Path) -> Figure:
         "Number of the slice and its Dice in percent, averaged over seeds. Green: the reader, red: JCS, first seed."
     )
     return save(figure, folder, "worst", "The worst slices", caption)
-
-
-def save(figure: Canvas, folder: Path, name: str, title: str, caption: str) -> Figure:
-    """Write a picture into the page's folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.tight_layout()
-    figure.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
-    plt.close(figure)
-    return Figure(name, title, caption, f"{name}.png")
 
 
 FIGURES: dict[str, Callable[[Evaluated, Path], Figure]] = {"figure10": figure_10, "figure11": figure_11, "worst": worst}

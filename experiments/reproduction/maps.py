@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiments.reproduction.figures import Figure, save, show
+from experiments.reproduction.figures import show
+from experiments.reproduction.parts import Figure, Table, save
 from experiments.reproduction.plan import EXPLAINED, MAPS, Preset
 from experiments.reproduction.runs import HeldOutSlice, Place, trained
-from experiments.reproduction.tables import Table
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from tqdm import tqdm

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from experiments.reproduction.figures import Figure
-from experiments.reproduction.tables import Table
+from experiments.reproduction.parts import Figure, Table
 from jinja2 import Environment
 
 from jcs_ct.errors import UsageError
@@ -81,7 +81,7 @@ def into_results(page: Path, results: Path) -> None:
         raise UsageError(f"{results}: found no place for the reproduction, expected the lines {START} and {END}")
     text = (page / "README.md").read_text(encoding="utf-8")
     text = text.replace("\n## ", "\n### ").replace("# Reproduction", "## Reproduction", 1)
-    text = text.replace("](figure", f"]({page.name}/figure").replace("](worst", f"]({page.name}/worst")
+    text = re.sub(r"\]\((?=[\w-]+\.png)", f"]({page.name}/", text)
     partial = results.with_name(f"{results.name}.partial")
     partial.write_text(f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8")
     partial.replace(results)
