@@ -113,7 +113,7 @@ def _table(found: dict[str, list[Explained]], place: Place, count: int, labelled
         "slices whose strongest place lies in a lesion; energy: share of the map in lesions, and the share of the area "
         "that lesions take (chance); Dice of the map above the share of its largest value that is best for all slices "
         f"together, each seed's own. Slice AUC on {labelled} test slices of {LABELLED}. Mean over seeds ± their "
-        "standard deviation. The paper shows this figure without numbers."
+        f"standard deviation; precision {place.precision}. The paper shows this figure without numbers."
     )
     head = ("training", "pointing game (%)", "energy (%)", "chance (%)", "times chance", "Dice (%)", "slice AUC")
     return Table("figure9", "Figure 9 in numbers: where activation maps look", protocol, head, rows)
