@@ -54,7 +54,7 @@ def reproduce(place: Place, wanted: tuple[str, ...], page: Path) -> list[Path]:
             made_tables.append(table)
             made_figures.append(figure)
         made_figures += [figure(evaluated, page) for name, figure in figures.FIGURES.items() if name in wanted]
-    return write_page(made_tables, made_figures, page, place.preset.name)
+    return write_page(made_tables, made_figures, page, f"--preset {place.preset.name} --precision {place.precision}")
 
 
 def main(arguments: list[str] | None = None) -> int:

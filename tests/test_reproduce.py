@@ -191,7 +191,7 @@ def test_the_page_takes_its_place_in_the_results(tmp_path: Path) -> None:
     )
     table = Table("t", "Table V: parts", "how", ("a", "b"), [("1", "2")])
     figure = Figure("figure9", "Figure 9", "caption", "figure9.png")
-    write_page([table], [figure], tmp_path / "page", "cpu")
+    write_page([table], [figure], tmp_path / "page", "--preset cpu")
     for _ in range(2):  # again is the same as once
         into_results(tmp_path / "page", results)
         text = results.read_text(encoding="utf-8")

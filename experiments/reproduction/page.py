@@ -13,7 +13,7 @@ from jcs_ct.errors import UsageError
 INTRO = (
     "The paper's images are not public, so its figures cannot be checked as such; what can be checked is whether each "
     "part helps and how the systems compare, on data that anyone can have and under one protocol. Made by "
-    "`python experiments/reproduce.py all --preset {preset} --data DIR`."
+    "`python experiments/reproduce.py all {options} --data DIR --imagenet FILE`."
 )
 HTML = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Reproduction of the JCS paper</title>
@@ -36,14 +36,14 @@ HTML = """<!doctype html>
 """
 
 
-def write_page(tables: list[Table], figures: list[Figure], folder: Path, preset: str) -> list[Path]:
+def write_page(tables: list[Table], figures: list[Figure], folder: Path, options: str) -> list[Path]:
     """Write `index.html` and `README.md` beside the figures' pictures.
 
     Returns:
         Both files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    intro = INTRO.format(preset=preset)
+    intro = INTRO.format(options=options)
     html = Environment(autoescape=True).from_string(HTML).render(intro=intro, tables=tables, figures=figures)
     markdown = ["# Reproduction of the JCS paper", "", intro, ""]
     for table in tables:

@@ -35,12 +35,12 @@ def _paper(system: System) -> tuple[str, str, str]:
 
 
 def _protocol(evaluated: Evaluated) -> str:
-    preset = evaluated.place.preset
+    place, preset = evaluated.place, evaluated.place.preset
+    size = f"{preset.input_size[0]} × {preset.input_size[1]}, size `{preset.size}`, precision {place.precision}"
     return (
         f"Ours: trained on the 50 training slices of the 50/48 split of covid-19-ct100 (8 of them choose the "
-        f"checkpoint), {preset.settings['steps']} steps of 4 slices at {preset.input_size[0]} × "
-        f"{preset.input_size[1]}, size `{preset.size}`, precision {evaluated.place.precision}; {len(evaluated.slices)} test slices, mean per image at "
-        f"threshold 0.5, E-measure as the mean over 256 thresholds; mean over seeds "
+        f"checkpoint), {preset.settings['steps']} steps of 4 slices at {size}; {len(evaluated.slices)} test slices, "
+        "mean per image at threshold 0.5, E-measure as the mean over 256 thresholds; mean over seeds "
         f"{', '.join(map(str, preset.seeds))} ± their standard deviation. Paper: its own data, which are not public."
     )
 
