@@ -21,7 +21,7 @@ from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import find_lung_slices
 from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE
 from jcs_ct.study import read_study
-from jcs_ct.trials import classification, segmentation
+from jcs_ct.trials import classification, localisation, segmentation, shortcut
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = {
@@ -207,7 +207,8 @@ def measured(data: Path, diagnoser: Diagnoser) -> dict[str, Any]:
     def step(count: int) -> None:
         del count
 
-    trials = [*segmentation(diagnoser, data, "test", step), *classification(diagnoser, data, "test", step)]
+    every = (segmentation, classification, localisation, shortcut)
+    trials = [trial for run in every for trial in run(diagnoser, data, "test", step)]
     return {
         "weights": diagnoser.weights,
         "trials": [trial.as_dict() for trial in trials],
