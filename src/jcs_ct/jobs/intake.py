@@ -91,7 +91,7 @@ class Intake:
         job_id = uuid.uuid4().hex
         study = "" if found.is_folder else "study" + _suffix(source.name)
         arrival = Arrival(job_id, owner, clean_name(source.name if name is None else name), study, options, key)
-        with _arriving(self._folders, job_id) as folder:
+        with arriving(self._folders, job_id) as folder:
             self._ledger.reserve(job_id, found.size)
             try:
                 _fill(folder, study, source, found, move)
@@ -137,7 +137,7 @@ def clean_name(name: str) -> str:
 
 
 @contextmanager
-def _arriving(folders: Folders, job_id: str) -> Iterator[Path]:
+def arriving(folders: Folders, job_id: str) -> Iterator[Path]:
     """A place for what arrives. Its lock tells the sweep that somebody is at work; it ends with the process."""
     lock = folders.incoming / f"{job_id}.lock"
     handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
