@@ -14,12 +14,14 @@ trash               what is about to be deleted
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
 import uuid
 from pathlib import Path
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 PRIVATE = 0o700
 """Studies are patients': of this user only."""
 

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 from jcs_ct.errors import NoSuchJobError
+from jcs_ct.jobs.drafts import settle
 from jcs_ct.jobs.intake import is_abandoned
 from jcs_ct.jobs.job import UNFINISHED, JobState
 from jcs_ct.jobs.queue import JobQueue
-from jcs_ct.jobs.revisions import settle
 
 _KEPT_REMOVALS = 1000
 """Events that tell of removed jobs; who was away for longer lists the jobs anew."""

@@ -14,10 +14,10 @@ from jcs_ct.diagnosis.remeasure import measure_outlines
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.review import Judgement, Review, check_comment, check_name, in_iso, now
 from jcs_ct.errors import UsageError
+from jcs_ct.jobs.drafts import Draft, Revision, RevisionKind
 from jcs_ct.jobs.masks import FILE, keep_masks, kept_masks, on_grid
-from jcs_ct.jobs.revisions import Draft, Revision, RevisionKind
 from jcs_ct.jobs.summary import summary_of
-from jcs_ct.reports.sign_off import sign_reports, succeed_report
+from jcs_ct.reports.sign_off import link_or_copy, sign_reports, succeed_report
 from jcs_ct.reports.stored_result import read_decision
 from jcs_ct.reports.writer import write_reports
 from jcs_ct.study.reader import read_study
@@ -56,7 +56,7 @@ def write_sign_off(draft: Draft, judgement: str, by: str, comment: str) -> Revis
     measured, parent = draft.place(draft.measured), draft.place(draft.parent)
     sign_reports(measured / "reports", draft.folder / "reports", review, parent / "reports")
     if (measured / FILE).exists():
-        (draft.folder / FILE).hardlink_to(measured / FILE)
+        link_or_copy(measured / FILE, draft.folder / FILE)
     return draft.next(
         RevisionKind.SIGN_OFF, by, review.at, comment, judgement=str(review.judgement), summary=draft.measured.summary
     )
