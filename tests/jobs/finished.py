@@ -1,9 +1,10 @@
-"""Finished jobs for tests: studies of phantoms, diagnosed by a model that is always right, reported in earnest."""
+"""Finished jobs for tests: studies of a phantom, diagnosed by a model that is always right, reported in earnest."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,25 +14,32 @@ from jcs_ct.jobs.diagnosing import write_result
 from jcs_ct.jobs.job import JobOptions, Outcome
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.worker import Worker
+from jcs_ct.one_form import lies_on_its_side, turned_upright
 from jcs_ct.reports.formats import ReportFormat
 from jcs_ct.study.reader import read_study
 from tests.phantoms import ChestPhantom, write_dicom_series, write_nifti, write_png_slices
 from tests.reports.conftest import diagnose
 
+KINDS = ("dicom", "nifti", "pictures", "turned")
 SPACING = (8.0, 2.9, 2.7)
 PHANTOM = ChestPhantom.infected(shape=(24, 96, 120), spacing=SPACING)
 
 
 def write_study(kind: str, folder: Path) -> Path:
-    """The phantom as a DICOM series, a NIfTI file whose axes run otherwise, or pictures; the input of a job."""
+    """The phantom as a DICOM series, a NIfTI file whose axes run otherwise, or pictures, upright or on their side."""
     if kind == "dicom":
         write_dicom_series(folder, PHANTOM.hu, positions=[8.0 * z for z in range(24)], spacing=SPACING[1:])
     elif kind == "nifti":
         folder.mkdir()
         write_nifti(folder / "ct.nii.gz", PHANTOM.hu, spacing=SPACING, axcodes=("A", "I", "R"))
     else:
-        write_png_slices(folder, PHANTOM.hu)
+        write_png_slices(folder, PHANTOM.hu if kind == "pictures" else on_its_side(PHANTOM.hu))
     return folder
+
+
+def on_its_side(upright: NDArray[Any]) -> NDArray[Any]:
+    """What has to be turned by a quarter counter-clockwise to lie as the phantom does."""
+    return np.ascontiguousarray(np.rot90(upright, -1, (1, 2)))
 
 
 def finished(
@@ -46,7 +54,10 @@ def finished(
     def task(study: Path, reports: Path, options: JobOptions, reporter: Reporter) -> Outcome:
         del reporter
         read = read_study(study, options.series_uid)
-        return write_result(diagnose(read, lesions, PHANTOM.lung_mask), read, reports, options)
+        on_side = read.voxels.shape != PHANTOM.shape
+        upright = turned_upright(read) if on_side else read
+        assert on_side == lies_on_its_side(read, on_its_side(PHANTOM.lung_mask) if on_side else PHANTOM.lung_mask)
+        return write_result(diagnose(upright, lesions, PHANTOM.lung_mask), read, reports, options)
 
     job = queue.submit(source, owner, options=JobOptions(formats=tuple(formats)))
     claim = queue.ledger.claim("worker")

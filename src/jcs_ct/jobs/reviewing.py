@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from jcs_ct.diagnosis.remeasure import measure_outlines
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.review import Judgement, Review, check_comment, check_name, in_iso, now
-from jcs_ct.errors import UsageError
+from jcs_ct.errors import InputError, UsageError
 from jcs_ct.jobs.drafts import Draft, Revision, RevisionKind
+from jcs_ct.jobs.job import Job
 from jcs_ct.jobs.masks import FILE, keep_masks, kept_masks, on_grid
+from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.summary import summary_of
 from jcs_ct.reports.sign_off import link_or_copy, sign_reports, succeed_report
 from jcs_ct.reports.stored_result import read_decision
@@ -62,15 +64,28 @@ def write_sign_off(draft: Draft, judgement: str, by: str, comment: str) -> Revis
     )
 
 
+def read_again(queue: JobQueue, job: Job) -> Study:
+    """A job's study, as its worker read it.
+
+    Raises:
+        InputError: It cannot be read any more.
+    """
+    path = queue.study_path(job.id)
+    try:
+        return read_study(path, job.options.series_uid)
+    except InputError as error:
+        raise type(error)(queue.folders.without_places(error, path)) from error
+
+
 def _read(draft: Draft) -> Study:
-    """The job's study; an archive is unpacked within the draft, so that what a kill leaves of it is found."""
+    """The study, unpacked within the draft where it is an archive, so that what a kill leaves of it is found."""
     place = draft.folder / "tmp"
     place.mkdir()
     # The folder for temporary files is one for the whole process.
     with _READING:
         before, tempfile.tempdir = tempfile.tempdir, str(place)
         try:
-            return read_study(draft.queue.study_path(draft.job.id), draft.job.options.series_uid)
+            return read_again(draft.queue, draft.job)
         finally:
             tempfile.tempdir = before
             shutil.rmtree(place)
