@@ -215,8 +215,9 @@ def main(act: str, folder: Path) -> None:
         "sign_off": partial(kill_revise, "sign_off"), "correct": partial(kill_revise, "correct"),
     }  # fmt: skip
     kill = acts[act]
-    problems, between = [], 0
-    for count in itertools.count(1):
+    problems, between, kills = [], 0, 0
+    # What corrections share with sign-offs is killed at every line there.
+    for count in itertools.count(1, step=3 if act == "correct" else 1):
         own = folder / str(count)
         own.mkdir()
         try:
@@ -227,7 +228,8 @@ def main(act: str, folder: Path) -> None:
         between += found["published"]
         if not killed:
             break
-    print(json.dumps({"kills": count - 1, "between": between, "problems": problems}))  # noqa: T201
+        kills += 1
+    print(json.dumps({"kills": kills, "between": between, "problems": problems}))  # noqa: T201
 
 
 if __name__ == "__main__":

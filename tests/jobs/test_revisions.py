@@ -84,9 +84,14 @@ class Case:
 
     @property
     def opacities(self) -> NDArray[np.bool_]:
+        """Of the diagnosis."""
+        return self.labels > 0
+
+    @property
+    def labels(self) -> NDArray[np.uint16]:
         labels = masks_of(self.queue, self.job, 0).lesion_labels
         assert labels is not None
-        return labels > 0
+        return labels
 
     def with_settings(self, **changes: Any) -> JobQueue:
         return JobQueue(self.queue.folders.root, replace(self.queue.settings, **changes))
@@ -124,7 +129,8 @@ def test_masks_are_kept_on_the_voxels_of_the_study_as_it_is_read(case: Case, req
     assert np.array_equal(masks.lesion_labels > 0, expected[0])
     assert np.array_equal(masks.lung_mask & expected[1], expected[1])
     assert np.array_equal(masks.activation > 100, expected[0])
-    assert (masks.lesion_labels.dtype, masks.lung_mask.dtype, masks.activation.dtype) == (np.uint16, bool, np.uint8)
+    kinds = [str(mask.dtype) for mask in (masks.lesion_labels, masks.lung_mask, masks.activation)]
+    assert kinds == ["uint16", "bool", "uint8"]
 
 
 @quickly
@@ -178,10 +184,10 @@ def measured_by_command(jcs: CommandLine, case: Case, outlines: NDArray[np.bool_
         if study.kind == "images":
             nibabel.save(nibabel.Nifti1Image(stored.transpose(2, 1, 0), None), path)
         elif study.kind == "nifti":
-            source = nibabel.load(next(case.queue.study_path(case.job).iterdir()))
+            source: Any = nibabel.load(next(case.queue.study_path(case.job).iterdir()))
             nibabel.save(nibabel.Nifti1Image(study.grid.to_stored(stored), source.affine), path)
         else:
-            written = nibabel.load(case.queue.reports_path(case.job) / "lungs.nii.gz")
+            written: Any = nibabel.load(case.queue.reports_path(case.job) / "lungs.nii.gz")
             nibabel.save(nibabel.Nifti1Image(stored.transpose(2, 1, 0), written.affine), path)
     ended = jcs(
         "measure", case.queue.study_path(case.job), "--seg", folder / "outlines.nii.gz", "--lungs",
@@ -195,7 +201,7 @@ def measured_by_command(jcs: CommandLine, case: Case, outlines: NDArray[np.bool_
 @of_all_kinds
 def test_correction_measures_what_the_command_does(case: Case, jcs: CommandLine, tmp_path: Path) -> None:
     queue, job = case.queue, case.job
-    outlines = masks_of(queue, job).lesion_labels == 1  # without the other one
+    outlines = case.labels == 1  # without the other one
     outlines[10, 45:52, 40:50] = True  # and with one more
     made = correct(queue, job, outlines, "anna", 0, "one is a vessel")
     expected, found = measured_by_command(jcs, case, outlines, tmp_path), case.result
@@ -218,7 +224,7 @@ def test_correction_measures_what_the_command_does(case: Case, jcs: CommandLine,
 
 def test_corrected_reports_hold_the_new_measures(case: Case, tmp_path: Path) -> None:
     queue, job = case.queue, case.job
-    correct(queue, job, masks_of(queue, job).lesion_labels == 1, "anna", 0, "one is\na vessel")
+    correct(queue, job, case.labels == 1, "anna", 0, "one is\na vessel")
     volume, reports = case.result["measures"]["lesion_volume_ml"], reports_of(queue, job)
     assert volume == pytest.approx(max(lesion.volume_ml for lesion in PHANTOM.lesions), rel=0.1)
     for path in (reports / "dicom").iterdir():
@@ -304,11 +310,12 @@ def test_all_can_be_erased(case: Case) -> None:
 def test_of_two_changes_of_one_parent_the_second_is_refused(case: Case) -> None:
     queue, job = case.queue, case.job
     sign_off(queue, job, "accepted", "anna", "", 0)
-    for change in (
+    changes: tuple[Callable[[], object], ...] = (
         lambda: sign_off(queue, job, "rejected", "bob", "", 0),
         lambda: correct(queue, job, case.opacities, "bob", 0),
         lambda: correct(queue, job, case.opacities, "bob", 2),
-    ):
+    )
+    for change in changes:
         with pytest.raises(RevisionConflictError, match=r"is at revision 1, found a change of revision [02]:"):
             change()
     assert len(revisions(queue, job)) == 2
@@ -451,7 +458,7 @@ def test_study_in_an_archive_is_unpacked_within_the_store(case: Case, tmp_path: 
     archive = shutil.make_archive(str(tmp_path / "study"), "zip", case.queue.study_path(case.job))
     job = finished(case.queue, Path(archive), [ReportFormat.CSV])
     sign_off(case.queue, job, "accepted", "anna", "", 0)
-    correct(case.queue, job, masks_of(case.queue, job).lesion_labels == 2, "anna", 1)
+    correct(case.queue, job, Case(case.queue, job).labels == 2, "anna", 1)
     assert revisions(case.queue, job)[-1].summary["lesion_volume_ml"] is not None
     assert case.nothing_is_left()
 

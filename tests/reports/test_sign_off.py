@@ -127,7 +127,7 @@ def test_reports_are_instances_of_their_own_that_name_their_predecessor(
 
 
 def test_measurements_are_the_same(measured: Path, accepted: Path) -> None:
-    groups = [srread(f / "dicom" / "report.sr.dcm").content for f in (measured, accepted)]
+    groups: list[Any] = [srread(f / "dicom" / "report.sr.dcm").content for f in (measured, accepted)]
     numbers = [[_number(m) for group in one.get_image_measurement_groups() for m in group.get_measurements()]
                + [_number(m) for group in one.get_volumetric_roi_measurement_groups() for m in group.get_measurements()]
                for one in groups]  # fmt: skip
