@@ -210,7 +210,7 @@ def test_correction_measures_what_the_command_does(case: Case, jcs: CommandLine,
     assert found["provenance"]["decision"] == expected["provenance"]["decision"]
     assert found["measures"]["lesion_count"] == 2
     assert (made.kind, made.number, made.parent, made.by, made.judgement) == ("correction", 1, 0, "anna", None)
-    assert any(one.startswith("the outlines of opacities were corrected by anna at ") for one in found["warnings"])
+    assert any(one.startswith("the outlines of opacities were corrected by anna on ") for one in found["warnings"])
     summary = queue.job(job).summary
     assert summary["lesion_share_of_lung"] == found["measures"]["lesion_share_of_lung"]
     assert summary["patient"] == revisions(queue, job)[0].summary["patient"]
@@ -239,7 +239,7 @@ def test_corrected_reports_hold_the_new_measures(case: Case, tmp_path: Path) -> 
     assert len(dcmread(reports / "dicom" / "lesions.seg.dcm").SegmentSequence) == 1
     for text in (Page((reports / "report.html").read_text("utf-8")).text, text_of((reports / "report.pdf").read_bytes(),
                                                                                   tmp_path)):  # fmt: skip
-        assert "corrected by anna at" in text
+        assert "corrected by anna on" in text
         assert "one is a vessel" in text
         assert "Carried over from an earlier result" in text
 
@@ -250,7 +250,8 @@ def test_correction_drops_a_sign_off_and_says_so(case: Case, tmp_path: Path) -> 
     correct(queue, job, case.opacities, "anna", 1)
     document, reports = case.result, reports_of(queue, job)
     assert "review" not in document
-    must = f"an earlier revision of this result was accepted by bob at {signed.at}; that does not hold for the"
+    when = f"{signed.at[:10]} {signed.at[11:16]} UTC"
+    must = f"an earlier revision of this result was accepted by bob on {when}; that does not hold for the corrected"
     assert [one.startswith(must) for one in document["warnings"]].count(True) == 1
     dataset = dcmread(reports / "dicom" / "report.sr.dcm")
     assert (dataset.VerificationFlag, dataset.PreliminaryFlag) == ("UNVERIFIED", "PRELIMINARY")

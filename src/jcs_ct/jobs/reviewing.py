@@ -98,10 +98,15 @@ def _as_measured(kept: NDArray[np.uint8], study: Study, measured: Diagnosis) -> 
 
 def _remarks(draft: Draft, by: str, at: str, comment: str) -> list[str]:
     because = f": {' '.join(comment.split())}" if comment.strip() else ""
-    remarks = [f"the outlines of opacities were corrected by {by} at {at}{because}"]
+    remarks = [f"the outlines of opacities were corrected by {by} on {_in_words(at)}{because}"]
     if draft.signed is not None:
         remarks.append(
-            f"an earlier revision of this result was {draft.signed.judgement} by {draft.signed.by} at "
-            f"{draft.signed.at}; that does not hold for the corrected outlines: this result must be signed off again"
+            f"an earlier revision of this result was {draft.signed.judgement} by {draft.signed.by} on "
+            f"{_in_words(draft.signed.at)}; that does not hold for the corrected outlines: this result must be signed off again"
         )
     return remarks
+
+
+def _in_words(iso: str) -> str:
+    """2026-11-24T03:05:09Z as 2026-11-24 03:05 UTC."""
+    return f"{iso[:10]} {iso[11:16]} UTC"
