@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import shutil
@@ -536,6 +537,31 @@ def test_job_that_is_removed_meanwhile_is_gone(case: Case) -> None:
     with pytest.raises(NoSuchJobError):
         overtaken(case, lambda: case.queue.remove(case.job))
     assert list(case.queue.folders.jobs.iterdir()) == []
+    assert case.nothing_is_left()
+
+
+@quickly
+def test_job_whose_folder_is_about_to_go_takes_no_revision(case: Case) -> None:
+    def forget() -> None:
+        with case.queue.database.transaction() as db:
+            db.execute("DELETE FROM jobs WHERE id = ?", (case.job,))
+
+    with pytest.raises(NoSuchJobError):
+        overtaken(case, forget)
+    assert not case.queue.folders.revisions(case.job).exists()
+
+
+@quickly
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_full_disk_is_said_to_be_one(case: Case, wrapped: bool) -> None:
+    def fill() -> None:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        if not wrapped:
+            raise full
+        raise UsageError("cannot write results") from full
+
+    with pytest.raises(QueueFullError, match="the queue's disk is full"):
+        overtaken(case, fill)
     assert case.nothing_is_left()
 
 

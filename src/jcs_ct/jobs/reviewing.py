@@ -102,7 +102,8 @@ def _remarks(draft: Draft, by: str, at: str, comment: str) -> list[str]:
     if draft.signed is not None:
         remarks.append(
             f"an earlier revision of this result was {draft.signed.judgement} by {draft.signed.by} on "
-            f"{_in_words(draft.signed.at)}; that does not hold for the corrected outlines: this result must be signed off again"
+            f"{_in_words(draft.signed.at)}; that does not hold for the corrected outlines: this result must be signed "
+            "off again"
         )
     return remarks
 
