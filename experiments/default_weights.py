@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from jcs_ct.diagnosis.pipeline import Diagnoser
-from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import find_lung_slices
 from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE
 from jcs_ct.study import read_study
@@ -64,7 +63,7 @@ def marks_on_uninfected_study(diagnoser: Diagnoser, folder: Path) -> dict[str, A
     slices = find_lung_slices(study, diagnoser.segmenter.input_size)
     if slices is None:
         raise SystemExit(f"no lungs found in {folder}")
-    marked = segment(diagnoser.segmenter, slices.crops, slices.regions) > diagnoser.settings.lesion_probability
+    marked = diagnoser.segment(slices.crops, slices.regions) > diagnoser.settings.lesion_probability
     shares = []
     for mask, index in zip(marked, slices.indices, strict=True):
         lesion = slices.to_grid(mask.astype(np.float32)) > 0.5

@@ -61,7 +61,7 @@ def patients(place: Place, diagnoser: Diagnoser) -> tuple[NDArray[np.float64], N
     records = [record for record in read_source("sars-cov-2-ct", place.data) if record.split == "test"]
     if place.preset.slices is not None:
         records = records[:: max(1, len(records) // (4 * place.preset.slices))]
-    called = slice_probabilities(diagnoser, records, lambda _: None, diagnoser.calibration) > threshold
+    called = slice_probabilities(diagnoser, records, lambda _: None) > threshold
     groups = np.array([record.group for record in records])
     infected = np.array([record.infected is True for record in records])
     shares = [float(called[groups == group].mean()) for group in np.unique(groups)]

@@ -15,7 +15,7 @@ import typer
 from jcs_ct._version import __version__
 from jcs_ct.cli.diagnosing import compare, diagnose, info, measure
 from jcs_ct.cli.evaluating import calibrate, evaluate
-from jcs_ct.cli.training import export, train
+from jcs_ct.cli.training import export, quantise, train
 from jcs_ct.errors import JcsError
 
 app = typer.Typer(
@@ -45,7 +45,7 @@ def options(
     _state["debug"] = debug
 
 
-for command in (diagnose, measure, compare, info, train, evaluate, calibrate, export):
+for command in (diagnose, measure, compare, info, train, evaluate, export, quantise, calibrate):
     app.command()(command)
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from jcs_ct import preprocessing
 from jcs_ct.datasets.normalised import normalised
 from jcs_ct.datasets.records import SliceRecord
-from jcs_ct.diagnosis.classify import classify
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.errors import DataError
 from jcs_ct.evaluation import calibration, metrics
@@ -28,14 +27,14 @@ def auc_of(infected: NDArray[np.bool_], probability: NDArray[np.float32], chosen
 
 
 def slice_probabilities(
-    diagnoser: Diagnoser, records: list[SliceRecord], step: Step, scaling: PlattScaling | None
+    diagnoser: Diagnoser, records: list[SliceRecord], step: Step, calibrated: bool = True
 ) -> NDArray[np.float32]:
     """(N,) probability of each picture."""
-    return _probabilities(diagnoser, records, step, scaling)[1]
+    return _probabilities(diagnoser, records, step, calibrated)[1]
 
 
 def _probabilities(
-    diagnoser: Diagnoser, records: list[SliceRecord], step: Step, scaling: PlattScaling | None
+    diagnoser: Diagnoser, records: list[SliceRecord], step: Step, calibrated: bool = True
 ) -> tuple[list[SliceRecord], NDArray[np.float32]]:
     """The slices of records, those of studies one by one, and (N,) the probability of each."""
     size = diagnoser.classifier.input_size
@@ -43,7 +42,7 @@ def _probabilities(
     for record, one in normalised(records, size):
         slices.append(record)
         crops.append(preprocessing.crop_resize(one.image, one.box, size))
-    return slices, classify(diagnoser.classifier, np.stack(crops), step, scaling).probabilities
+    return slices, diagnoser.classify(np.stack(crops), step, calibrated).probabilities
 
 
 def calibrate(diagnoser: Diagnoser, data: Path, step: Step) -> tuple[PlattScaling, str]:
@@ -53,7 +52,7 @@ def calibrate(diagnoser: Diagnoser, data: Path, step: Step) -> tuple[PlattScalin
         The scaling, and what it was fitted on.
     """
     records = of_split(CALIBRATION_SOURCE, data, "val")
-    probability = slice_probabilities(diagnoser, records, step, None)
+    probability = slice_probabilities(diagnoser, records, step, calibrated=False)
     infected = np.array([record.infected is True for record in records])
     return fit_platt(probability, infected), f"{CALIBRATION_SOURCE}, split val, {len(records)} slices"
 
@@ -74,7 +73,7 @@ def classification(diagnoser: Diagnoser, data: Path, split: str, step: Step, plo
     trials = []
     for source in chosen_sources(data, CLASSIFICATION_SOURCES):
         known = _labelled(source, of_split(source, data, split), split)
-        records, probability = _probabilities(diagnoser, known, step, diagnoser.calibration)
+        records, probability = _probabilities(diagnoser, known, step)
         if records[0].own:
             _refuse_one_label(source, split, {record.infected for record in records})
         infected = np.array([record.infected is True for record in records])

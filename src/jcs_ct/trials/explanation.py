@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from jcs_ct import preprocessing
 from jcs_ct.datasets.normalised import NormalisedSlice, normalised
-from jcs_ct.diagnosis.classify import classify
 from jcs_ct.diagnosis.lung_regions import middle_column
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.slices import both_lungs, lesion_region
@@ -61,7 +60,7 @@ def shortcut(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[T
         intervals = {}
         for name, change in SEEN.items():
             crops = np.stack([_changed(one, size, change) for _, one in found])
-            probability = classify(diagnoser.classifier, crops, step, diagnoser.calibration).probabilities
+            probability = diagnoser.classify(crops, step).probabilities
             figures[f"auc_{name}"] = metrics.roc_auc(infected, probability)
             intervals[f"auc_{name}"] = metrics.bootstrap_interval(partial(auc_of, infected, probability), groups)
         trials.append(Trial(source, f"split {split}, {len(found)} slices", figures, intervals))
@@ -92,7 +91,7 @@ def localisation(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> li
 
 def _map(diagnoser: Diagnoser, one: NormalisedSlice, size: tuple[int, int], step: Step) -> NDArray[np.float32]:
     crop = preprocessing.crop_resize(one.image, one.box, size)
-    coarse = classify(diagnoser.classifier, crop[None], step).activation_maps[0]
+    coarse = diagnoser.classify(crop[None], step).activation_maps[0]
     height, width = one.image.shape
     return _seen(preprocessing.paste_back(coarse, one.box, (height, width)), one.box)
 

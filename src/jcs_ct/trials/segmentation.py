@@ -14,7 +14,6 @@ from jcs_ct.datasets.normalised import NormalisedSlice, normalised
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.diagnosis.lung_regions import middle_column
 from jcs_ct.diagnosis.pipeline import Diagnoser
-from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import both_lungs, lesion_region
 from jcs_ct.errors import DataError
 from jcs_ct.evaluation import metrics
@@ -29,7 +28,7 @@ def _mask(diagnoser: Diagnoser, one: NormalisedSlice) -> NDArray[np.bool_]:
     size = diagnoser.segmenter.input_size
     crop = preprocessing.crop_resize(one.image, one.box, size)[None]
     reach = both_lungs(one.lungs, middle_column(one.lungs[None])) if one.lungs.any() else one.lungs
-    patch = segment(diagnoser.segmenter, crop, lesion_region(reach, one.box, size)[None])[0]
+    patch = diagnoser.segment(crop, lesion_region(reach, one.box, size)[None])[0]
     height, width = one.image.shape
     return preprocessing.paste_back(patch, one.box, (height, width)) > diagnoser.settings.lesion_probability
 
