@@ -313,14 +313,6 @@ class Ledger:
             if not JobState(row["state"]).ended:
                 _end(db, job_id, JobState.CANCELLED, None)
 
-    def recount(self, job_id: str) -> None:
-        """Count all that lies with a job beside its study, for the limits of the store."""
-        folder = self._folders.job(job_id)
-        files = (path for path in folder.rglob("*") if path.is_file() and (folder / "input") not in path.parents)
-        size = sum(path.stat().st_size for path in files)
-        with self._database.transaction() as db:
-            db.execute("UPDATE jobs SET result_bytes = ? WHERE id = ?", (size, job_id))
-
     def remove(self, job_id: str, owner: str | None) -> None:
         """Forget a job that has ended, and put its files into the trash.
 

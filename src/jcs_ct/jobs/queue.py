@@ -185,7 +185,3 @@ class JobQueue:
         with self.database.reading() as db:
             found = dict(db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
         return {state: int(found.get(state, 0)) for state in JobState}
-
-    def recount(self, job_id: str) -> None:
-        """Count what lies with a finished job anew, after something was added to its result."""
-        self.ledger.recount(job_id)

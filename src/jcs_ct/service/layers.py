@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,18 +21,14 @@ from typing import Any
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from jcs_ct.diagnosis.measure import find_lesions
-from jcs_ct.diagnosis.remeasure import EVERY_VOXEL
+from jcs_ct.jobs.masks import Masks
+from jcs_ct.jobs.revisions import masks_of, study_of
 from jcs_ct.reports.nifti_report import nifti_affine
-from jcs_ct.study.masks import read_labels
-from jcs_ct.study.reader import read_study
 from jcs_ct.study.volume import SourceGrid, Study, usual_spacing
 
 MASKS = ("lesions", "lungs", "activation")
 LAYERS = ("volume", *MASKS)
-_HIGHEST = {"lesions": int(np.iinfo(np.uint16).max), "lungs": 1, "activation": 255}
 # Columns to the patient's left, rows to the back, slices to the head, as LPS+; NIfTI uses RAS+.
 _UNIT_STEPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _EVEN = 0.01
@@ -41,15 +39,11 @@ _EVEN = 0.01
 class ViewRequest:
     """What is to be shown, and where it is kept."""
 
-    study: Path
-    series_uid: str | None
-    reports: Path
-    """Of the revision."""
-    first_reports: Path
-    """Of the diagnosis: what a revision did not write again is there."""
+    store: Path
+    job_id: str
+    revision: int
     folder: Path
     """Of the job's views."""
-    revision: int
 
     @property
     def of_study(self) -> Path:
@@ -92,11 +86,13 @@ def make_view(request: ViewRequest) -> None:
     request.folder.mkdir(exist_ok=True)
     for left_over in request.folder.glob(".*.partial"):  # of a process that was killed: there is one at a time
         shutil.rmtree(left_over, ignore_errors=True)
-    study = read_study(request.study, request.series_uid)
+    with _temporary_folder(request.folder):  # archives are unpacked on the store's disk
+        study = study_of(request.store, request.job_id)
     if not request.of_study.exists():
         _appear(request.of_study, lambda folder: _write_study(study, folder))
     if not request.of_revision.exists():
-        _appear(request.of_revision, lambda folder: _write_masks(study, request, folder))
+        masks = masks_of(request.store, request.job_id, request.revision)
+        _appear(request.of_revision, lambda folder: _write_masks(study, masks, folder))
 
 
 def read_grid(request: ViewRequest) -> ViewGrid:
@@ -128,6 +124,19 @@ def view_affine(study: Study) -> NDArray[np.float64]:
     return _UNIT_STEPS if affine is None else affine
 
 
+@contextmanager
+def _temporary_folder(folder: Path) -> Iterator[None]:
+    before = tempfile.tempdir
+    place = folder / f".{uuid.uuid4().hex}.partial"
+    place.mkdir()
+    tempfile.tempdir = str(place)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(place, ignore_errors=True)
+
+
 def _appear(folder: Path, write: Callable[[Path], None]) -> None:
     """Have a folder appear as a whole."""
     partial = folder.parent / f".{uuid.uuid4().hex}.partial"
@@ -144,38 +153,11 @@ def _write_study(study: Study, folder: Path) -> None:
     _write(study.voxels, study, folder / "volume.nii.gz")
 
 
-def _write_masks(study: Study, request: ViewRequest, folder: Path) -> None:
-    for name in MASKS:
-        places = (request.reports, request.first_reports) if name != "lesions" else (request.reports,)
-        found = (_read_mask(study, place, name) for place in places)
-        mask = next((mask for mask in found if mask is not None), None)
+def _write_masks(study: Study, masks: Masks, folder: Path) -> None:
+    lungs = None if masks.lung_mask is None else masks.lung_mask.view(np.uint8)
+    for name, mask in (("lesions", masks.lesion_labels), ("lungs", lungs), ("activation", masks.activation)):
         if mask is not None:
             _write(mask, study, folder / f"{name}.nii.gz")
-
-
-def _read_mask(study: Study, reports: Path, name: str) -> NDArray[np.generic] | None:
-    """(Z, H, W) canonical, as a result holds it; None where it does not."""
-    volume = reports / f"{name}.nii.gz"
-    if volume.exists():
-        labels = read_labels(volume, study, _HIGHEST[name])
-        return labels if name == "lesions" else labels.astype(np.uint8)
-    if not (reports / name).is_dir():
-        return None
-    stack = _read_pictures(study, reports / name)
-    # Pictures of lesions are masks; the numbers are those that the measures were made under.
-    return find_lesions(stack > 0, study, EVERY_VOXEL) if name == "lesions" else stack
-
-
-def _read_pictures(study: Study, folder: Path) -> NDArray[np.uint8]:
-    """The inverse of `reports.images.write_pngs`: (Z, H, W) canonical."""
-    stack = np.zeros(study.voxels.shape, np.uint8)
-    for path in sorted(folder.glob("*.png")):
-        index = int(path.stem)
-        with Image.open(path) as picture:
-            stored: NDArray[np.uint8] = np.expand_dims(np.asarray(picture, np.uint8), study.grid.axes[0])
-        rows, columns = study.own_pixels(index)
-        stack[index : index + 1, rows, columns] = study.grid.to_canonical(stored)
-    return stack
 
 
 def _write(canonical: NDArray[np.generic], study: Study, path: Path) -> None:

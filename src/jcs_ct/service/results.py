@@ -11,6 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from jcs_ct.jobs import revisions
 from jcs_ct.jobs.job import Job
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.service.problems import RefusedError
@@ -30,9 +31,11 @@ def reports_of(queue: JobQueue, job: Job, revision: int | None) -> tuple[int, Pa
     """
     if not job.state.has_result:
         raise RefusedError(HTTPStatus.CONFLICT, f"the study is {job.state.value}; expected one that has a result")
-    if revision not in (None, 0):
+    history = revisions.revisions(queue, job.id)
+    number = history[-1].number if revision is None else revision
+    if number > history[-1].number:
         raise RefusedError(HTTPStatus.NOT_FOUND, f"the result has no revision {revision}")
-    return 0, queue.reports_path(job.id)
+    return number, revisions.reports_of(queue, job.id, number)
 
 
 def files(reports: Path) -> list[ResultFile]:

@@ -61,16 +61,10 @@ class Views:
             async with self._making.setdefault(job.id, asyncio.Lock()):
                 if not request.made:
                     await self._computing.run(make_view, request)
-                    await run_in_threadpool(self._queue.recount, job.id)
+                    await run_in_threadpool(self._queue.ledger.recount, job.id)
         return request
 
     def _request(self, job: Job, revision: int | None) -> ViewRequest:
-        number, reports = results.reports_of(self._queue, job, revision)
-        return ViewRequest(
-            self._queue.study_path(job.id),
-            job.options.series_uid,
-            reports,
-            self._queue.reports_path(job.id),
-            self._queue.folders.job(job.id) / "view",
-            number,
-        )
+        number, _ = results.reports_of(self._queue, job, revision)
+        folders = self._queue.folders
+        return ViewRequest(folders.root, job.id, number, folders.job(job.id) / "view")

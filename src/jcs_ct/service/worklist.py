@@ -54,8 +54,8 @@ def described(queue: JobQueue, job: Job) -> JobDocument:
         reason=job.reason,
         position=queue.ahead(job.id) if job.state is JobState.QUEUED else None,
         summary=_summary(job),
-        revision=0 if job.state.has_result else None,
-        signed=None,
+        revision=job.summary.get("revision", 0) if job.state.has_result else None,
+        signed=job.summary.get("signed"),
         can_edit=job.state is JobState.DONE,
     )
 
