@@ -1,0 +1,37 @@
+"""What routes ask for: who is asking, which job, with which rights."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request
+
+from jcs_ct.jobs.job import Job
+from jcs_ct.service.services import Services
+from jcs_ct.service.worklist import visible_job
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Parts = Annotated[Services, Depends(_services)]
+
+
+def _user(services: Parts) -> str:
+    del services
+    return "local"
+
+
+CurrentUser = Annotated[str, Depends(_user)]
+
+JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="As a job states it.")]
+RevisionNumber = Annotated[int | None, Query(ge=0, le=9999, description="The latest if not given.")]
+
+
+def _job(job_id: JobId, user: CurrentUser, services: Parts) -> Job:
+    return visible_job(services.queue, job_id, user)
+
+
+VisibleJob = Annotated[Job, Depends(_job)]

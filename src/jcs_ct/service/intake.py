@@ -1,0 +1,81 @@
+"""From what was sent to a job of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+from starlette.concurrency import run_in_threadpool
+
+from jcs_ct.jobs.job import JobOptions
+from jcs_ct.reports.formats import ReportFormat
+from jcs_ct.service.arrivals import Received, place, receive
+from jcs_ct.service.problems import RefusedError
+from jcs_ct.service.schemas import JobDocument
+from jcs_ct.service.services import Services
+from jcs_ct.service.worklist import described
+
+_UID_LENGTH = 64
+
+
+async def from_form(services: Services, user: str, content_type: str, stream: AsyncIterator[bytes]) -> JobDocument:
+    """Take a study in that is sent as a form.
+
+    Raises:
+        RefusedError: There is no room, or it is not a form with files.
+        JcsError: The queue refuses it.
+    """
+    settings = services.settings
+    with _one_more(services), place(services.arrivals) as folder:
+        received = Received(folder, settings.max_upload_files, settings.max_upload_bytes)
+        await receive(content_type, stream, received)
+        if not received.names:
+            raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "the form holds no files; expected a study in `files`")
+        options = options_from(received.fields)
+        return await hand_in(services, received.study, user, received.name, options)
+
+
+async def hand_in(
+    services: Services, study: Path, user: str, name: str, options: JobOptions, key: str | None = None
+) -> JobDocument:
+    """Move a study into the queue; it would outlast a loss of power from then on."""
+    submit = partial(services.queue.submit, study, user, name=name, options=options, key=key, move=True)
+    job_id = await run_sync(submit, limiter=services.intake)
+    return await run_in_threadpool(lambda: described(services.queue, services.queue.job(job_id)))
+
+
+def options_from(fields: dict[str, list[str]]) -> JobOptions:
+    """What a client asked for.
+
+    Raises:
+        RefusedError: There is no such format, or it is no UID.
+    """
+    series = (fields.get("series_uid") or [""])[0].strip()
+    if len(series) > _UID_LENGTH or not set(series) <= set("0123456789."):
+        raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "series_uid: expected a DICOM UID: digits and dots")
+    named = [word.strip() for value in fields.get("formats", []) for word in value.split(",") if word.strip()]
+    try:
+        formats = tuple(dict.fromkeys(ReportFormat(word) for word in named))
+    except ValueError as error:
+        known = ", ".join(ReportFormat)
+        raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, f"formats: expected some of {known}") from error
+    return JobOptions(series or None, formats)
+
+
+@contextmanager
+def _one_more(services: Services) -> Iterator[None]:
+    if services.arriving >= services.settings.max_uploads:
+        raise RefusedError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"{services.arriving} uploads arrive now, which is the limit: try again in a moment",
+            {"Retry-After": "5"},
+        )
+    services.arriving += 1
+    try:
+        yield
+    finally:
+        services.arriving -= 1
