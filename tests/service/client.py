@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
@@ -18,6 +19,7 @@ from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.service.app import API
 from jcs_ct.service.server import open_server
 from jcs_ct.service.settings import ServiceSettings
+from tests.jobs.finished import write_study
 from tests.jobs.stand_in import Orders
 
 Json = Mapping[str, Any]
@@ -114,10 +116,18 @@ class Running:
 
 def orders(**chosen: Any) -> bytes:
     """A study for the stand-in."""
-    import json
-    from dataclasses import asdict
-
     return json.dumps(asdict(Orders(**chosen))).encode()
+
+
+def handed_in(service: Service, kind: str, folder: Path, http: httpx.Client | None = None) -> Json:
+    """The phantom as a zip archive of DICOM files, a NIfTI file or pictures; the finished job."""
+    source = write_study(kind, folder / "study")
+    files = {path.name: path.read_bytes() for path in source.iterdir()}
+    if kind == "dicom":
+        files = {"ct.zip": zipped(files)}
+    job = service.ended(service.hand_in(*files.items(), http=http)["id"], http)
+    assert job["state"] == "done", job
+    return job
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.jobs.stores import REPOSITORY, quick
 from tests.service.client import Running, Service
+from tests.service.phantom_task import TASK
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +22,14 @@ def service(tmp_path: Path) -> Iterator[Service]:
     """A service with the stand-in below it, that answers at a port."""
     with Running(tmp_path, quick(tmp_path)) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that reads studies of the phantom."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{REPOSITORY / 'src'}:{REPOSITORY}")
+        settings = quick(folder, task=TASK, task_settings={}, lease_s=60.0)
+        with Running(folder, settings) as running:
+            yield running

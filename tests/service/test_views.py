@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.jobs.finished import PHANTOM, SPACING, write_study
-from tests.jobs.stores import REPOSITORY, quick
-from tests.service.client import Json, Running, Service, zipped
-from tests.service.phantom_task import TASK
-
-
-@pytest.fixture(scope="module")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that reads studies of the phantom."""
-    folder = tmp_path_factory.mktemp("phantoms")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{REPOSITORY / 'src'}:{REPOSITORY}")
-        settings = quick(folder, task=TASK, task_settings={}, lease_s=60.0)
-        with Running(folder, settings) as running:
-            yield running
-
-
-def handed_in(service: Service, kind: str, folder: Path) -> Json:
-    """The phantom as a zip archive, a NIfTI file or pictures; the finished job."""
-    source = write_study(kind, folder / "study")
-    files = {path.name: path.read_bytes() for path in source.iterdir()}
-    if kind == "dicom":
-        files = {"ct.zip": zipped(files)}
-    job = service.hand_in(*files.items())
-    done = service.ended(job["id"])
-    assert done["state"] == "done", done
-    return done
+from tests.jobs.finished import PHANTOM, SPACING
+from tests.service.client import Service, handed_in
 
 
 def loaded(service: Service, address: str) -> tuple[NDArray[Any], NDArray[np.float64]]:

@@ -26,7 +26,8 @@ def _user(services: Parts) -> str:
 
 CurrentUser = Annotated[str, Depends(_user)]
 
-JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="As a job states it.")]
+JOB_ID = "^[0-9a-f]{32}$"
+JobId = Annotated[str, Path(pattern=JOB_ID, description="As a job states it.")]
 RevisionNumber = Annotated[int | None, Query(ge=0, le=9999, description="The latest if not given.")]
 
 

@@ -92,8 +92,9 @@ class RevisionDocument(Document):
     parent: int | None
     kind: Literal["diagnosis", "correction", "sign_off"]
     by: str | None
-    at: datetime | None
+    at: datetime
     comment: str
+    judgement: Literal["accepted", "rejected"] | None
 
 
 class Layers(Document):

@@ -39,8 +39,6 @@ class ServiceSettings(BaseSettings):
     """Of one study, as it is sent."""
     max_upload_files: int = Field(default=20_000, ge=1)
     """Of one study that is sent as files."""
-    max_outline_voxels: int = Field(default=2**30, ge=1)
-    """Of edited outlines: a volume of 1,024 slices of 1,024 x 1,024."""
     max_uploads: int = Field(default=64, ge=1)
     """That arrive at a time, of all users together."""
     max_open_uploads: int = Field(default=128, ge=1)

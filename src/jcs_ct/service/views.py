@@ -13,7 +13,7 @@ from jcs_ct.jobs.job import Job
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.service import results
 from jcs_ct.service.computing import Computing
-from jcs_ct.service.layers import MASKS, ViewRequest, make_view, read_grid
+from jcs_ct.service.layers import MASKS, ViewGrid, ViewRequest, make_view, read_grid
 from jcs_ct.service.problems import RefusedError
 from jcs_ct.service.schemas import Layers, View
 
@@ -42,6 +42,10 @@ class Views:
         }
         volume = f"{address}/volume.nii.gz?revision={request.revision}"
         return View(revision=request.revision, layers=Layers(volume=volume, **urls), **vars(grid))
+
+    async def grid(self, job: Job) -> ViewGrid:
+        """The grid that layers and outlines of a study are on."""
+        return await run_in_threadpool(read_grid, await self._made(job, None))
 
     async def layer(self, job: Job, revision: int | None, name: str) -> Path:
         """The file of a layer.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from jcs_ct.service.routes import events, health, jobs, results, session, views
+from jcs_ct.service.routes import comparisons, events, health, jobs, results, reviews, session, views
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
@@ -13,4 +13,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     results.router,
     views.router,
+    reviews.router,
+    comparisons.router,
 )
