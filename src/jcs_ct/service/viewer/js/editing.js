@@ -39,7 +39,7 @@ export class Editor {
       make("label", { class: "check" }, this.ball, "in depth"),
       make("div", { class: "group" }, this.undoButton, this.redoButton),
       this.live,
-      make("div", { class: "group" }, this.saveButton, make("button", { text: "Leave editing", on: { click: () => this.actions.leave() } })));
+      make("div", { class: "group" }, this.saveButton, make("button", { text: "Leave", "aria-label": "Leave correcting", on: { click: () => this.actions.leave() } })));
     this.sized();
   }
 

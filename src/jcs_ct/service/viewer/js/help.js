@@ -22,7 +22,7 @@ function section({ title, table }) {
   ])));
 }
 
-const shown = (key) => key.split("+").map((part) => SHOWN[part] || part).join(" + ") || "+";
+const shown = (key) => (key === "+" ? key : key.split("+").map((part) => SHOWN[part] || part).join(" + "));
 
 function mouse() {
   const rows = [

@@ -48,5 +48,5 @@ function chart(rule, used) {
 
 function table(rule, used) {
   return make("table", {}, make("thead", {}, make("tr", {}, ["Paper's slices", "Slices of this study", "Verdict"].map((words) => make("th", { scope: "col", text: words })))),
-    make("tbody", {}, rule.curve.map((step) => make("tr", {}, make("td", { text: step.paper_threshold + (step.paper_threshold === used ? " (used)" : "") }), make("td", { text: number(step.threshold) }), make("td", { text: step.positive ? "positive" : "negative" })))));
+    make("tbody", {}, rule.curve.map((step) => make("tr", {}, make("td", { text: step.paper_threshold + (step.paper_threshold === used ? " (used)" : "") }), make("td", { text: number(step.threshold, 4) }), make("td", { text: step.positive ? "positive" : "negative" })))));
 }

@@ -1,4 +1,4 @@
-/* A slider for each pane's slice, and what is at the cross-hair. */
+/* A slider for each pane's slice, and words for what is at the cross-hair. */
 
 import { make } from "./dom.js";
 import { hu, percent, probability } from "./format.js";
@@ -8,13 +8,12 @@ export class SliceSliders {
   constructor(viewport, page) {
     this.viewport = viewport;
     this.page = page;
-    this.readout = make("output", { class: "readout", id: "readout" });
     this.parts = PANES.map((pane, axis) => {
       const value = make("output");
       const input = make("input", { type: "range", min: 1, max: viewport.shape[axis], step: 1, "aria-label": `${pane} slice`, on: { input: () => this.go(axis, Number(input.value) - 1) } });
       return { input, value, node: make("label", {}, pane[0].toUpperCase() + pane.slice(1), input, value) };
     });
-    this.node = make("div", { class: "slices" }, this.parts.map((part) => part.node), this.readout);
+    this.node = make("div", { class: "slices" }, this.parts.map((part) => part.node));
   }
 
   go(axis, value) {
@@ -29,7 +28,7 @@ export class SliceSliders {
       input.value = place[axis] + 1;
       value.textContent = `${place[axis] + 1} / ${shape[axis]}`;
     });
-    this.readout.textContent = this.words();
+    this.viewport.readout.textContent = this.words();
   }
 
   words() {

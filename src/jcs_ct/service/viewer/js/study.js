@@ -237,6 +237,7 @@ class StudyPage {
     [this.revisions, this.job] = await Promise.all([api.revisions(this.id), api.job(this.id)]);
     if (outlined) await this.renewLabels();
     this.strip?.setResult(result);
+    this.sliders?.follow();
     this.side.renew();
     this.render();
   }

@@ -26,7 +26,7 @@ export class StudyHead {
     const date = study_date || known.StudyDate;
     const facts = [patient?.id || known.PatientID, date && day(date), person(description || known.StudyDescription)].filter((fact) => fact && fact !== name);
     document.title = `${name} – JCS workstation`;
-    this.edit.textContent = page.editor ? "Leave editing" : "Correct";
+    this.edit.textContent = page.editor ? "Correcting" : "Correct";
     this.edit.setAttribute("aria-pressed", String(Boolean(page.editor)));
     this.edit.disabled = !page.editable || !page.labels;
     this.sign.disabled = this.working || !page.latest || !page.job.can_edit;
@@ -37,7 +37,7 @@ export class StudyHead {
       make("span", { class: `badge ${found.kind}`, id: "verdict" }, make("span", { "aria-hidden": "true", text: found.sign }), found.words),
       signature(page),
       !page.latest && make("span", { class: "badge doubt", text: `Older state, number ${page.revision}` }),
-      make("div", { class: "head-tools" }, this.edit, this.sign, make("button", { id: "download", text: "Download", on: { click: () => page.side.tabs.open("files") } })));
+      make("div", { class: "head-tools" }, this.edit, this.sign, make("button", { id: "download", text: "Download", on: { click: () => page.side.tabs.go("files") } })));
   }
 }
 

@@ -48,8 +48,8 @@ export class StudySide {
   renderGlance({ rule, measures, probability: p, review }) {
     const { severity } = measures;
     const cells = [
-      ["Probability", probability(p), "of being positive"],
-      ["Infected slices", rule ? String(rule.infected_slices) : UNKNOWN, rule ? `threshold ${number(rule.threshold)}` : ""],
+      ["Probability", probability(p), "of positive"],
+      ["Infected", rule ? String(rule.infected_slices) : UNKNOWN, rule ? `of ${number(rule.threshold, 4)} slices` : ""],
       ["Lung affected", percent(measures.lesion_share_of_lung), measures.lesion_volume_ml === null ? "mL not known" : ml(measures.lesion_volume_ml)],
       ["CT severity", severity?.total === null || severity?.total === undefined ? UNKNOWN : `${severity.total} / 25`, severity?.basis === "lobes" ? "by lobes" : severity ? "by zones" : ""],
     ];

@@ -23,6 +23,14 @@ export class Tabs {
     });
   }
 
+  /** Open a tab and bring the user there. */
+  go(id) {
+    this.open(id);
+    const button = this.buttons[this.tabs.findIndex((tab) => tab.id === id)];
+    button.focus({ preventScroll: true });
+    this.list.scrollIntoView({ block: "nearest" });
+  }
+
   name(id, words) { this.buttons[this.tabs.findIndex((tab) => tab.id === id)].textContent = words; }
 
   pressed(event) {

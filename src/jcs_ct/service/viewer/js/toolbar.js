@@ -23,9 +23,9 @@ export class Toolbar {
     this.buttons = this.presets.map(([words, level, width], k) => make("button", { "aria-pressed": "false", "aria-keyshortcuts": k + 1, text: words, on: { click: () => viewport.setWindow(level, width) } }));
     this.lesions = overlay("Opacities", "", viewport.lesionOpacity, true, view.layers.lesions || view.layers.lungs, () => viewport.setLesions(this.lesions.box.checked, Number(this.lesions.slider.value)));
     this.activation = overlay("Activation", "activation", 0.4, false, view.layers.activation, () => actions.activation(this.activation.box.checked, Number(this.activation.slider.value)));
-    this.layouts = [["all", "All"], ["axial", "Axial"], ["coronal", "Coronal"], ["sagittal", "Sagittal"]].map(([name, words]) => make("button", { "aria-pressed": "false", data: { layout: name }, text: words, on: { click: () => viewport.setLayout(name) } }));
+    this.layouts = [["all", "All", "All panes"], ["axial", "Ax", "Axial pane only"], ["coronal", "Cor", "Coronal pane only"], ["sagittal", "Sag", "Sagittal pane only"]].map(([name, words, title]) => make("button", { "aria-pressed": "false", data: { layout: name }, "aria-label": title, title, text: words, on: { click: () => viewport.setLayout(name) } }));
     this.node = make("div", { class: "bar", role: "toolbar", "aria-label": "Picture" },
-      group("Window", this.buttons, this.level.node, this.width.node), group(null, this.lesions.node), group(null, this.activation.node), group("Panes", this.layouts));
+      group("Window", [this.buttons, this.level.node, this.width.node]), group("Opacities", this.lesions.node), group("Activation", this.activation.node), group("Panes", this.layouts));
     viewport.addEventListener("window", () => this.follow());
     viewport.addEventListener("layout", () => this.follow());
   }
@@ -48,11 +48,11 @@ export class Toolbar {
   toggle(which) { if (!this[which].box.disabled) this[which].box.click(); }
 }
 
-const group = (label, ...children) => make("div", { class: "group", role: label ? "group" : null, "aria-label": label }, label && make("span", { class: "label", text: label }), children);
+const group = (label, children) => make("div", { class: "group", role: "group", "aria-label": label }, children);
 
 function entry(words, change) {
   const input = make("input", { type: "number", "aria-label": `Window ${words.toLowerCase()}`, on: { change } });
-  return { input, node: make("label", {}, `${words[0]} `, input) };
+  return { input, node: make("label", {}, `${words[0]}\u00a0`, input) };
 }
 
 function overlay(words, kind, opacity, shown, there, change) {

@@ -3,9 +3,10 @@
  * Opacities are NiiVue's "drawing": a byte a voxel whose texture can be changed in part, so that a brush stays quick in large studies.
  */
 
-import { DRAG_MODE, Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from "../vendor/niivue/niivue.js";
+import { DRAG_MODE, NVImage, SHOW_RENDER, SLICE_TYPE } from "../vendor/niivue/niivue.js";
 import { make } from "./dom.js";
 import { minus } from "./format.js";
+import { Panes } from "./panes.js";
 
 const TYPES = { axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
 export const PANES = ["axial", "coronal", "sagittal"];
@@ -19,11 +20,11 @@ const LAYOUTS = {
 const DRAWING_UNIT = 33991; // the texture unit that NiiVue keeps for drawings
 const PLAIN = 1;
 const CHOSEN = 2;
-const COLOURS = { R: [0, 53, 255], G: [0, 224, 225], B: [0, 208, 77], A: [0, 255, 255], labels: ["", "opacity", "chosen opacity"] };
+const COLOURS = { R: [0, 0, 255], G: [0, 196, 132], B: [0, 222, 0], A: [0, 255, 255], labels: ["", "opacity", "chosen opacity"] };
 const OPTIONS = {
   interactive: false, dragAndDropEnabled: false, logLevel: "error", loadingText: "", dragMode: DRAG_MODE.none,
   isRadiologicalConvention: true, sagittalNoseLeft: true, multiplanarShowRender: SHOW_RENDER.NEVER, isColorbar: false,
-  backColor: [0, 0, 0, 1], crosshairColor: [0.49, 0.77, 1, 0.75], crosshairWidth: 1, crosshairGap: 8, fontColor: [0.85, 0.88, 0.92, 1],
+  backColor: [0, 0, 0, 1], crosshairColor: [0.49, 0.77, 1, 0.75], crosshairWidth: 1, crosshairWidthUnit: "mm", crosshairGap: 8, fontColor: [0.85, 0.88, 0.92, 1],
   fontMinPx: 13, fontSizeScaling: 0.3, isForceMouseClickToVoxelCenters: true,
 };
 
@@ -35,14 +36,16 @@ export class Viewport extends EventTarget {
     this.steps = view.spacing_mm || [1, 1, 1];
     this.layout = "all";
     this.active = "axial";
-    this.lesionOpacity = 0.35;
+    this.lesionOpacity = 0.4;
     this.lesionsShown = true;
+    this.crosshairShown = true;
     this.window = null;
     this.place = this.shape.map((n) => Math.floor(n / 2));
     this.canvas = make("canvas", { tabindex: "0", role: "application", "aria-label": "Images. Arrow keys move the cross-hair, Page Up and Page Down the slice; ? lists all keys.", "aria-describedby": "readout" });
     this.box = make("div", { class: "canvas-box" }, this.canvas);
     this.over = make("div", { "aria-hidden": "true" });
-    this.node = make("div", { class: "view" }, this.box, this.over);
+    this.readout = make("output", { class: "readout", id: "readout" });
+    this.node = make("div", { class: "view" }, this.box, this.over, this.readout);
     this.labels = null;
     this.chosen = null;
   }
@@ -50,7 +53,7 @@ export class Viewport extends EventTarget {
   /** Take the volume, as an unpacked NIfTI file. */
   async open(buffer, window) {
     const known = this.view.spacing_mm !== null;
-    this.nv = new Niivue({ ...OPTIONS, isOrientationTextVisible: known });
+    this.nv = new Panes({ ...OPTIONS, isOrientationTextVisible: known });
     await this.nv.attachToCanvas(this.canvas, false);
     this.window = window;
     const image = await NVImage.loadFromUrl({ url: buffer, name: "volume.nii", colormap: "gray", cal_min: window[0] - window[1] / 2, cal_max: window[0] + window[1] / 2 });
@@ -147,7 +150,7 @@ export class Viewport extends EventTarget {
     this.later("window", () => {
       this.image.cal_min = this.window[0] - this.window[1] / 2;
       this.image.cal_max = this.window[0] + this.window[1] / 2;
-      this.nv.updateGLVolume();
+      this.nv.refreshLayers(this.image, 0);
       this.draw();
     });
   }
@@ -175,8 +178,17 @@ export class Viewport extends EventTarget {
   }
 
   setCrosshair(shown) {
-    this.nv.opts.crosshairWidth = shown ? 1 : 0;
+    this.crosshairShown = shown;
     this.draw();
+  }
+
+  /** The cross-hair is solid, in mm: one that is thinner than a pixel would vanish in small panes. */
+  fitCrosshair() {
+    const width = this.crosshairShown ? 1.1 / Math.min(...this.panes().map((pane) => this.scaleOf(pane))) : 0;
+    if (Math.abs(this.nv.opts.crosshairWidth - width) < 0.02 * width) return;
+    this.nv.opts.crosshairWidth = width;
+    if (this.nv.crosshairs3D) this.nv.crosshairs3D.mm[0] = NaN;
+    this.nv.drawScene();
   }
 
   setLesions(shown, opacity) {
@@ -192,14 +204,15 @@ export class Viewport extends EventTarget {
   }
 
   async addActivation(buffer, opacity) {
-    const image = await NVImage.loadFromUrl({ url: buffer, name: "activation.nii", colormap: "inferno", opacity, cal_min: 25, cal_max: 255 });
+    const image = await NVImage.loadFromUrl({ url: buffer, name: "activation.nii", colormap: "inferno", cal_min: 31, cal_max: 160 });
+    this.nv.overlayAlphaShader = opacity;
     this.nv.addVolume(image);
     this.draw();
   }
 
   setActivation(opacity) {
-    if (this.nv.volumes.length < 2) return;
-    this.later("activation", () => { this.nv.setOpacity(1, opacity); this.draw(); });
+    this.nv.overlayAlphaShader = opacity;
+    this.draw();
   }
 
   // Opacities
@@ -271,7 +284,7 @@ export class Viewport extends EventTarget {
 
   draw() {
     if (!this.nv) return;
-    this.later("draw", () => { this.nv.drawScene(); this.annotate(); });
+    this.later("draw", () => { this.nv.drawScene(); this.fitCrosshair(); this.annotate(); });
   }
 
   annotate() {

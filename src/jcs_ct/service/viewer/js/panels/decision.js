@@ -10,11 +10,11 @@ export function decisionPanel(node, result, revisions) {
   const decision = provenance.decision || provenance;
   const used = decision.settings?.rule?.paper_threshold ?? null;
   show(node,
-    make("h2", { text: "Reasons" }), remarks(result.reasons, "notice fine"),
+    make("h2", { text: "Reasons" }), remarks(result.reasons, "notice plain"),
     result.warnings.length > 0 && [make("h2", { text: "Warnings" }), remarks(result.warnings, "notice")],
     rule && [make("h2", { text: "The rule" }), make("p", { text: rule.explanation }),
       make("dl", { class: "facts" }, facts([
-        ["Infected slices", `${rule.infected_slices} of ${rule.assessed_slices} assessed`], ["Threshold", `${number(rule.threshold)} slices`],
+        ["Infected slices", `${rule.infected_slices} of ${rule.assessed_slices} assessed`], ["Threshold", `${number(rule.threshold, 4)} slices`],
         ["Infected extent", rule.infected_extent_mm === null ? null : `${number(rule.infected_extent_mm)} mm`], ["Patient's probability", `${probability(result.probability)} (of the slice that decides; slices are calibrated, the patient is not)`]])),
       ruleChart(rule, used)],
     make("p", { class: "muted", text: "A positive verdict means opacities of the kind that COVID-19 makes, not a virus. Other pneumonias look alike." }),
