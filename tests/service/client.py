@@ -8,6 +8,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,11 +32,12 @@ class Service:
 
     address: str
     store: Path
+    opened: ExitStack
     http: httpx.Client
 
     def client(self, **options: Any) -> httpx.Client:
-        """Another browser."""
-        return httpx.Client(base_url=self.address + API, timeout=60.0, trust_env=False, **options)
+        """Another browser, closed with the service."""
+        return self.opened.enter_context(client_of(self.address, **options))
 
     def hand_in(self, *files: tuple[str, bytes], http: httpx.Client | None = None, **fields: str) -> Json:
         """Upload a study; the job."""
@@ -99,19 +101,22 @@ class Running:
         self._thread.start()
         assert self._open.wait(60)
         assert self._address, "the service did not start"
-        self._service = Service(self._address, self._settings.store, self._client())
-        return self._service
-
-    def _client(self) -> httpx.Client:
-        return httpx.Client(base_url=self._address + API, timeout=60.0, trust_env=False)
+        self._opened_clients = ExitStack()
+        http = self._opened_clients.enter_context(client_of(self._address))
+        return Service(self._address, self._settings.store, self._opened_clients, http)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._service.http.close()
+        self._opened_clients.close()
         self._server.stop()
         self._thread.join(60)
         assert not self._thread.is_alive(), "the service did not stop"
+
+
+def client_of(address: str, **options: Any) -> httpx.Client:
+    """A browser that has its own cookies."""
+    return httpx.Client(base_url=address + API, timeout=60.0, trust_env=False, **options)
 
 
 def orders(**chosen: Any) -> bytes:

@@ -1,16 +1,36 @@
-"""The command that serves: the workstation in a browser.
+"""Commands that serve: the workstation in a browser, and who may log in to it.
 
 Imports are inside the functions: the help and the other commands need none of them.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from jcs_ct.errors import UsageError
+
+user = typer.Typer(help="Users of jcs serve: add, remove, list, and tokens for programs.", no_args_is_help=True)
+
+Users = Annotated[Path, typer.Option(help="File of users; made where missing.")]
+Name = Annotated[str, typer.Argument(help="Of the user; sign-offs carry it.")]
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """What the extra brings."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{error.name} is not installed; expected what the extra brings: pip install 'jcs-ct[serve]'"
+        ) from error
 
 
 def serve(
@@ -34,13 +54,11 @@ def serve(
 
     Without --users nobody logs in, and only this computer reaches it.
     """
-    try:
+    with _extra():
         from pydantic import ValidationError
 
         from jcs_ct.service.server import open_server
         from jcs_ct.service.settings import ServiceSettings
-    except ModuleNotFoundError as error:
-        raise UsageError(f"jcs serve needs {error.name}: pip install 'jcs-ct[serve]'") from error
     from jcs_ct.jobs.settings import GIB, QueueSettings
 
     try:
@@ -58,3 +76,53 @@ def serve(
     )
     with open_server(settings, queue, lambda address: typer.echo(f"serving at {address}")) as server:
         server.run()
+
+
+@user.command("add")
+def user_add(
+    name: Name,
+    users: Users,
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from a pipe.")] = False,
+) -> None:
+    """Add a user, or give one another password, which ends all sessions."""
+    with _extra():
+        from jcs_ct.service.users import add_user
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+    else:
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    added = add_user(users, name, password)
+    typer.echo(f"{name} {'added' if added else 'has another password now'}")
+
+
+@user.command("remove")
+def user_remove(name: Name, users: Users) -> None:
+    """Remove a user; sessions end at once, studies stay."""
+    with _extra():
+        from jcs_ct.service.users import remove_user
+    remove_user(users, name)
+    typer.echo(f"{name} removed")
+
+
+@user.command("list")
+def user_list(users: Users) -> None:
+    """List users and the ids of their tokens."""
+    with _extra():
+        from jcs_ct.service.users import read_users
+    for name, found in read_users(users).items():
+        made = [f"{token.id} of {datetime.fromtimestamp(token.made_at, UTC):%Y-%m-%d}" for token in found.tokens]
+        typer.echo(f"{name}: {'tokens ' + ', '.join(made) if made else 'no tokens'}")
+
+
+@user.command("token")
+def user_token(
+    name: Name, users: Users, revoke: Annotated[str | None, typer.Option(help="Id of a token to revoke.")] = None
+) -> None:
+    """Make a token for a user's programs (Authorization: Bearer), shown only now; or revoke one."""
+    with _extra():
+        from jcs_ct.service.users import add_token, revoke_token
+    if revoke is None:
+        typer.echo(add_token(users, name))
+    else:
+        revoke_token(users, name, revoke)
+        typer.echo(f"token {revoke} revoked")

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from jcs_ct._version import __version__
 from jcs_ct.jobs.settings import QueueSettings
+from jcs_ct.service.guard import Guard
 from jcs_ct.service.page import add_page
 from jcs_ct.service.problems import handle_problems
 from jcs_ct.service.routes import ROUTERS
@@ -58,6 +59,14 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
+    )
+    app.add_middleware(
+        Guard,
+        hosts=settings.known_hosts,
+        secure=settings.secure,
+        max_bytes=settings.max_request_bytes,
+        api=API,
+        audit=lambda: app.state.services.audit,
     )
     handle_problems(app, str(settings.store.resolve()))
     for router in ROUTERS:

@@ -15,6 +15,7 @@ from jcs_ct.jobs.job import JobOptions
 from jcs_ct.reports.formats import ReportFormat
 from jcs_ct.service.arrivals import Received, place, receive
 from jcs_ct.service.problems import RefusedError
+from jcs_ct.service.resumable import Upload
 from jcs_ct.service.schemas import JobDocument
 from jcs_ct.service.services import Services
 from jcs_ct.service.worklist import described
@@ -37,6 +38,33 @@ async def from_form(services: Services, user: str, content_type: str, stream: As
             raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "the form holds no files; expected a study in `files`")
         options = options_from(received.fields)
         return await hand_in(services, received.study, user, received.name, options)
+
+
+async def from_upload(services: Services, upload: Upload, offset: int, stream: AsyncIterator[bytes]) -> Upload:
+    """Take a part of an upload in; of a complete one a job is made, once.
+
+    Raises:
+        RefusedError: There is no room, or the part does not fit.
+        JcsError: The queue refuses the study.
+    """
+    with _one_more(services):
+        upload = await services.uploads.append(upload, offset, stream)
+    return await finished(services, upload)
+
+
+async def finished(services: Services, upload: Upload) -> Upload:
+    """An upload with its job, if it is complete: made now, or found where a kill kept it from being told.
+
+    Raises:
+        JcsError: The queue refuses the study.
+    """
+    about = upload.about
+    if not upload.complete or about.job_id is not None:
+        return upload
+    options = options_from({"series_uid": [about.series_uid]})
+    study = services.uploads.data(upload)
+    made = await hand_in(services, study, about.owner, about.name, options, f"upload {about.id}")
+    return await run_in_threadpool(services.uploads.became, upload, made.id)
 
 
 async def hand_in(

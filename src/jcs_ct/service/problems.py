@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -14,8 +13,6 @@ from starlette.exceptions import HTTPException
 from jcs_ct.errors import InputError, JcsError, NoSuchJobError, QueueError, QueueFullError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
-
-log = logging.getLogger("jcs_ct.service")
 
 
 class RefusedError(Exception):
@@ -81,13 +78,7 @@ def handle_problems(app: FastAPI, store: str) -> None:
         retry = {"Retry-After": "60"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
         return problem_response(status, " ".join(str(error).replace(store, "…").split()), retry)
 
-    async def unexpected(_: Request, error: Exception) -> JSONResponse:
-        # Its kind only: messages of libraries may hold what a study says of the patient.
-        log.error("internal error, %s", type(error).__name__, exc_info=error if log.isEnabledFor(10) else None)
-        return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of JCS; its operator finds it in the log")
-
     app.add_exception_handler(RefusedError, refused)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(JcsError, ours)
-    app.add_exception_handler(Exception, unexpected)

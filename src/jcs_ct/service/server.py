@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,6 +50,8 @@ class Server:
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
         )
+        # Its lines hold addresses, and those hold whatever somebody typed; the guard logs routes.
+        logging.getLogger("uvicorn.access").disabled = True
         self._uvicorn = _Uvicorn(config, app, lambda: ready(address))
 
     def run(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,8 +13,11 @@ import anyio
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.jobs.supervisor import Supervisor
+from jcs_ct.service.access import Access, Asker
+from jcs_ct.service.audit import AuditTrail
 from jcs_ct.service.computing import Computing
 from jcs_ct.service.following import Follower
+from jcs_ct.service.resumable import ResumableUploads
 from jcs_ct.service.settings import ServiceSettings
 from jcs_ct.service.views import Views
 
@@ -39,6 +41,9 @@ class Services:
         self.computing = Computing(settings.computing_s)
         self.views = Views(self.queue, self.computing)
         self.follower = Follower(self.queue, settings.poll_s, settings.heartbeat_s)
+        self.access = Access(settings)
+        self.audit = AuditTrail(self.queue.folders.root / "audit.jsonl")
+        self.uploads = ResumableUploads(self.queue.folders.root / "uploads" / "resumable", settings)
         self.intake = anyio.CapacityLimiter(_INTAKE)
         self.arriving = 0
         """Uploads that are being received now."""
@@ -48,20 +53,24 @@ class Services:
         """Where uploads are written to before they are handed in; on the store's disk, so that moving costs nothing."""
         return self.queue.folders.root / "uploads" / "forms"
 
+    def follow(self, asker: Asker, after: int | None, job_id: str | None = None) -> AsyncIterator[bytes]:
+        """A stream of events for somebody, for as long as they are logged in."""
+        return self.follower.stream(asker.user, after, job_id, lambda: self.access.still_in(asker))
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Work, until the context ends."""
         shutil.rmtree(self.arrivals, ignore_errors=True)  # of an earlier run that was killed
         if self.supervisor is not None:
             self.supervisor.start()
-        following = asyncio.create_task(self.follower.run())
+        tasks = [asyncio.create_task(work) for work in (self.follower.run(), self.uploads.sweeping())]
         try:
             yield
         finally:
             await self.follower.stop()
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
@@ -69,3 +78,4 @@ class Services:
         if self.supervisor is not None:
             self.supervisor.stop()
         self.queue.close()
+        self.audit.close()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from jcs_ct.service.routes import comparisons, events, health, jobs, results, reviews, session, views
+from jcs_ct.service.routes import comparisons, events, health, jobs, results, reviews, session, uploads, views
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     session.router,
     jobs.router,
+    uploads.router,
     events.router,
     results.router,
     views.router,
