@@ -82,7 +82,10 @@ def test_what_keeps_it_from_starting_is_one_line(jcs: CommandLine, tmp_path: Pat
     store = ("--store", str(tmp_path / "store"))
     said = jcs("serve", *store, "--host", "0.0.0.0").refusal()
     assert "expected a file of users (--users), or a loopback address" in said
-    assert "expected a file of users" in jcs("serve", *store, "--users", str(tmp_path / "none.json")).refusal()
+    assert (
+        "expected a file that jcs user add wrote"
+        in jcs("serve", *store, "--users", str(tmp_path / "none.json")).refusal()
+    )
     (tmp_path / "file").write_text("x")
     assert "cannot hold a queue" in jcs("serve", "--store", str(tmp_path / "file")).refusal()
     assert "found one of them" in jcs("serve", *store, "--certificate", str(tmp_path / "file")).refusal()

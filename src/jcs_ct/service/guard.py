@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from jcs_ct.jobs.folders import DISK_FULL
 from jcs_ct.service.access import SAFE_METHODS
 from jcs_ct.service.audit import AuditTrail
 from jcs_ct.service.problems import problem_response
@@ -86,6 +87,11 @@ class Guard:
         except ClientDisconnect:
             log.info("the client went away")
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in DISK_FULL and not seen.status:
+                log.error("the disk is full")
+                response = problem_response(HTTPStatus.INSUFFICIENT_STORAGE, "the disk is full: free some space")
+                await response(scope, receive, seen.send)
+                return
             # Not its message: libraries quote what a study says of the patient.
             log.error("internal error, %s at %s", type(error).__name__, _place(error))
             if not seen.status:
@@ -129,7 +135,9 @@ class Guard:
         method, who = scope["method"], state.get("user")
         log.info("%s %s %d %.0f ms", method, path, status, 1000 * took_s)
         quiet = path in _QUIET and (method in SAFE_METHODS)
-        if (quiet and status < 400) or path == "/{rest:path}":
+        # Who is not let in must not be able to fill the disk; tries to log in are bounded by themselves.
+        turned_away = status in (401, 429) and path != "/session"
+        if (quiet and status < 400) or turned_away or path == "/{rest:path}":
             return
         job = state.get("job") or scope.get("path_params", {}).get("job_id")
         if job is not None and not (len(job) == 32 and job.isalnum()):

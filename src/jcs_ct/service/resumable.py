@@ -31,8 +31,6 @@ from jcs_ct.service.settings import ServiceSettings
 
 _CHUNK = 1024**2
 _SWEEP_S = 600.0
-_RESERVE_BYTES = 1024**3
-"""Left free on the disk at least."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +91,16 @@ class ResumableUploads:
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f"{self._settings.max_open_uploads} uploads have begun and not ended: finish or delete some",
             )
-        promised = sum(each.about.length - each.offset for each in waiting)
-        if shutil.disk_usage(self._root).free - promised - length < _RESERVE_BYTES:
-            raise RefusedError(HTTPStatus.INSUFFICIENT_STORAGE, "the disk is nearly full: try again later")
         about = About(uuid.uuid4().hex, owner, length, name, series_uid, time.time())
         folder = self._root / about.id
         folder.mkdir(mode=0o700)
         _data(folder, about).touch()  # first: without it, all would have arrived
         self._note(about)
         return self.find(about.id, owner)
+
+    def promised_bytes(self) -> int:
+        """That are still to come."""
+        return sum(each.about.length - each.offset for each in self._all())
 
     def find(self, upload_id: str, owner: str) -> Upload:
         """An upload.
