@@ -56,7 +56,8 @@ def begin_upload(services: Services, user: str, length: int, stated: Mapping[str
     """
     series_uid = stated.get("series_uid", "")
     options_from({"series_uid": [series_uid]})
-    _refuse_full_disk(services, length)
+    if length <= services.settings.max_upload_bytes:
+        _refuse_full_disk(services, length)
     return services.uploads.begin(user, length, stated.get("filename", "") or "upload", series_uid)
 
 
@@ -67,6 +68,7 @@ async def from_upload(services: Services, upload: Upload, offset: int, stream: A
         RefusedError: There is no room, or the part does not fit.
         JcsError: The queue refuses the study.
     """
+    await run_in_threadpool(_refuse_full_disk, services, upload.about.length - upload.offset)
     with _one_more(services):
         upload = await services.uploads.append(upload, offset, with_patience(stream, services.settings.idle_s))
     return await finished(services, upload)
@@ -117,7 +119,7 @@ def options_from(fields: dict[str, list[str]]) -> JobOptions:
 def _refuse_full_disk(services: Services, size: int) -> None:
     """See that a study fits onto the disk before it is sent; the queue looks again when it is there."""
     reserve = services.queue.settings.min_free_bytes
-    if services.queue.folders.free_bytes() - services.uploads.promised_bytes() - size < reserve:
+    if services.queue.folders.free_bytes() - size < reserve:
         raise RefusedError(
             HTTPStatus.INSUFFICIENT_STORAGE, "the disk is nearly full: delete studies that are not needed any more"
         )

@@ -98,10 +98,6 @@ class ResumableUploads:
         self._note(about)
         return self.find(about.id, owner)
 
-    def promised_bytes(self) -> int:
-        """That are still to come."""
-        return sum(each.about.length - each.offset for each in self._all())
-
     def find(self, upload_id: str, owner: str) -> Upload:
         """An upload.
 
