@@ -93,16 +93,10 @@ class Guard:
         except ClientDisconnect:
             log.info("the client went away")
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in DISK_FULL and not seen.status:
-                log.error("the disk is full")
-                response = problem_response(HTTPStatus.INSUFFICIENT_STORAGE, "the disk is full: free some space")
-                await response(scope, seen.receive, seen.send)
-                return
             # Not its message: libraries quote what a study says of the patient.
             log.error("internal error, %s at %s", type(error).__name__, _place(error))
             if not seen.status:
-                response = problem_response(500, "a fault of JCS; its operator finds it in the log")
-                await response(scope, seen.receive, seen.send)
+                await _told_of(error)(scope, seen.receive, seen.send)
         finally:
             await self._tell(scope, seen.status, time.monotonic() - began)
 
@@ -141,8 +135,8 @@ class Guard:
         method, who = scope["method"], state.get("user")
         log.info("%s %s %d %.0f ms", method, path, status, 1000 * took_s)
         quiet = path in _QUIET and (method in SAFE_METHODS)
-        # Who is not let in must not be able to fill the disk; tries to log in are bounded by themselves.
-        turned_away = status in (401, 429) and path != "/session"
+        # Who is not let in must not be able to fill the disk; logins that fail are bounded.
+        turned_away = status == 429 or (status == 401 and path != "/session")
         if (quiet and status < 400) or turned_away or path == "/{rest:path}":
             return
         job = state.get("job") or scope.get("path_params", {}).get("job_id")
@@ -190,6 +184,12 @@ class _Seen:
                 while not self._received and size < _DRAIN_BYTES:
                     size += len((await self.receive()).get("body", b""))
         return self._received
+
+
+def _told_of(error: Exception) -> ASGIApp:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return problem_response(HTTPStatus.INSUFFICIENT_STORAGE, "the disk is full: free some space")
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of JCS; its operator finds it in the log")
 
 
 def _place(error: BaseException) -> str:
