@@ -213,6 +213,17 @@ def test_uploads_are_refused_before_they_are_sent_where_the_disk_is_full(tmp_pat
         assert service.http.post("/uploads", headers=headers).status_code == 507
 
 
+def test_a_full_queue_puts_studies_off(tmp_path: Path) -> None:
+    with Running(tmp_path, quick(tmp_path, max_waiting=1)) as service:
+        first = service.hand_in(("a.json", orders(key="a", steps=600, step_s=0.1)))["id"]
+        answer = service.http.post("/jobs", files={"files": ("b.json", orders(key="b"))})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
+        assert "the queue is full" in answer.json()["detail"]
+        assert not left(service)
+        service.http.post(f"/jobs/{first}/cancel")
+        assert service.ended(service.hand_in(("b.json", orders(key="b")))["id"])["state"] == "done"
+
+
 def test_requests_of_one_user_are_bounded(tmp_path: Path) -> None:
     with Running(tmp_path, quick(tmp_path), requests_per_s=0.01, request_burst=5) as service:
         statuses = [service.http.get("/jobs").status_code for _ in range(8)]

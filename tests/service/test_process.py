@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from tests.jobs.finished import PHANTOM, SPACING
 from tests.jobs.stores import quick
 from tests.opacity_networks import write_weights
 from tests.phantoms import write_nifti
-from tests.service.client import client_of, orders
+from tests.service.client import Running, client_of, orders
 from tests.service.processes import members, started
 
 JCS = ["-m", "jcs_ct.cli", "serve", "--port", "0"]
@@ -76,6 +77,18 @@ def test_a_killed_service_leaves_no_process_and_loses_no_study(tmp_path: Path) -
         queue.cancel(job)
     with started(arguments, tmp_path / "log") as (_, address), client_of(address) as http:
         assert http.get(f"/jobs/{job}").json()["state"] == "cancelled"
+
+
+def test_tls_is_spoken(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subprocess.run([*command, *files, *subject], check=True, capture_output=True)
+    with Running(tmp_path, quick(tmp_path), certificate=certificate, key=key) as service:
+        assert service.address.startswith("https://")
+        browser = service.client(verify=ssl.create_default_context(cafile=str(certificate)))
+        assert "max-age" in browser.get("/health").headers["Strict-Transport-Security"]
 
 
 def test_what_keeps_it_from_starting_is_one_line(jcs: CommandLine, tmp_path: Path) -> None:
