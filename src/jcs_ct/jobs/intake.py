@@ -88,7 +88,7 @@ class Intake:
     ) -> str:
         found = self._look_over(source)
         job_id = uuid.uuid4().hex
-        study = "" if found.is_folder else "study" + _suffix(source.name)
+        study = "" if found.is_folder else "study" + known_suffix(source.name)
         arrival = Arrival(job_id, owner, clean_name(source.name if name is None else name), study, options, key)
         with arriving(self._folders, job_id) as folder:
             self._ledger.reserve(job_id, found.size)
@@ -247,8 +247,8 @@ def _changed() -> JcsError:
     return InputError("the study changed while it was copied into the queue; expected it complete: hand it in again")
 
 
-def _suffix(name: str) -> str:
-    """Only a known one: the rest of a name may be the patient's."""
+def known_suffix(name: str) -> str:
+    """What a name says of its file's kind, and no more: the rest of it may be the patient's."""
     return next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), "")
 
 
