@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "jcs_ct"
 TRAINING_ONLY = {"torch", "torchvision", "timm", "lightning", "torchmetrics", "onnx", "tensorboard"}
 GROUPS = {"train", "evaluate", "user"}
 """Commands that have commands."""
-COMMANDS = ["diagnose", "measure", "compare", "train", "evaluate", "export", "serve", "user"]
+COMMANDS = ["diagnose", "measure", "compare", "train", "evaluate", "export", "quantise", "calibrate", "serve", "user"]
 
 
 def run_python(code: str, *, home: Path | None = None) -> str:
