@@ -19,12 +19,13 @@ from jcs_ct.training.run import load_weights
 from jcs_ct.trials import Trial, classification, segmentation
 from jcs_ct.weights import SHIPPED, file_sha256, load_manifest, write_calibration
 
+WEIGHTS = {".onnx", ".safetensors", ".xml", ".bin"}
 DOCS = Path(__file__).parents[1] / "docs"
 MANIFEST = json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8"))["networks"]
 
 
 def test_all_weights_together_are_at_most_40_mb() -> None:
-    assert sum(p.stat().st_size for p in SHIPPED.iterdir() if p.suffix in {".onnx", ".safetensors"}) <= 40e6
+    assert sum(p.stat().st_size for p in SHIPPED.iterdir() if p.suffix in WEIGHTS) <= 40e6
 
 
 @pytest.mark.parametrize("name", ["classifier", "segmenter"])
@@ -51,8 +52,7 @@ def test_onnx_and_safetensors_are_one_network(name: str) -> None:
     with torch.inference_mode():
         expected = network(torch.from_numpy(slices)[:, None].float() / 255)[0].numpy()
     (found,) = [outputs[0] for outputs in exported.run(slices)]
-    # Batch normalisation is folded before rounding to fp16 in one and after it in the other.
-    np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_model_card_names_data_licences_and_use() -> None:
@@ -63,7 +63,7 @@ def test_model_card_names_data_licences_and_use() -> None:
 
 def test_calibration_goes_into_the_manifest_and_is_used(tmp_path: Path) -> None:
     for path in SHIPPED.iterdir():
-        if path.suffix in {".onnx", ".json"}:
+        if path.suffix in {*WEIGHTS, ".json"}:
             (tmp_path / path.name).write_bytes(path.read_bytes())
     write_calibration(tmp_path, "classifier", {"scale": 2.0, "bias": -1.0}, "nothing")
     calibration = Diagnoser(tmp_path).calibration

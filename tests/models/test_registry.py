@@ -151,7 +151,8 @@ def test_saved_weights_give_the_same_answers(name: str, size: str, tmp_path: Pat
 @EVERY
 def test_the_exported_network_gives_the_same_answers(name: str, size: str, tmp_path: Path) -> None:
     network = stirred(name, size).eval()
-    export_onnx(network, name, (64, 96), tmp_path / "network.onnx")
+    save_weights(network, tmp_path / "network.safetensors")
+    export_onnx(network, name, (64, 96), tmp_path / "network.onnx", tmp_path / "network.safetensors")
     slices = np.random.default_rng(0).integers(0, 256, (5, 64, 96), dtype=np.uint8)
     with torch.inference_mode():
         expected = exported_outputs(network(torch.from_numpy(slices)[:, None].float() / 255))

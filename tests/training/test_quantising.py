@@ -43,7 +43,7 @@ def test_a_quantised_network_says_nearly_the_same(weights: Path, mini_data: Path
         assert file.quantised is not None
         exact, near = (
             np.concatenate([outputs[0] for outputs in Network(path).run(images)]).ravel()
-            for path in (file.path, file.quantised.path)
+            for path in (file.exact.path, file.quantised.path)
         )
         assert not np.array_equal(exact, near)
         assert np.abs(near - exact).mean() < 0.2 * max(float(exact.std()), 0.05), name
@@ -59,6 +59,7 @@ def test_the_manifest_tells_what_the_ranges_are_from(weights: Path) -> None:
 
 def test_a_diagnosis_takes_eight_bits_unless_told_otherwise(weights: Path) -> None:
     assert Diagnoser(weights).weights["segmenter"]["file"] == "segmenter.int8.xml"
+    assert set(Diagnoser(weights).weights["segmenter"]) == {"file", "sha256", "weights_sha256"}
     exact = Diagnoser(weights, DiagnoserSettings(precision=Precision.FP32))
     assert exact.weights["segmenter"]["file"] == "segmenter.onnx"
 

@@ -28,7 +28,7 @@ from jcs_ct.evaluation.calibration import PlattScaling
 from jcs_ct.one_form import inside_mask
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
-from jcs_ct.weights import SHIPPED, NetworkFile, load_manifest
+from jcs_ct.weights import SHIPPED, ModelFile, NetworkFile, load_manifest
 
 NO_LUNGS = "no lungs were found on the pictures; expected axial slices of a chest CT"
 
@@ -105,11 +105,11 @@ class Diagnoser:
         if missing := {"classifier", "segmenter"} - set(files):
             raise WeightsError(f"{weights or SHIPPED}: the manifest names no {' and no '.join(sorted(missing))}")
         ran = {name: _to_run(file, self.settings.precision) for name, file in files.items()}
-        self.classifier = Network(ran["classifier"][0], threads)
-        self.segmenter = Network(ran["segmenter"][0], threads)
+        self.classifier = Network(ran["classifier"].path, threads)
+        self.segmenter = Network(ran["segmenter"].path, threads)
         calibration = files["classifier"].calibration
         self.calibration = None if calibration is None else PlattScaling(**calibration)
-        self.weights = {name: {"file": path.name, "sha256": sha256} for name, (path, sha256) in ran.items()}
+        self.weights = {name: file.trace() for name, file in ran.items()}
 
     def run(self, study: Study, reporter: Reporter | None = None, given: GivenMasks | None = None) -> Diagnosis:
         """Diagnose one study; always gives an answer, if only why there is none.
@@ -216,11 +216,9 @@ class Diagnoser:
         return Provenance(__version__, self.weights, settings)
 
 
-def _to_run(file: NetworkFile, precision: Precision) -> tuple[Path, str]:
-    """The file of a network that computes in a precision, if there is one, and its checksum."""
-    if precision is Precision.INT8 and file.quantised is not None:
-        return file.quantised.path, file.quantised.sha256
-    return file.path, file.sha256
+def _to_run(file: NetworkFile, precision: Precision) -> ModelFile:
+    """What of a network computes in a precision, if there is such."""
+    return file.exact if precision is Precision.FP32 or file.quantised is None else file.quantised
 
 
 def _extents(slices: LungSlices) -> NDArray[np.float64] | None:

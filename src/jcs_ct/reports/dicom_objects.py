@@ -126,7 +126,8 @@ class Derivation:
     def weights_digest(self) -> str:
         """SHA-256 over the checksums of all networks that ran; of nothing where outlines were measured without any."""
         weights = self.diagnosis.provenance.weights
-        return hashlib.sha256("".join(weights[name].get("sha256", "") for name in sorted(weights)).encode()).hexdigest()
+        sums = [weights[name].get(key, "") for name in sorted(weights) for key in ("sha256", "weights_sha256")]
+        return hashlib.sha256("".join(sums).encode()).hexdigest()
 
     def making(self, kind: str) -> dict[str, Any]:
         """Keywords for highdicom's segment descriptions that say how the segments of "lesions" or "lungs" were made."""

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from jcs_ct.models import registry
@@ -73,20 +72,25 @@ def _wrapped(network: nn.Module) -> nn.Module:
     return _Pair(network) if isinstance(network, Classifier) else _MaskOnly(network)  # type: ignore[arg-type]
 
 
-def export_onnx(network: nn.Module, name: str, input_size: tuple[int, int], path: Path) -> None:
-    """Write a network as ONNX with free batch size; weights are stored as fp16 and computed with as fp32.
+def export_onnx(network: nn.Module, name: str, input_size: tuple[int, int], path: Path, weights: Path) -> None:
+    """Write a network as ONNX with free batch size: its graph, whose weights are those in a safetensors file beside it.
+
+    So the weights are there once. What is stored there as fp16 is computed with as fp32.
 
     Args:
-        network: a classifier, a segmenter or a joint model.
+        network: a classifier, a segmenter or a joint model, whose weights `weights` holds.
         name: of the network in the registry.
         input_size: height and width that the exported network takes.
         path: of the ONNX file.
+        weights: safetensors in the same folder; see `run.save_weights`.
     """
     part = path.with_suffix(".partial")
     with warnings.catch_warnings():
         # Height and width are meant to be constants of the exported graph, and the exporter is chosen on purpose.
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
         warnings.filterwarnings("ignore", category=DeprecationWarning)
+        # What folding changes, shapes and the like, is no weight: a test holds the graph against the network.
+        warnings.filterwarnings("ignore", "It is recommended that constant folding be turned off", UserWarning)
         torch.onnx.export(
             _wrapped(network).eval(),
             (torch.zeros(1, 1, *input_size),),
@@ -95,29 +99,51 @@ def export_onnx(network: nn.Module, name: str, input_size: tuple[int, int], path
             output_names=list(OUTPUTS[name]),
             dynamic_axes={key: {0: "batch"} for key in ("image", *OUTPUTS[name])},
             opset_version=OPSET,
+            # Otherwise batch normalisation is folded into the weights, which are then others than those in the file.
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=True,
             dynamo=False,
         )
     model = onnx.load(part)
     part.unlink()
-    _halve(model)
-    onnx.checker.check_model(model)
+    _refer(model, weights)
     onnx.save(model, part)
+    onnx.checker.check_model(str(part))
     part.replace(path)
 
 
-def _halve(model: onnx.ModelProto) -> None:
-    """Store large fp32 weights as fp16 with a cast behind each: half the size, the same arithmetic."""
+def _refer(model: onnx.ModelProto, weights: Path) -> None:
+    """Have a graph's weights read from a safetensors file, with a cast behind each that is fp16 there."""
     graph = model.graph
+    start, stored = _safetensors_header(weights)
     casts = []
     for tensor in graph.initializer:
-        value = numpy_helper.to_array(tensor)
-        if value.dtype != np.float32 or value.size < 256:
+        entry = stored.get(tensor.name.removeprefix(_WRAPPED))
+        if entry is None:
             continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}_fp16"))
-        casts.append(helper.make_node("Cast", [f"{name}_fp16"], [name], to=TensorProto.FLOAT))
+        first, last = entry["data_offsets"]
+        kind = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT, "I64": TensorProto.INT64}[entry["dtype"]]
+        if kind == TensorProto.FLOAT16:
+            casts.append(helper.make_node("Cast", [f"{tensor.name}_fp16"], [tensor.name], to=TensorProto.FLOAT))
+            tensor.name = f"{tensor.name}_fp16"
+        tensor.data_type = kind
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", weights.name), ("offset", start + first), ("length", last - first)):
+            tensor.external_data.add(key=key, value=str(value))
     for cast in reversed(casts):
         graph.node.insert(0, cast)
+
+
+_WRAPPED = "network."
+"""What the wrappers above put before the names of weights."""
+
+
+def _safetensors_header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Where the weights begin, and for each its type, shape and place after that (safetensors' format)."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        return 8 + length, json.loads(stream.read(length))
 
 
 def ship(runs: Mapping[str, Path], folder: Path) -> Path:
@@ -143,8 +169,8 @@ def ship(runs: Mapping[str, Path], folder: Path) -> Path:
         for stale in folder.glob(f"{name}.int8.*"):  # of the network that was here before
             stale.unlink()
         exported, weights = folder / f"{name}.onnx", folder / f"{name}.safetensors"
-        export_onnx(network, name, config.input_size, exported)
         shutil.copyfile(run / f"{name}.safetensors", weights)
+        export_onnx(network, name, config.input_size, exported, weights)
         shutil.copyfile(run / "config.yaml", folder / f"{name}.config.yaml")
         _join_logs(run / "log", folder / f"{name}.log.csv")
         manifest["networks"][name] = {

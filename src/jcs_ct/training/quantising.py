@@ -50,7 +50,7 @@ def quantise(folder: Path, data: Path, cache: Path | None = None) -> Path:
         chosen = images[np.linspace(0, len(images) - 1, min(SLICES, len(images))).astype(int)]
         target = folder / f"{name}.int8.xml"
         LOG.info("quantising %s by %d training slices of %s", name, len(chosen), ", ".join(sources))
-        _quantise(file.path, chosen, target)
+        _quantise(file.exact.path, chosen, target)
         manifest["networks"][name]["quantised"] = {
             "file": target.name,
             "sha256": file_sha256(target),

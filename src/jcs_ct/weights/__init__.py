@@ -17,17 +17,28 @@ SHIPPED = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class QuantisedFile:
-    """A network in whole numbers of eight bits, as OpenVINO keeps it: its graph, with its weights beside it."""
+class ModelFile:
+    """A network as a graph, with its weights in it or in a file of their own beside it."""
 
     path: Path
     sha256: str
-    weights_sha256: str
+    weights: Path | None = None
+    weights_sha256: str | None = None
 
-    @property
-    def weights(self) -> Path:
-        """OpenVINO finds them by this name."""
-        return self.path.with_suffix(".bin")
+    def check(self) -> None:
+        """Hold both files against their checksums.
+
+        Raises:
+            WeightsError: one is missing or differs.
+        """
+        _check(self.path, self.sha256)
+        if self.weights is not None and self.weights_sha256 is not None:
+            _check(self.weights, self.weights_sha256)
+
+    def trace(self) -> dict[str, str]:
+        """What a result says of what ran."""
+        found = {"file": self.path.name, "sha256": self.sha256}
+        return found if self.weights_sha256 is None else found | {"weights_sha256": self.weights_sha256}
 
 
 @dataclass(frozen=True)
@@ -35,44 +46,42 @@ class NetworkFile:
     """One exported network."""
 
     name: str
-    path: Path
-    sha256: str
-    quantised: QuantisedFile | None = None
-    """The same in 8 bits, where it was quantised."""
+    exact: ModelFile
+    """ONNX, computed in fp32; its weights are those of the safetensors file beside it."""
+    quantised: ModelFile | None = None
+    """The same in whole numbers of eight bits, as OpenVINO keeps it, where it was quantised."""
     calibration: dict[str, float] | None = None
     """Scale and bias of its probabilities' Platt scaling, for a classifier that was calibrated."""
 
 
 def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
-    """Exported networks by name, each checked against its recorded checksum.
+    """Exported networks by name, each file checked against its recorded checksum.
 
     Raises:
         WeightsError: the folder holds no manifest, a file is missing, or one differs from its checksum.
     """
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        found = [
-            NetworkFile(
-                name,
-                folder / entry["onnx"],
-                entry["onnx_sha256"],
-                _quantised(folder, entry["quantised"]) if "quantised" in entry else None,
-                entry.get("calibration"),
-            )
-            for name, entry in manifest["networks"].items()
-        ]
+        found = [_network(folder, name, entry) for name, entry in manifest["networks"].items()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder}: no readable manifest.json of weights ({error})") from error
     for file in found:
-        _check(file.path, file.sha256)
+        file.exact.check()
         if file.quantised is not None:
-            _check(file.quantised.path, file.quantised.sha256)
-            _check(file.quantised.weights, file.quantised.weights_sha256)
+            file.quantised.check()
     return {file.name: file for file in found}
 
 
-def _quantised(folder: Path, entry: dict[str, Any]) -> QuantisedFile:
-    return QuantisedFile(folder / entry["file"], entry["sha256"], entry["weights_sha256"])
+def _network(folder: Path, name: str, entry: dict[str, Any]) -> NetworkFile:
+    weights = folder / entry["safetensors"] if "safetensors" in entry else None
+    exact = ModelFile(folder / entry["onnx"], entry["onnx_sha256"], weights, entry.get("safetensors_sha256"))
+    quantised = None
+    if "quantised" in entry:
+        own = entry["quantised"]
+        path = folder / own["file"]
+        # OpenVINO finds them by this name.
+        quantised = ModelFile(path, own["sha256"], path.with_suffix(".bin"), own["weights_sha256"])
+    return NetworkFile(name, exact, quantised, entry.get("calibration"))
 
 
 def write_calibration(folder: Path, name: str, calibration: dict[str, float], fitted_on: str) -> None:

@@ -14,6 +14,7 @@ from jcs_ct.engine import Network
 from jcs_ct.models.peers.dss import DSS, SIDES
 from jcs_ct.models.vgg import PAPER_WIDTHS
 from jcs_ct.training.export import export_onnx
+from jcs_ct.training.run import save_weights
 
 WIDTHS = (8, 8, 16, 16, 16)
 REACHES = ({0, 2, 3, 4, 5}, {1, 2, 3, 4, 5}, {2, 4, 5}, {3, 4, 5}, {4}, {5})
@@ -100,7 +101,8 @@ def test_every_side_output_counts_in_the_fused_one() -> None:
 
 def test_the_exported_network_gives_the_same_answers(tmp_path: Path) -> None:
     network = small()
-    export_onnx(network, "segmenter", (64, 96), tmp_path / "network.onnx")
+    save_weights(network, tmp_path / "network.safetensors")
+    export_onnx(network, "segmenter", (64, 96), tmp_path / "network.onnx", tmp_path / "network.safetensors")
     slices = np.random.default_rng(0).integers(0, 256, (2, 64, 96), dtype=np.uint8)
     with torch.inference_mode():
         expected = network(torch.from_numpy(slices)[:, None].float() / 255).logits

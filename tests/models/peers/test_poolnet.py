@@ -16,6 +16,7 @@ from jcs_ct.models.peers.poolnet import FeatureAggregation, PoolNet, average_to,
 from jcs_ct.models.segmenter import Segmentation
 from jcs_ct.models.vgg import PAPER_WIDTHS
 from jcs_ct.training.export import export_onnx
+from jcs_ct.training.run import save_weights
 
 WIDTHS = (8, 8, 16, 16, 16)
 BOTH = pytest.mark.parametrize("edges", [False, True])
@@ -130,7 +131,9 @@ def test_a_batch_of_two_trains_every_parameter(edges: bool) -> None:
 
 def test_the_exported_network_gives_the_same_answers(tmp_path: Path) -> None:
     network = small(edges=True)
-    export_onnx(network, "segmenter", (64, 96), tmp_path / "network.onnx")  # both sides shorter than 5·16 or 8·16
+    save_weights(network, tmp_path / "network.safetensors")
+    # Both sides are shorter than 5·16 or 8·16.
+    export_onnx(network, "segmenter", (64, 96), tmp_path / "network.onnx", tmp_path / "network.safetensors")
     slices = np.random.default_rng(0).integers(0, 256, (2, 64, 96), dtype=np.uint8)
     with torch.inference_mode():
         expected = network(torch.from_numpy(slices)[:, None].float() / 255).logits
