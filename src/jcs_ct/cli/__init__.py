@@ -15,6 +15,7 @@ import typer
 from jcs_ct._version import __version__
 from jcs_ct.cli.diagnosing import compare, diagnose, info, measure
 from jcs_ct.cli.evaluating import calibrate, evaluate
+from jcs_ct.cli.networking import pacs
 from jcs_ct.cli.training import export, train
 from jcs_ct.errors import JcsError
 
@@ -47,6 +48,7 @@ def options(
 
 for command in (diagnose, measure, compare, info, train, evaluate, calibrate, export):
     app.command()(command)
+app.add_typer(pacs, name="pacs")
 
 
 def main() -> None:
