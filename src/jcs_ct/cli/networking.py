@@ -39,6 +39,7 @@ def serve(
 
     from jcs_ct.jobs.supervisor import Supervisor
     from jcs_ct.pacs.node import Node
+    from jcs_ct.study.quiet import quiet_libraries
 
     queue_settings = _queue_settings(weights, threads)
     ended = threading.Event()
@@ -46,6 +47,7 @@ def serve(
         signal.signal(number, lambda *_: ended.set())
     node = Node(settings, queue_settings)
     with ExitStack() as stack:
+        stack.enter_context(quiet_libraries())  # all the time: they quote what peers send
         stack.callback(node.close)
         stack.enter_context(node.running())
         if workers:

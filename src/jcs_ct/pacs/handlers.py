@@ -89,6 +89,7 @@ class Handlers:
             log.warning("an association is refused: no peer with its AE title is known to call from %s", address)
             self._audit.note("association_refused", who=title, address=address)
             event.assoc.acse.send_reject(REJECTED_PERMANENT, BY_SERVICE_USER, CALLING_AE_TITLE)
+            event.assoc.kill()  # returns when the caller has been told
 
     def on_rejected(self, event: evt.Event) -> None:
         """Turned away by pynetdicom: another AE title was called, or there are too many associations."""

@@ -114,8 +114,6 @@ class Node:
             server = PatientServer(
                 entity,
                 (node.host, node.port),
-                node.ae_title,
-                entity.supported_contexts,
                 self._tls,
                 handlers.bound,
                 access=AccessList(self.settings),

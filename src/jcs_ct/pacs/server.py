@@ -13,7 +13,7 @@ import ssl
 from functools import partial
 from typing import Any
 
-from pynetdicom import _config
+from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
@@ -55,6 +55,10 @@ class PatientServer(ThreadedAssociationServer):
     """Takes calls from addresses that may call, no more at once than it can bear.
 
     Args:
+        entity: With its title, its limits and what it supports.
+        address: To listen at.
+        tls: None for none.
+        handlers: What is answered.
         access: Whose calls are taken.
         timeout_s: A caller that is silent for so long while something is expected is hung up on.
         most: Connections at once, associations or not.
@@ -63,12 +67,23 @@ class PatientServer(ThreadedAssociationServer):
 
     daemon_threads = True
 
-    def __init__(self, *arguments: Any, access: AccessList, timeout_s: float, most: int, longest_pdu: int) -> None:
+    def __init__(
+        self,
+        entity: AE,
+        address: tuple[str, int],
+        tls: ssl.SSLContext | None,
+        handlers: list[Any],
+        *,
+        access: AccessList,
+        timeout_s: float,
+        most: int,
+        longest_pdu: int,
+    ) -> None:
         self._access = access
         self._timeout_s = timeout_s
         self._most = most
         self.longest_pdu = max(longest_pdu + _HEADROOM, _LONGEST_REQUEST)
-        super().__init__(*arguments, _Handler)
+        super().__init__(entity, address, entity.ae_title, entity.supported_contexts, tls, handlers, _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a call; the handshake, if there is one, is left to its own thread."""
