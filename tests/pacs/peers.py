@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,9 +58,7 @@ def pacs_settings(
     """A node that listens at a free port of this machine, without patience."""
     chosen = {"port": 0, "quiet_s": 0.4, "poll_s": 0.05, "min_free_bytes": 0, **node}
     sent = {"send_to": (), "retry_s": 0.1, "longest_retry_s": 0.5, **(results or {})}
-    return PacsSettings(
-        folder / "store", NodeSettings(**chosen), ResultSettings(**sent), peers or (SENDER,), tls
-    )
+    return PacsSettings(folder / "store", NodeSettings(**chosen), ResultSettings(**sent), peers or (SENDER,), tls)
 
 
 @contextmanager
@@ -145,7 +144,9 @@ def archive_peer(archive: Archive, **changes: Any) -> Peer:
 def instances(archive: Archive) -> list[dict[str, Any]]:
     """What the archive holds: SOP Instance UID and modality of each object, with its series' description."""
     found = json.loads(archive.get("instances?expand"))
-    return [{"id": one["ID"], "uid": one["MainDicomTags"]["SOPInstanceUID"], "series": one["ParentSeries"]} for one in found]
+    return [
+        {"id": one["ID"], "uid": one["MainDicomTags"]["SOPInstanceUID"], "series": one["ParentSeries"]} for one in found
+    ]
 
 
 def object_of(archive: Archive, instance: str) -> Dataset:
@@ -165,6 +166,13 @@ def upload(archive: Archive, files: list[Path]) -> str:
     for path in files:
         answer = json.loads(archive.get("instances", path.read_bytes()))
     return str(answer["ParentStudy"])
+
+
+def delete(archive: Archive, path: str) -> None:
+    """Have the archive forget something."""
+    request = urllib.request.Request(f"http://127.0.0.1:{archive.http}/{path}", method="DELETE")
+    with urllib.request.urlopen(request, timeout=20):
+        pass
 
 
 def send_study(archive: Archive, study: str, **options: Any) -> None:
@@ -194,6 +202,7 @@ def served(folder: Path, config: Path, port: int, *options: str) -> Iterator[Ser
     with log.open("ab") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment, cwd=folder)
         try:
+
             def listens() -> bool:
                 assert process.poll() is None, log.read_text()
                 return b"listening" in log.read_bytes()[started:]

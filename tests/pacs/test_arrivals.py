@@ -134,7 +134,11 @@ def test_longest_time_goes_on_over_restarts(folders: NodeFolders, clock: Clock) 
 
 @pytest.mark.parametrize(
     ("limits", "message"),
-    [({"max_study_files": 2}, "more than 2 images"), ({"max_study_bytes": 5}, "GiB"), ({"min_free_bytes": 10**18}, "disk")],
+    [
+        ({"max_study_files": 2}, "more than 2 images"),
+        ({"max_study_bytes": 5}, "GiB"),
+        ({"min_free_bytes": 10**18}, "disk"),
+    ],
 )
 def test_limits_refuse_an_image_and_leave_the_study(
     folders: NodeFolders, clock: Clock, limits: dict[str, int], message: str

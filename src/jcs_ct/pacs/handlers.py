@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -107,7 +108,8 @@ class Handlers:
         self._arrivals.touch(tuple(conversation.studies))
 
     def on_close(self, event: evt.Event) -> None:
-        """The connection is gone."""
+        """The connection is gone, in the middle of an image perhaps."""
+        _drop_partial(event.assoc)
         with self._lock:
             conversation = self._conversations.pop(event.assoc, None)
         if conversation is not None and (conversation.images or conversation.refused):
@@ -210,6 +212,14 @@ def take_report(event: evt.Event, peer: str, records: Records, audit: Audit) -> 
     if not known:
         log.warning("a report of storage commitment is about a transaction that is not known, or was answered before")
     return SUCCESS
+
+
+def _drop_partial(association: Association) -> None:
+    """Close and delete the file of an image that did not come whole: pynetdicom leaves it."""
+    partial = getattr(association.dimse.message, "_data_set_file", None)
+    if partial is not None:
+        partial.close()
+        Path(partial.name).unlink(missing_ok=True)
 
 
 def _caller(event: evt.Event) -> tuple[str, str]:

@@ -74,8 +74,9 @@ class Outbox:
         arrived, answered = 0, 0
         try:
             peer = self._settings.peer(name)
-            reports = self._queue.reports_path(job_id)
-            objects = [(each.sop_class, reports / each.path) for each in deliveries]
+            self._queue.job(job_id)
+            folder = self._queue.folders.job(job_id)
+            objects = [(each.sop_class, folder / each.path) for each in deliveries]
             for each, failure in zip(deliveries, send_objects(self._settings, peer, objects), strict=True):
                 answered += 1
                 if failure is None:
@@ -133,7 +134,7 @@ def _place(each: Delivery) -> tuple[str, str, int]:
 
 
 def objects_of(queue: JobQueue, job_id: str) -> tuple[tuple[str, str, str], ...]:
-    """The DICOM objects among the reports of a job: SOP class, SOP Instance UID, and file below the reports.
+    """The DICOM objects among the reports of a job: SOP class, SOP Instance UID, and file below the job's folder.
 
     Raises:
         QueueError: The job has no reports.
@@ -143,7 +144,8 @@ def objects_of(queue: JobQueue, job_id: str) -> tuple[tuple[str, str, str], ...]
     for path in sorted((reports / FOLDER).glob("*.dcm")):
         with quiet_libraries():
             header = dcmread(path, specific_tags=["SOPClassUID", "SOPInstanceUID"], stop_before_pixels=True)
-        found.append((str(header.SOPClassUID), str(header.SOPInstanceUID), f"{FOLDER}/{path.name}"))
+        place = path.relative_to(queue.folders.job(job_id)).as_posix()
+        found.append((str(header.SOPClassUID), str(header.SOPInstanceUID), place))
     return tuple(found)
 
 
