@@ -120,7 +120,7 @@ def orthanc(folder: Path, node_port: int, **more: Any) -> Iterator[Archive]:
         "DicomAlwaysAllowFind": True, "DicomAlwaysAllowMove": True,
         "UnknownSopClassAccepted": True, "Plugins": ["/usr/share/orthanc/plugins"],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}, "ConcurrentJobs": 1, "DicomScuTimeout": 20,
-        "DicomModalities": {"jcs": {"AET": "JCS", "Host": "127.0.0.1", "Port": node_port, "AllowStorageCommitment": True}},
+        "DicomModalities": {"jcs": {"AET": "JCS", "Host": "127.0.0.1", "Port": node_port}},
         **more,
     }  # fmt: skip
     (folder / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")

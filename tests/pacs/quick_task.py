@@ -31,11 +31,12 @@ def prepare(threads: int | None, log: str) -> Task:
         read = read_study(study)
         with Path(log).open("a", encoding="utf-8") as stream:
             stream.write(f"{len(read)}\n")
-        air = ndimage.binary_erosion(read.voxels < -500)
+        hu = np.asarray(read.voxels, dtype=np.int16)
+        air = ndimage.binary_erosion(hu < -500)
         labels, _ = ndimage.label(air)
         outside = np.unique(labels[:, 0])
         lungs = air & ~np.isin(labels, outside)
-        lesions = lungs & (read.voxels > -700)
+        lesions = lungs & (hu > -700)
         write_reports(diagnose(read, lesions, lungs), reports, [ReportFormat.SEG, ReportFormat.SR, ReportFormat.JSON])
         return Outcome(JobState.DONE, {"verdict": "positive"})
 

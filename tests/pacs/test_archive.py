@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import UID, SecondaryCaptureImageStorage
 
 from jcs_ct.errors import PeerError
 from jcs_ct.jobs.job import JobState
@@ -239,7 +240,8 @@ def test_study_is_pulled(tmp_path: Path, archive: Archive, port: int, by_web: bo
     try:
         (pulled,) = pull_all(node, wanted, by_web)
         assert pulled.images == len(files)
-        assert pulled.handed_in is not None and pulled.handed_in.new
+        assert pulled.handed_in is not None
+        assert pulled.handed_in.new
         (again,) = pull_all(node, wanted, not by_web)
         assert again.handed_in is not None and not again.handed_in.new, "the same images by the other way"
         work_off(node.queue)
@@ -265,8 +267,8 @@ def test_only_ct_series_are_pulled(tmp_path: Path, archive: Archive, port: int, 
     files = phantom_series(tmp_path / "series")
     other = dcmread(files[0])
     other.SeriesInstanceUID, other.SOPInstanceUID = "1.2.3", "1.2.3.4"
-    other.SOPClassUID = other.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
-    other.file_meta.MediaStorageSOPInstanceUID, other.Modality = "1.2.3.4", "OT"
+    other.SOPClassUID = other.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    other.file_meta.MediaStorageSOPInstanceUID, other.Modality = UID("1.2.3.4"), "OT"
     other.save_as(tmp_path / "sc.dcm")
     upload(archive, [tmp_path / "sc.dcm", *files])
     node = Node(settings_for(tmp_path, archive, port), queue_settings(tmp_path))

@@ -33,7 +33,8 @@ def part(images: Images, *places: int) -> Images:
 def test_study_is_handed_in_without_the_nodes_own_notes(tmp_path: Path, images: Images) -> None:
     with desk_at(tmp_path) as (desk, queue, _):
         handed = desk.hand_in(close_study(tmp_path, images))
-        assert handed is not None and handed.new
+        assert handed is not None
+        assert handed.new
         names = [path.name for path in queue.study_path(handed.job_id).iterdir()]
         assert len(names) == 4
         assert all(name.endswith(".dcm") for name in names)
@@ -57,7 +58,9 @@ def test_late_images_make_a_job_of_the_whole_study(tmp_path: Path, images: Image
     with desk_at(tmp_path) as (desk, queue, _):
         early = desk.hand_in(close_study(tmp_path, part(images, 0, 1, 2)))
         late = desk.hand_in(close_study(tmp_path, part(images, 2, 3)))
-        assert early is not None and late is not None and late.new
+        assert early is not None
+        assert late is not None
+        assert late.new
         assert late.job_id != early.job_id
         found = {str(dcmread(path).SOPInstanceUID) for path in queue.study_path(late.job_id).iterdir()}
         assert found == set(images)
@@ -71,7 +74,9 @@ def test_study_whose_job_was_lost_is_read_again(tmp_path: Path, images: Images) 
         queue.cancel(first.job_id)
         second = desk.hand_in(close_study(tmp_path, images))
         third = desk.hand_in(close_study(tmp_path, images))
-        assert second is not None and second.new and third is not None
+        assert second is not None
+        assert second.new
+        assert third is not None
         assert (third.job_id, third.new) == (second.job_id, False)
         assert queue.job(second.job_id).state is JobState.QUEUED
 
@@ -83,7 +88,8 @@ def test_study_whose_job_was_removed_is_read_again(tmp_path: Path, images: Image
         queue.cancel(first.job_id)
         queue.remove(first.job_id)
         second = desk.hand_in(close_study(tmp_path, images))
-        assert second is not None and second.new
+        assert second is not None
+        assert second.new
 
 
 def test_full_queue_leaves_the_study_where_it_is(tmp_path: Path, images: Images) -> None:

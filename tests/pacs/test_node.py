@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pynetdicom import AE
 
 from jcs_ct.jobs.job import JobState
@@ -55,11 +55,11 @@ def send_dataset(port: int, dataset: Any, calling: str = "STORESCU", **changes: 
                 setattr(message, name, value)
             original(message, context)
 
-        association.dimse.send_msg = changed  # type: ignore[method-assign]
+        association.dimse.send_msg = changed  # type: ignore[method-assign, assignment]
     status = association.send_c_store(dataset)
     if association.is_established:
         association.release()
-    return status.get("Status")
+    return int(status.Status) if status else None
 
 
 def test_echoscu_is_answered(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_more_associations_than_allowed_are_turned_away(tmp_path: Path) -> None:
 def secondary_capture(folder: Path) -> Path:
     dataset = dcmread(phantom_series(folder)[0])
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4.5"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4.5")
     dataset.Modality = "OT"
     dataset.save_as(folder / "sc.dcm")
     return folder / "sc.dcm"
