@@ -243,7 +243,8 @@ def test_study_is_pulled(tmp_path: Path, archive: Archive, port: int, by_web: bo
         assert pulled.handed_in is not None
         assert pulled.handed_in.new
         (again,) = pull_all(node, wanted, not by_web)
-        assert again.handed_in is not None and not again.handed_in.new, "the same images by the other way"
+        assert again.handed_in is not None
+        assert not again.handed_in.new, "the same images by the other way"
         work_off(node.queue)
         assert node.queue.job(pulled.handed_in.job_id).state is JobState.DONE
     finally:

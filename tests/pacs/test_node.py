@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pynetdicom import AE
 
 from jcs_ct.jobs.job import JobState
+from jcs_ct.pacs.image_file import read_image_file
 from jcs_ct.pacs.node import Node
 from jcs_ct.pacs.settings import Callers, OtherObjects, Peer
 from tests.pacs.peers import (
@@ -274,3 +276,41 @@ def test_trail_tells_who_sent_what(tmp_path: Path) -> None:
     assert (received["who"], received["address"], received["images"]) == (SENDER.ae_title, "127.0.0.1", len(files))
     assert received["studies"] == [handed_in["study"]]
     assert (handed_in["job"], handed_in["images"], handed_in["who"]) == (job, len(files), SENDER.ae_title)
+
+
+def test_deflated_bomb_costs_no_memory(tmp_path: Path) -> None:
+    """A deflated data set whose start is an image's and whose rest unfolds to gigabytes is kept, and not unfolded."""
+    image = dcmread(phantom_series(tmp_path / "series")[0])
+    image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    image.PixelData = bytes(256 * 1024**2)
+    image.save_as(tmp_path / "bomb.dcm")
+    size = (tmp_path / "bomb.dcm").stat().st_size
+    assert size < 1024**2
+    tracemalloc.start()
+    try:
+        assert read_image_file(tmp_path / "bomb.dcm").study_uid == image.StudyInstanceUID
+        assert tracemalloc.get_traced_memory()[1] < 64 * 1024**2
+    finally:
+        tracemalloc.stop()
+
+
+def test_object_that_fills_the_disk_is_broken_off(tmp_path: Path) -> None:
+    image = dcmread(phantom_series(tmp_path / "series")[0])
+    image.PixelData = bytes(40 * 1024**2)
+    with running(tmp_path, pacs_settings(tmp_path, min_free_bytes=10**18)) as node:
+        assert send_dataset(node.port, image) is None
+        eventually(lambda: not list(node.folders.receiving.iterdir()), "nothing is left of it")
+
+
+def test_removed_jobs_are_forgotten(tmp_path: Path) -> None:
+    files = phantom_series(tmp_path / "series")
+    with running(tmp_path, pacs_settings(tmp_path)) as node:
+        storescu(node.port, *files)
+        (job,) = jobs_of(node)
+        uid = str(dcmread(files[0]).SOPInstanceUID)
+        assert list(node.desk.kept([uid, "1.2.3"])) == [uid]
+        node.queue.cancel(job)
+        node.queue.remove(job)
+        node.desk.forget_removed()
+        assert node.desk.kept([uid]) == {}
+        assert node.records.all_hand_ins() == ()

@@ -98,7 +98,7 @@ class Arrivals:
             OSError: It cannot be written.
         """
         study, size = digest(image.study_uid), image.path.stat().st_size
-        if self._folders_are_full(size):
+        if self._free_bytes() < self._settings.min_free_bytes + size:
             raise QueueFullError("the disk is nearly full: free some space, or remove ended jobs")
         sync(image.path)
         with self._lock:
@@ -117,9 +117,13 @@ class Arrivals:
             self._coming[study] = coming
         return study
 
-    def _folders_are_full(self, size: int) -> bool:
+    def disk_is_full(self) -> bool:
+        """Whether not even half of what is to stay free is: an image that is coming cannot be finished."""
+        return self._free_bytes() < self._settings.min_free_bytes // 2
+
+    def _free_bytes(self) -> int:
         left = os.statvfs(self._folders.root)
-        return left.f_bavail * left.f_frsize < self._settings.min_free_bytes + size
+        return left.f_bavail * left.f_frsize
 
     def _refuse_too_much(self, files: int, size: int) -> None:
         limits = self._settings

@@ -8,11 +8,11 @@ later in one of theirs.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
@@ -23,6 +23,7 @@ from jcs_ct.pacs.audit import Audit
 from jcs_ct.pacs.hand_in import HandInDesk
 from jcs_ct.pacs.handlers import ALL_COMMITTED, REQUEST_COMMITMENT, SOME_FAILED, SUCCESS, take_report
 from jcs_ct.pacs.image_file import read_image_file
+from jcs_ct.pacs.library import log
 from jcs_ct.pacs.records import Confirmation, Delivery, Records
 from jcs_ct.pacs.senders import association
 from jcs_ct.pacs.settings import PacsSettings, Peer
@@ -32,8 +33,6 @@ NO_SUCH_OBJECT = 0x0112
 CLASS_CONFLICT = 0x0119
 _SAME_ASSOCIATION_S = 2.0
 """How long a peer is given to report within the association that asked."""
-
-log = logging.getLogger("jcs_ct.pacs")
 
 
 def confirm_due(settings: PacsSettings, desk: HandInDesk, records: Records, audit: Audit) -> None:
@@ -64,8 +63,9 @@ def _report(settings: PacsSettings, peer: Peer, asked: Confirmation, desk: HandI
     kept: list[Dataset] = []
     told = Dataset()
     told.TransactionUID = asked.transaction_uid
+    held = desk.kept(sop_uid for _, sop_uid in asked.objects)
     for sop_class, sop_uid in asked.objects:
-        reason = _why_not_kept(desk, sop_class, sop_uid)
+        reason = _why_not_kept(held.get(sop_uid), sop_class)
         (kept if reason is None else failed).append(_reference(sop_class, sop_uid, reason))
     if kept:
         told.ReferencedSOPSequence = kept
@@ -84,8 +84,7 @@ def _report(settings: PacsSettings, peer: Peer, asked: Confirmation, desk: HandI
     return len(failed)
 
 
-def _why_not_kept(desk: HandInDesk, sop_class: str, sop_uid: str) -> int | None:
-    path = desk.holds(sop_uid)
+def _why_not_kept(path: Path | None, sop_class: str) -> int | None:
     if path is None:
         return NO_SUCH_OBJECT
     try:

@@ -14,9 +14,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,15 +26,14 @@ from jcs_ct.jobs.job import JobOptions, JobState
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.pacs.arrivals import CALLER, IMAGES
 from jcs_ct.pacs.audit import Audit
-from jcs_ct.pacs.folders import SUFFIX, NodeFolders, digest, write_whole
+from jcs_ct.pacs.folders import SUFFIX, NodeFolders, digest, image_name, write_whole
 from jcs_ct.pacs.image_file import read_image_file
+from jcs_ct.pacs.library import log
 from jcs_ct.pacs.records import Records
 
 OWNER = "pacs"
 _ORDER = "hand_in.json"
 _LOST = (JobState.FAILED, JobState.CANCELLED)
-
-log = logging.getLogger("jcs_ct.pacs")
 
 
 @dataclass(frozen=True)
@@ -163,14 +162,31 @@ class HandInDesk:
         self._audit.note("study_refused", folder=folder.name, reason=str(error))
         folder.rename(self._folders.refused / folder.name)
 
-    def holds(self, sop_uid: str) -> Path | None:
-        """The file of an image that the node keeps: in an open or a closed study, or in a job."""
-        name = digest(sop_uid) + SUFFIX
-        places = [*self._folders.arrivals.glob(f"*/{name}"), *self._folders.closed.glob(f"*/{IMAGES}/{name}")]
+    def kept(self, sop_uids: Iterable[str]) -> dict[str, Path]:
+        """The files of images that the node keeps, by UID: in an open or a closed study, or in a job."""
+        missing = {image_name(uid): uid for uid in sop_uids}
+        found: dict[str, Path] = {}
+        for folder in self._image_folders():
+            for name in missing.keys() & _image_names(folder):
+                found[missing.pop(name)] = folder / name
+            if not missing:
+                break
+        return found
+
+    def _image_folders(self) -> Iterator[Path]:
+        yield from self._folders.arrivals.iterdir()
+        yield from self._folders.closed.glob(f"*/{IMAGES}")
         for each in self._records.all_hand_ins():
             with contextlib.suppress(NoSuchJobError):
-                places.append(self._images_of(each.job_id) / name)
-        return next((path for path in places if path.is_file()), None)
+                yield self._images_of(each.job_id)
+
+    def forget_removed(self) -> None:
+        """Drop what is known of jobs that were removed, and what was still to be sent of them."""
+        for each in self._records.all_hand_ins():
+            if self._state(each.job_id) is None:
+                unsent = [one for one in self._records.deliveries_of(each.job_id) if one.state == "waiting"]
+                self._audit.note("job_forgotten", job=each.job_id, unsent=len(unsent))
+                self._records.forget(each.job_id)
 
 
 def _image_names(folder: Path) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from jcs_ct.pacs.access import AccessList
 from jcs_ct.pacs.arrivals import Arrivals
 from jcs_ct.pacs.audit import Audit
 from jcs_ct.pacs.image_file import ImageFile, read_image_file
+from jcs_ct.pacs.library import log
 from jcs_ct.pacs.records import Records
 from jcs_ct.pacs.settings import PacsSettings
 from jcs_ct.pacs.sop_classes import CT_STORAGE
@@ -33,8 +33,7 @@ CANNOT_UNDERSTAND = 0xC000
 REJECTED_PERMANENT, BY_SERVICE_USER, CALLING_AE_TITLE = 0x01, 0x01, 0x03
 REQUEST_COMMITMENT = 1
 ALL_COMMITTED, SOME_FAILED = 1, 2
-
-log = logging.getLogger("jcs_ct.pacs")
+_LOOK_EVERY = 16 * 1024**2
 
 
 @dataclass
@@ -43,6 +42,8 @@ class _Conversation:
 
     unanswered_bytes: int = 0
     """Received since the last answer."""
+    next_look: int = _LOOK_EVERY
+    """At the disk, when so much was received."""
     images: int = 0
     refused: int = 0
     studies: set[str] = field(default_factory=set)
@@ -105,6 +106,11 @@ class Handlers:
         if conversation.unanswered_bytes > self._settings.node.max_instance_bytes:
             log.error("an association is aborted: an object is larger than [node] max_instance_bytes")
             event.assoc.abort()
+        elif conversation.unanswered_bytes > conversation.next_look:
+            conversation.next_look = conversation.unanswered_bytes + _LOOK_EVERY
+            if self._arrivals.disk_is_full():
+                log.error("an association is aborted: the disk fills up")
+                event.assoc.abort()
         self._arrivals.touch(tuple(conversation.studies))
 
     def on_close(self, event: evt.Event) -> None:
@@ -137,7 +143,7 @@ class Handlers:
     def on_store(self, event: evt.Event) -> int:
         """C-STORE: success means that the image is on the disk under its own name."""
         conversation = self._conversation(event.assoc)
-        conversation.unanswered_bytes = 0
+        conversation.unanswered_bytes, conversation.next_look = 0, _LOOK_EVERY
         status = self._store(event, conversation)
         conversation.images += status == SUCCESS
         conversation.refused += status != SUCCESS

@@ -9,7 +9,6 @@ must not forget is on the disk, so the process may be killed at any time.
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import threading
 import time
@@ -30,6 +29,7 @@ from jcs_ct.pacs.commitment import confirm_due
 from jcs_ct.pacs.folders import NodeFolders
 from jcs_ct.pacs.hand_in import HandedIn, HandInDesk
 from jcs_ct.pacs.handlers import Handlers
+from jcs_ct.pacs.library import log
 from jcs_ct.pacs.outbox import Outbox
 from jcs_ct.pacs.records import Records
 from jcs_ct.pacs.server import PatientServer
@@ -39,8 +39,6 @@ from jcs_ct.pacs.tls import client_context, server_context
 
 _HAND_IN_AGAIN_S = 5.0
 _SWEEP_S = 60.0
-
-log = logging.getLogger("jcs_ct.pacs")
 
 
 class Node:
@@ -187,6 +185,7 @@ class Node:
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_S
             self.arrivals.drop_abandoned()
+            self.desk.forget_removed()
 
     def _hand_in(self, name: str) -> HandedIn | None:
         try:

@@ -7,7 +7,6 @@ sent once more, as the same SOP Instance, which an archive keeps once.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from itertools import groupby
@@ -21,13 +20,12 @@ from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.pacs.audit import Audit
 from jcs_ct.pacs.commitment import ask_for_commitment
 from jcs_ct.pacs.hand_in import OWNER
+from jcs_ct.pacs.library import log
 from jcs_ct.pacs.records import Delivery, Records
 from jcs_ct.pacs.senders import send_objects
 from jcs_ct.pacs.settings import PacsSettings
 from jcs_ct.reports.dicom_report import FOLDER
 from jcs_ct.study.quiet import quiet_libraries
-
-log = logging.getLogger("jcs_ct.pacs")
 
 
 class Outbox:
@@ -66,11 +64,20 @@ class Outbox:
     def send_due(self, peer: str | None = None) -> int:
         """Send what is due, to one peer or all; returns how many objects arrived."""
         arrived = 0
+        down: dict[str, str] = {}
         for (name, job_id), group in groupby(self._records.due(peer=peer), lambda each: (each.peer, each.job_id)):
-            arrived += self._send(name, job_id, tuple(group))
+            deliveries = tuple(group)
+            if name in down:  # calling it once a round is enough: it may take long to learn that it is not there
+                self._put_off(deliveries, down[name])
+                continue
+            try:
+                arrived += self._send(name, job_id, deliveries)
+            except PeerError as error:
+                down[name] = str(error)
         return arrived
 
     def _send(self, name: str, job_id: str, deliveries: Sequence[Delivery]) -> int:
+        """Send objects of one job to one peer; what did not arrive is put off, also where the peer is down."""
         arrived, answered = 0, 0
         try:
             peer = self._settings.peer(name)
@@ -89,6 +96,8 @@ class Outbox:
             self._records.forget(job_id)
         except (PeerError, QueueError, UsageError, OSError) as error:
             self._put_off(deliveries[answered:], getattr(error, "strerror", None) or str(error))
+            if isinstance(error, PeerError):
+                raise
         if arrived:
             log.info("job %s: %d objects sent to %s", job_id, arrived, name)
         return arrived
@@ -139,7 +148,7 @@ def objects_of(queue: JobQueue, job_id: str) -> tuple[tuple[str, str, str], ...]
     Raises:
         QueueError: The job has no reports.
     """
-    reports = queue.reports_path(job_id)
+    reports = latest_reports(queue, job_id)
     found = []
     for path in sorted((reports / FOLDER).glob("*.dcm")):
         with quiet_libraries():
@@ -147,6 +156,15 @@ def objects_of(queue: JobQueue, job_id: str) -> tuple[tuple[str, str, str], ...]
         place = path.relative_to(queue.folders.job(job_id)).as_posix()
         found.append((str(header.SOPClassUID), str(header.SOPInstanceUID), place))
     return tuple(found)
+
+
+def latest_reports(queue: JobQueue, job_id: str) -> Path:
+    """The reports of a job as they are now.
+
+    Raises:
+        QueueError: The job has none.
+    """
+    return queue.reports_path(job_id)
 
 
 def send_job(settings: PacsSettings, queue: JobQueue, records: Records, audit: Audit, job_id: str, name: str) -> int:

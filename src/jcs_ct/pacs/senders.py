@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from jcs_ct.errors import PeerError
+from jcs_ct.pacs import library as _library  # noqa: F401  (sets pynetdicom up)
 from jcs_ct.pacs.settings import PacsSettings, Peer, Transport
 from jcs_ct.pacs.sop_classes import SENT_SYNTAXES
 from jcs_ct.pacs.tls import client_context
@@ -26,9 +26,6 @@ from jcs_ct.study.quiet import quiet_libraries
 
 _CONNECT_S = 15.0
 _ANSWER_S = 120.0
-
-logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL)  # it logs UIDs and URLs
-logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 @contextmanager

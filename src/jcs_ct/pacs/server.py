@@ -6,30 +6,22 @@ sockets have no time limit; and a PDU is read to whatever length its header stat
 
 from __future__ import annotations
 
-import logging
 import socket
 import socketserver
 import ssl
 from functools import partial
 from typing import Any
 
-from pynetdicom import AE, _config
+from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from jcs_ct.pacs.access import AccessList
-
-_config.LOG_HANDLER_LEVEL = "none"  # its handlers log whole data sets
-_config.LOG_REQUEST_IDENTIFIERS = False
-_config.LOG_RESPONSE_IDENTIFIERS = False
-_config.STORE_RECV_CHUNKED_DATASET = True  # an object goes to the disk as it comes, not into memory
-logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+from jcs_ct.pacs.library import log
 
 _HEADROOM = 1024
 """Of a PDU around its data; an association request with all its contexts is smaller than the least PDU allowed."""
 _LONGEST_REQUEST = 512 * 1024
-
-log = logging.getLogger("jcs_ct.pacs")
 
 
 class _Handler(RequestHandler):
@@ -113,6 +105,10 @@ class PatientServer(ThreadedAssociationServer):
     def stop(self) -> None:
         """Hang up on everybody, and stop listening."""
         for association in self.active_associations:
-            association.abort()
+            connection = association.dul.socket.socket if association.dul.socket is not None else None
+            if association.is_established:
+                association.abort()
+            elif connection is not None:  # being turned away, or silent: it knows no A-ABORT yet
+                self.shutdown_request(connection)
         socketserver.BaseServer.shutdown(self)
         self.server_close()
