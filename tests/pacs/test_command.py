@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from pynetdicom import AE
 
 from jcs_ct.jobs.job import JobState
 from jcs_ct.jobs.queue import JobQueue
+from jcs_ct.pacs.outbox import objects_of
+from jcs_ct.pacs.records import Records
 from jcs_ct.study.quiet import quiet_libraries
 from tests.command_line import CommandLine
 from tests.jobs.stores import quick
@@ -117,6 +121,51 @@ def test_kills_while_receiving_lose_nothing_that_was_answered(tmp_path: Path) ->
         found = {str(dcmread(path).SOPInstanceUID) for path in queue.study_path(job.id).iterdir()}
     assert found == {str(dcmread(path).SOPInstanceUID) for path in paths}
     assert list((tmp_path / "store" / "pacs" / "receiving").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_kills_while_sending_lose_and_double_nothing(tmp_path: Path) -> None:
+    files = phantom_series(tmp_path / "series")
+    config, port = write_config(tmp_path)
+    with running(tmp_path, pacs_settings(tmp_path)) as node:
+        storescu(node.port, *files)
+        eventually(lambda: node.records.unsettled(), "a hand-in")
+        work_off(node.queue)
+        job = node.queue.jobs("pacs")[0].id
+        eventually(lambda: not node.records.unsettled(), "nothing is to be sent yet")
+    with orthanc(tmp_path / "orthanc", port) as archive:
+        peer = archive_peer(archive)
+        more = f'[peers.archive]\nae_title = "ARCHIVE"\nhost = "127.0.0.1"\nport = {peer.port}\n'
+        config.write_text(config.read_text() + more + "[results]\nsend_to = []\nretry_s = 0.1\n")
+        objects = objects_in(tmp_path, job)
+        chance, states = random.Random(3), set[str]()
+        for _ in range(4):
+            with open_records(tmp_path) as records:
+                records.send_again(job, objects, "archive")
+            with served(tmp_path, config, port, "--no-workers") as served_node:
+                time.sleep(chance.uniform(0.0, 0.15))
+                served_node.process.kill()
+                served_node.process.wait(30)
+            with open_records(tmp_path) as records:
+                states |= {each.state for each in records.deliveries_of(job)}
+        with served(tmp_path, config, port, "--no-workers"), open_records(tmp_path) as records:
+            eventually(lambda: {each.state for each in records.deliveries_of(job)} == {"sent"}, "all are sent")
+        assert "waiting" in states, "the kills came too late to matter"
+        assert sorted(one["uid"] for one in instances(archive)) == sorted(uid for _, uid, _ in objects)
+
+
+@contextmanager
+def open_records(folder: Path) -> Iterator[Records]:
+    records = Records(folder / "store" / "pacs" / "node.sqlite")
+    try:
+        yield records
+    finally:
+        records.close()
+
+
+def objects_in(folder: Path, job: str) -> tuple[tuple[str, str, str], ...]:
+    with JobQueue(folder / "store", quick(folder)) as queue:
+        return objects_of(queue, job)
 
 
 @pytest.mark.slow
