@@ -21,11 +21,13 @@ import jcs_ct
 from jcs_ct.errors import QueueError
 from tests.pacs.closed import close_study, desk_at
 
-_CODE = tuple(str(Path(jcs_ct.__file__).parent / name) for name in ("pacs", "jobs"))
+_CODE = tuple(
+    str(Path(jcs_ct.__file__).parent / name) for name in ("pacs/hand_in", "pacs/folders", "pacs/records", "jobs/intake")
+)
 
 
 def killed_at(count: int, act: Callable[[], object]) -> bool:
-    """As in tests.jobs.kill_everywhere, over the code of both packages."""
+    """As in tests.jobs.kill_everywhere, over the way into the queue; its ledger has tests of that kind itself."""
     process = os.fork()
     if process == 0:
         reached = set()

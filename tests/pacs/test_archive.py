@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,10 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.uid import UID, SecondaryCaptureImageStorage
+from pynetdicom import AE, build_role, evt
+from pynetdicom.presentation import AllStoragePresentationContexts
 
 from jcs_ct.errors import PeerError
 from jcs_ct.jobs.job import JobState
@@ -20,9 +24,11 @@ from jcs_ct.jobs.supervisor import Supervisor
 from jcs_ct.pacs.node import Node
 from jcs_ct.pacs.outbox import send_job
 from jcs_ct.pacs.pull import Pulled, Wanted, pull
-from jcs_ct.pacs.settings import PacsSettings, Transport
+from jcs_ct.pacs.settings import PacsSettings, Peer, Transport
+from jcs_ct.pacs.sop_classes import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
 from tests.jobs.stores import ended
 from tests.pacs.peers import (
+    SENDER,
     archive_peer,
     delete,
     eventually,
@@ -37,6 +43,7 @@ from tests.pacs.peers import (
     read_lengths,
     running,
     send_study,
+    storescu,
     upload,
     work_off,
 )
@@ -220,6 +227,53 @@ def test_results_that_the_archive_lost_are_sent_once_more(tmp_path: Path, archiv
     with running(tmp_path, settings_for(tmp_path, archive, port, commitment=True)) as node:
         wait_until(node, job, "committed")
     assert len(objects_by_modality(archive, "SR")) == 1
+
+
+def test_peer_that_never_keeps_what_it_takes_is_given_up(tmp_path: Path) -> None:
+    """A peer that takes objects and reports all of them as not kept: no endless sending."""
+    port, reports = free_port(), list[int]()
+
+    def on_store(event: evt.Event) -> int:
+        return 0
+
+    def on_action(event: evt.Event) -> tuple[int, None]:
+        asked, told = event.action_information, Dataset()
+        told.TransactionUID, told.FailedSOPSequence = asked.TransactionUID, asked.ReferencedSOPSequence
+        for one in told.FailedSOPSequence:
+            one.FailureReason = 0x0112
+
+        def report() -> None:
+            role = build_role(STORAGE_COMMITMENT, scp_role=True)
+            entity = AE("ARCHIVE")
+            entity.add_requested_context(STORAGE_COMMITMENT)
+            called = entity.associate("127.0.0.1", port, ae_title="JCS", ext_neg=[role])
+            status, _ = called.send_n_event_report(told, 2, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE)
+            reports.append(int(status.Status))
+            called.release()
+
+        threading.Thread(target=report, daemon=True).start()
+        return 0, None
+
+    entity = AE("ARCHIVE")
+    entity.supported_contexts = AllStoragePresentationContexts
+    entity.add_supported_context(STORAGE_COMMITMENT, scu_role=True, scp_role=True)
+    handlers: list[Any] = [(evt.EVT_C_STORE, on_store), (evt.EVT_N_ACTION, on_action)]
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    assert server is not None
+    peer = Peer("archive", "ARCHIVE", "127.0.0.1", server.server_address[1], commitment=True)
+    settings = pacs_settings(tmp_path, peer, SENDER, port=port, results={**RESULTS, "give_up_s": 4.0})
+    try:
+        with running(tmp_path, settings) as node:
+            storescu(port, *phantom_series(tmp_path / "series"))
+            (job,) = jobs_of(node)
+            work_off(node.queue)
+            wait_until(node, job, "given_up")
+            (reason,) = {each.reason for each in node.records.deliveries_of(job)}
+    finally:
+        server.shutdown()
+    assert reason == "not committed, failure reason 0112H"
+    assert len(reports) >= 2
+    assert set(reports) == {0}
 
 
 # Pulling

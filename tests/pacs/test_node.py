@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,23 @@ def test_enhanced_ct_is_taken(tmp_path: Path) -> None:
         jobs_of(node)
         work_off(node.queue)
     assert read_lengths(tmp_path) == [len(PHANTOM.positions)]
+
+
+def test_study_stays_open_while_its_sender_goes_on(tmp_path: Path) -> None:
+    image = dcmread(phantom_series(tmp_path / "series")[0])
+    with running(tmp_path, pacs_settings(tmp_path, quiet_s=0.5)) as node:
+        entity = AE("STORESCU")
+        for sop_class in ("1.2.840.10008.1.1", image.SOPClassUID):
+            entity.add_requested_context(sop_class, ExplicitVRLittleEndian)
+        association = entity.associate("127.0.0.1", node.port, ae_title="JCS")
+        assert association.send_c_store(image).Status == 0
+        begun = time.monotonic()
+        while time.monotonic() - begun < 1.5:
+            assert association.send_c_echo().Status == 0
+            assert len(list(node.folders.arrivals.iterdir())) == 1
+            time.sleep(0.05)
+        association.release()
+        jobs_of(node)
 
 
 # Who may call

@@ -49,7 +49,7 @@ def confirm_due(settings: PacsSettings, desk: HandInDesk, records: Records, audi
 
 def _put_off(settings: PacsSettings, each: Confirmation, records: Records, audit: Audit, reason: str) -> None:
     results = settings.results
-    delay = min(results.longest_retry_s, results.retry_s * 2.0 ** min(each.attempts, 30))
+    delay = results.pause_s(each.attempts + 1)
     log.warning("storage commitment: %s could not be told: %s", each.peer, reason)
     if time.time() + delay - each.since > results.give_up_s:
         records.end_confirmation(each.number)
@@ -123,7 +123,7 @@ def ask_for_commitment(
     numbers = [each.number for each in deliveries]
     records.change(numbers, state="asked", transaction_uid=str(asked.TransactionUID), not_before=again)
     told = threading.Event()
-    report = partial(_reported, peer.name, records, audit, told)
+    report = partial(_reported, settings, peer.name, records, audit, told)
     with association(settings, peer, [STORAGE_COMMITMENT], handlers=[(evt.EVT_N_EVENT_REPORT, report)]) as opened:
         status, _ = opened.send_n_action(asked, REQUEST_COMMITMENT, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE)
         if status.get("Status") != SUCCESS:
@@ -132,7 +132,9 @@ def ask_for_commitment(
         told.wait(_SAME_ASSOCIATION_S)
 
 
-def _reported(peer: str, records: Records, audit: Audit, told: threading.Event, event: evt.Event) -> tuple[int, None]:
-    status = take_report(event, peer, records, audit)
+def _reported(
+    settings: PacsSettings, peer: str, records: Records, audit: Audit, told: threading.Event, event: evt.Event
+) -> tuple[int, None]:
+    status = take_report(event, peer, settings.results, records, audit)
     told.set()
     return status, None

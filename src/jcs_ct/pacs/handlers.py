@@ -18,7 +18,7 @@ from jcs_ct.pacs.audit import Audit
 from jcs_ct.pacs.image_file import ImageFile, read_image_file
 from jcs_ct.pacs.library import log
 from jcs_ct.pacs.records import Records
-from jcs_ct.pacs.settings import PacsSettings
+from jcs_ct.pacs.settings import PacsSettings, ResultSettings
 from jcs_ct.pacs.sop_classes import CT_STORAGE
 
 SUCCESS = 0x0000
@@ -168,6 +168,9 @@ class Handlers:
         except (QueueFullError, OSError) as error:
             log.error("an image is refused, out of resources: %s", getattr(error, "strerror", None) or error)
             return OUT_OF_RESOURCES
+        except Exception as error:  # its message may quote the image
+            log.error("an image is refused: unexpected %s; please report it", type(error).__name__)
+            return PROCESSING_FAILURE
         return SUCCESS
 
     def on_action(self, event: evt.Event) -> tuple[int, None]:
@@ -197,10 +200,11 @@ class Handlers:
         """N-EVENT-REPORT of storage commitment: what a peer says of the results that it was sent."""
         self._conversation(event.assoc).unanswered_bytes = 0
         peer = self._settings.caller(_caller(event)[0])
-        return take_report(event, peer.name if peer else "", self._records, self._audit), None
+        name = "" if peer is None else peer.name
+        return take_report(event, name, self._settings.results, self._records, self._audit), None
 
 
-def take_report(event: evt.Event, peer: str, records: Records, audit: Audit) -> int:
+def take_report(event: evt.Event, peer: str, results: ResultSettings, records: Records, audit: Audit) -> int:
     """Note what a peer reports; also for reports that come within the association that asked for them."""
     if event.event_type not in (ALL_COMMITTED, SOME_FAILED):
         return NO_SUCH_EVENT
@@ -213,7 +217,7 @@ def take_report(event: evt.Event, peer: str, records: Records, audit: Audit) -> 
         transaction = str(told.TransactionUID)
     except Exception:  # whatever the peer has sent
         return INVALID_ARGUMENT
-    known = records.answered(transaction, peer, failed, not_before=0.0)
+    known = records.answered(transaction, peer, failed, results)
     audit.note("commitment_reported", peer=peer, objects=known, failed=len(failed))
     if not known:
         log.warning("a report of storage commitment is about a transaction that is not known, or was answered before")

@@ -12,8 +12,10 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from pynetdicom import AE
 from pynetdicom.presentation import AllStoragePresentationContexts
@@ -163,7 +165,9 @@ class Node:
                 except (QueueError, OSError) as error:  # a full disk, mostly: it is tried again
                     log.error("%s: %s", name, getattr(error, "strerror", None) or error)
                 except Exception as error:  # the node must go on, and messages of others may name the patient
-                    log.error("%s: unexpected %s; please report it", name, type(error).__name__)
+                    place = traceback.extract_tb(error.__traceback__)[-1]
+                    what = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+                    log.error("%s: unexpected %s; please report it", name, what)
                 self._stopping.wait(self.settings.node.poll_s)
 
         thread = threading.Thread(target=repeat, name=name, daemon=True)

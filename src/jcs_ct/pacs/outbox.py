@@ -106,7 +106,7 @@ class Outbox:
         """Once more later, the later the longer it has failed."""
         settings = self._settings.results
         for each in deliveries:
-            delay = min(settings.longest_retry_s, settings.retry_s * 2.0 ** min(each.attempts, 30))
+            delay = settings.pause_s(each.attempts + 1)
             over = time.time() + delay - each.since > settings.give_up_s
             self._records.change(
                 [each.number],
@@ -133,9 +133,8 @@ class Outbox:
             again = time.time() + results.commitment_s
             try:
                 ask_for_commitment(self._settings, wanted[name], deliveries, self._records, self._audit, again)
-            except PeerError as error:
+            except PeerError as error:  # it is asked again when its answer is overdue
                 log.warning("job %s: storage commitment could not be asked for: %s", job_id, error)
-                self._records.change([each.number for each in deliveries], not_before=time.time() + results.retry_s)
 
 
 def _place(each: Delivery) -> tuple[str, str, int]:

@@ -20,7 +20,7 @@ import requests
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from jcs_ct.errors import PeerError, UsageError
+from jcs_ct.errors import PeerError, QueueFullError, UsageError
 from jcs_ct.jobs.folders import PRIVATE, sync_tree
 from jcs_ct.pacs.arrivals import CALLER, IMAGES
 from jcs_ct.pacs.folders import digest, image_name
@@ -192,18 +192,20 @@ def _pull_by_web(node: Node, peer: Peer, wanted: Wanted) -> Iterator[Pulled]:
     for study_uid in studies:
         with _fetching(node) as folder:
             with _explained(peer):
-                images = _fetch(client, peer, study_uid, folder / IMAGES)
+                images = _fetch(node, client, peer, study_uid, folder / IMAGES)
             (folder / IMAGES / CALLER).write_text(peer.ae_title, encoding="utf-8")
             sync_tree(folder)
             node.audit.note("pulled", peer=peer.name, study=digest(study_uid), by="dicomweb", images=images)
             yield Pulled(images, node.desk.hand_in(folder))
 
 
-def _fetch(client: Any, peer: Peer, study_uid: str, folder: Path) -> int:
+def _fetch(node: Node, client: Any, peer: Peer, study_uid: str, folder: Path) -> int:
     answers = client.search_for_series(study_uid, fields=["SeriesInstanceUID"], search_filters={"Modality": "CT"})
     for series_uid in _ct_series(peer, [_plain(Dataset.from_json(each)) for each in answers]):
         with quiet_libraries():
             for image in client.iter_series(study_uid, series_uid, media_types=(("application/dicom", "*"),)):
+                if node.arrivals.disk_is_full():
+                    raise QueueFullError("the disk is nearly full: free some space, or remove ended jobs")
                 if image.get("SOPClassUID") in CT_STORAGE and image.get("StudyInstanceUID") == study_uid:
                     image.save_as(folder / image_name(str(image.SOPInstanceUID)), enforce_file_format=True)
     return len(list(folder.glob("*.dcm")))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jcs_ct.errors import QueueError, QueueFullError
+from jcs_ct.pacs.settings import ResultSettings
 
 VERSION = 1
 
@@ -222,7 +223,7 @@ class Records:
             for number in numbers:
                 db.execute(f"UPDATE deliveries SET {columns} WHERE number = ?", (*values.values(), number))
 
-    def answered(self, transaction_uid: str, peer: str, failed: Mapping[str, str], not_before: float) -> int:
+    def answered(self, transaction_uid: str, peer: str, failed: Mapping[str, str], results: ResultSettings) -> int:
         """A peer has reported on a transaction: what failed (reasons by SOP Instance UID) is sent once more.
 
         Returns:
@@ -232,11 +233,13 @@ class Records:
             question = "SELECT * FROM deliveries WHERE transaction_uid = ? AND peer = ? AND state = 'asked'"
             rows = db.execute(question, (transaction_uid, peer)).fetchall()
             for row in rows:
-                reason = failed.get(row["sop_uid"])
-                state, delay = ("committed", 0.0) if reason is None else ("waiting", not_before)
+                reason, again = failed.get(row["sop_uid"]), time.time() + results.pause_s(row["attempts"])
+                state = "committed" if reason is None else "waiting"
+                if reason is not None and again - row["since"] > results.give_up_s:
+                    state = "given_up"
                 db.execute(
                     "UPDATE deliveries SET state = ?, reason = ?, not_before = ? WHERE number = ?",
-                    (state, reason, delay, row["number"]),
+                    (state, reason, again, row["number"]),
                 )
         return len(rows)
 

@@ -194,6 +194,10 @@ class ResultSettings:
         for name in ("retry_s", "longest_retry_s", "give_up_s", "commitment_s"):
             _check_least(getattr(self, name), "above", 0, f"[results] {name}")
 
+    def pause_s(self, attempts: int) -> float:
+        """How long to wait after so many attempts in vain."""
+        return min(self.longest_retry_s, self.retry_s * 2.0 ** min(max(attempts - 1, 0), 30))
+
 
 @dataclass(frozen=True)
 class PacsSettings:
