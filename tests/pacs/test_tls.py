@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,7 @@ def tls(files: Files) -> TlsSettings:
 
 @pytest.fixture
 def node(tmp_path: Path, tls: TlsSettings) -> Iterator[Node]:
-    with running(tmp_path, pacs_settings(tmp_path, tls=tls, network_timeout_s=5.0)) as started:
+    with running(tmp_path, pacs_settings(tmp_path, tls=tls, network_timeout_s=20.0)) as started:
         yield started
 
 
@@ -68,8 +69,10 @@ def test_callers_without_a_certificate_may_be_admitted(tmp_path: Path, tls: TlsS
 def test_silent_callers_keep_nobody_out(tmp_path: Path, node: Node, files: Files) -> None:
     image = phantom_series(tmp_path / "series")[0]
     silent = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(3)]
+    begun = time.monotonic()
     try:
         storescu(node.port, image, options=as_caller(files))
+        assert time.monotonic() - begun < 15.0
     finally:
         for one in silent:
             one.close()
