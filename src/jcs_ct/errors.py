@@ -11,7 +11,8 @@
     ├── PeerError                a DICOM peer cannot be reached, or refuses what it is asked exit 2
     └── QueueError               the queue of jobs cannot be read or written                 exit 2
         ├── QueueFullError       one more job would pass a limit of the queue, or the disk is full
-        └── NoSuchJobError       there is no such job, or it is somebody else's
+        ├── NoSuchJobError       there is no such job, or it is somebody else's
+        └── RevisionConflictError  somebody else has changed the result meanwhile
 
 A study that was read but must not be judged is not an error: its verdict is `not_assessable`, and the command exits
 with 3. Messages say what was found, what was expected and what to do.
@@ -68,3 +69,7 @@ class QueueFullError(QueueError):
 
 class NoSuchJobError(QueueError):
     """There is no such job, or it is somebody else's: who asks must not learn which."""
+
+
+class RevisionConflictError(QueueError):
+    """A change of a result was based on a revision that is not the latest one any more."""

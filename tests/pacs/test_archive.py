@@ -19,6 +19,7 @@ from pynetdicom.presentation import AllStoragePresentationContexts
 
 from jcs_ct.errors import PeerError
 from jcs_ct.jobs.job import JobState
+from jcs_ct.jobs.revisions import sign_off
 from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.jobs.supervisor import Supervisor
 from jcs_ct.pacs.node import Node
@@ -159,6 +160,21 @@ def test_result_is_sent_again_as_the_same_objects(tmp_path: Path, archive: Archi
         assert send_job(settings, node.queue, node.records, node.audit, job, "archive") == 3
         wait_until(node, job, "sent")
     assert len(instances(archive)) == len(files) + 3
+
+
+def test_signed_result_is_sent_on_request(tmp_path: Path, archive: Archive, port: int) -> None:
+    study = upload(archive, phantom_series(tmp_path / "series"))
+    settings = settings_for(tmp_path, archive, port)
+    with running(tmp_path, settings) as node:
+        send_study(archive, study)
+        (job,) = jobs_of(node)
+        work_off(node.queue)
+        wait_until(node, job, "sent")
+        sign_off(node.queue, job, "accepted", "anna", "seen", 0)
+        send_job(settings, node.queue, node.records, node.audit, job, "archive")
+        wait_until(node, job, "sent")
+    flags = sorted(one.VerificationFlag for one in objects_by_modality(archive, "SR"))
+    assert flags == ["UNVERIFIED", "VERIFIED"]
 
 
 def test_object_that_is_given_up_stays_so_until_it_is_sent_anew(tmp_path: Path, archive: Archive, port: int) -> None:

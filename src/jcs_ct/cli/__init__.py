@@ -16,7 +16,8 @@ from jcs_ct._version import __version__
 from jcs_ct.cli.diagnosing import compare, diagnose, info, measure
 from jcs_ct.cli.evaluating import calibrate, evaluate
 from jcs_ct.cli.networking import pacs
-from jcs_ct.cli.training import export, train
+from jcs_ct.cli.serving import serve, user
+from jcs_ct.cli.training import export, quantise, train
 from jcs_ct.errors import JcsError
 
 app = typer.Typer(
@@ -46,8 +47,9 @@ def options(
     _state["debug"] = debug
 
 
-for command in (diagnose, measure, compare, info, train, evaluate, calibrate, export):
+for command in (diagnose, measure, compare, info, serve, train, evaluate, export, quantise, calibrate):
     app.command()(command)
+app.add_typer(user, name="user")
 app.add_typer(pacs, name="pacs")
 
 

@@ -1,4 +1,4 @@
-"""Commands that make weights: train, export. They need the extra `train`."""
+"""Commands that make weights: train, export, quantise. They need the extra `train`."""
 
 from __future__ import annotations
 
@@ -75,3 +75,12 @@ def export(
     if not runs:
         raise UsageError("nothing to export; give --classifier or --segmenter with the folder of a training run")
     typer.echo(f"manifest: {_training().ship(runs, output)}")
+
+
+def quantise(
+    weights: Annotated[Path, typer.Option(help="Weights folder; the results go into it, and into its manifest.")],
+    data: Annotated[Path, typer.Option(help="Folder that holds the data sources that the networks were trained on.")],
+    cache: Annotated[Path | None, typer.Option(help="Folder to keep prepared slices in.")] = None,
+) -> None:
+    """Bring exported networks to 8 bits, which a diagnosis then takes; needs the `train` extra."""
+    typer.echo(f"manifest: {_training().quantise(weights, data, cache)}")

@@ -33,23 +33,32 @@ def classify(
     crops: NDArray[np.uint8],
     progress: Progress | None = None,
     calibration: PlattScaling | None = None,
+    mirrored: bool = False,
 ) -> Scores:
-    """Classify slices, each seen as it is and mirrored; probability and map are the means of the two.
+    """Classify slices.
 
     Args:
         network: the classifier.
         crops: (M, h, w).
         progress: called with the number of slices just done.
-        calibration: of the mean probability; left as it is if None.
+        calibration: of the probability; left as it is if None.
+        mirrored: see each slice mirrored as well; probability and map are the means of the two.
     """
-    probabilities, maps = [], []
-    for plain, mirrored in zip(network.run(crops), network.run(crops[:, :, ::-1]), strict=True):
-        probabilities.append((_probability(plain[0]) + _probability(mirrored[0])) / 2)
-        maps.append((plain[1] + mirrored[1][..., ::-1])[:, 0] / 2)
+    probabilities: list[NDArray[np.float32]] = []
+    maps: list[NDArray[np.float32]] = []
+    for logits, activation in network.run(crops):
+        probabilities.append(_probability(logits))
+        maps.append(activation[:, 0])
         if progress is not None:
-            progress(len(plain[0]))
-    probability = np.concatenate(probabilities).astype(np.float32)
-    return Scores(probability if calibration is None else calibration.apply(probability), np.concatenate(maps))
+            progress(len(logits))
+    probability, activations = np.concatenate(probabilities), np.concatenate(maps)
+    if mirrored:
+        other = classify(network, crops[:, :, ::-1])
+        probability += other.probabilities
+        activations += other.activation_maps[..., ::-1]
+        probability /= 2
+        activations /= 2
+    return Scores(probability if calibration is None else calibration.apply(probability), activations)
 
 
 def _probability(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from jcs_ct._version import __version__
 from jcs_ct.diagnosis import fitness
-from jcs_ct.diagnosis.classify import Scores, classify
+from jcs_ct.diagnosis.classify import Progress, Scores, classify
 from jcs_ct.diagnosis.clock import Clock
 from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
 from jcs_ct.diagnosis.lung_regions import sides_are_known
@@ -27,9 +28,16 @@ from jcs_ct.evaluation.calibration import PlattScaling
 from jcs_ct.one_form import inside_mask
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
-from jcs_ct.weights import SHIPPED, load_manifest
+from jcs_ct.weights import SHIPPED, NetworkFile, load_manifest
 
 NO_LUNGS = "no lungs were found on the pictures; expected axial slices of a chest CT"
+
+
+class Precision(StrEnum):
+    """Numbers that networks compute with."""
+
+    FP32 = "fp32"
+    INT8 = "int8"
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,10 @@ class DiagnoserSettings:
     themselves infected. Of others, the infected slices only."""
     lesion_probability: float = 0.5
     """A pixel above this is lesion."""
+    precision: Precision = Precision.INT8
+    """In what the networks compute, where the weights hold it; `fp32` is what they were trained in."""
+    mirrored: bool = False
+    """Whether slices are seen a second time, mirrored, and the answers averaged: twice the time."""
 
     def __post_init__(self) -> None:
         for name in ("suspect_probability", "lesion_probability"):
@@ -92,11 +104,12 @@ class Diagnoser:
         files = load_manifest(weights or SHIPPED)
         if missing := {"classifier", "segmenter"} - set(files):
             raise WeightsError(f"{weights or SHIPPED}: the manifest names no {' and no '.join(sorted(missing))}")
-        self.classifier = Network(files["classifier"].path, threads)
-        self.segmenter = Network(files["segmenter"].path, threads)
+        ran = {name: _to_run(file, self.settings.precision) for name, file in files.items()}
+        self.classifier = Network(ran["classifier"][0], threads)
+        self.segmenter = Network(ran["segmenter"][0], threads)
         calibration = files["classifier"].calibration
         self.calibration = None if calibration is None else PlattScaling(**calibration)
-        self.weights = {name: {"file": file.path.name, "sha256": file.sha256} for name, file in files.items()}
+        self.weights = {name: {"file": path.name, "sha256": sha256} for name, (path, sha256) in ran.items()}
 
     def run(self, study: Study, reporter: Reporter | None = None, given: GivenMasks | None = None) -> Diagnosis:
         """Diagnose one study; always gives an answer, if only why there is none.
@@ -122,13 +135,13 @@ class Diagnoser:
             return self._not_assessable(study, unfit, given, clock)
         with clock("classify"):
             report.stage("classifying", len(slices.indices))
-            scores = classify(self.classifier, slices.crops, report.advance, self.calibration)
+            scores = self.classify(slices.crops, report.advance)
         decision = decide(scores.probabilities, _extents(slices), len(study), self.settings.rule)
         decision = fitness.without_empty_negative(decision, slices)
         with clock("segment"):
             suspect = np.flatnonzero(scores.probabilities >= self._suspicion(decision))
             report.stage("outlining opacities", len(suspect))
-            patches = segment(self.segmenter, slices.crops[suspect], slices.regions[suspect], report.advance)
+            patches = self.segment(slices.crops[suspect], slices.regions[suspect], report.advance)
             probability = _lesion_volume(slices, suspect, patches)
         with clock("measure"):
             mask = probability > int(255 * self.settings.lesion_probability)
@@ -136,6 +149,17 @@ class Diagnoser:
             measured = _measure(slices, mask, probability, upright)
             warnings = _cautions(slices, mask, upright)
         return self._diagnosis(slices, scores, decision, measured, suspect, self._provenance(given), warnings, clock)
+
+    def classify(self, crops: NDArray[np.uint8], progress: Progress | None = None, calibrated: bool = True) -> Scores:
+        """Probability and activation map of slices; see `classify.classify`."""
+        calibration = self.calibration if calibrated else None
+        return classify(self.classifier, crops, progress, calibration, self.settings.mirrored)
+
+    def segment(
+        self, crops: NDArray[np.uint8], regions: NDArray[np.bool_], progress: Progress | None = None
+    ) -> NDArray[np.float32]:
+        """Lesion probability of slices; see `segment.segment`."""
+        return segment(self.segmenter, crops, regions, progress, self.settings.mirrored)
 
     def _suspicion(self, decision: Decision) -> float:
         """From which probability on slices are segmented (paper §III-C: only where the patient is positive)."""
@@ -190,6 +214,13 @@ class Diagnoser:
             "given_masks": given.names(),
         }
         return Provenance(__version__, self.weights, settings)
+
+
+def _to_run(file: NetworkFile, precision: Precision) -> tuple[Path, str]:
+    """The file of a network that computes in a precision, if there is one, and its checksum."""
+    if precision is Precision.INT8 and file.quantised is not None:
+        return file.quantised.path, file.quantised.sha256
+    return file.path, file.sha256
 
 
 def _extents(slices: LungSlices) -> NDArray[np.float64] | None:

@@ -7,36 +7,46 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from jcs_ct.diagnosis.classify import Progress
-from jcs_ct.engine import Network
+from jcs_ct.engine import BATCH, Network
 
 CANDIDATE = 0.25
 """Pixels above this belong to one opacity where they touch."""
 
 
 def segment(
-    network: Network, crops: NDArray[np.uint8], regions: NDArray[np.bool_], progress: Progress | None = None
+    network: Network,
+    crops: NDArray[np.uint8],
+    regions: NDArray[np.bool_],
+    progress: Progress | None = None,
+    mirrored: bool = False,
 ) -> NDArray[np.float32]:
-    """Lesion probability of slices, each seen as it is and mirrored.
+    """Lesion probability of slices.
 
     Args:
         network: the segmenter.
         crops: (M, h, w).
         regions: (M, h, w), the convex hulls of the lungs; opacities that do not reach into them are dropped.
         progress: called with the number of slices just done.
+        mirrored: see each slice mirrored as well; the probability is the mean of the two.
 
     Returns:
-        (M, h, w): the mean of the two views.
+        (M, h, w).
     """
     out = np.empty(crops.shape, np.float32)
     done = 0
-    for plain, mirrored in zip(network.run(crops), network.run(crops[:, :, ::-1]), strict=True):
-        count = len(plain[0])
-        out[done : done + count] = (_sigmoid(plain[0]) + _sigmoid(mirrored[0])[..., ::-1])[:, 0] / 2
-        for k in range(done, done + count):
-            _drop_unreachable(out[k], regions[k])
+    for (logits,) in network.run(crops):
+        count = len(logits)
+        out[done : done + count] = _sigmoid(logits)[:, 0]
         done += count
         if progress is not None:
             progress(count)
+    if mirrored:
+        for k, (logits,) in enumerate(network.run(crops[:, :, ::-1])):
+            own = out[k * BATCH : k * BATCH + len(logits)]
+            own += _sigmoid(logits)[:, 0, :, ::-1]
+            own /= 2
+    for patch, region in zip(out, regions, strict=True):
+        _drop_unreachable(patch, region)
     return out
 
 

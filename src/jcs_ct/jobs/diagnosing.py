@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from jcs_ct.diagnosis.decide import PatientRule
 from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings, Reporter
 from jcs_ct.diagnosis.result import Diagnosis, Verdict
 from jcs_ct.jobs.job import JobOptions, JobState, Outcome
+from jcs_ct.jobs.masks import keep_masks
+from jcs_ct.jobs.summary import summary_of
 from jcs_ct.jobs.task import Task
 from jcs_ct.reports.formats import check_formats
 from jcs_ct.reports.writer import write_reports
 from jcs_ct.study.reader import read_study
+from jcs_ct.study.volume import Study
 
 
 def prepare(threads: int | None, weights: str | None = None, threshold: int = 25) -> Task:
@@ -36,21 +38,16 @@ def prepare(threads: int | None, weights: str | None = None, threshold: int = 25
             check_formats(options.formats, read)  # before minutes are spent
         diagnosis = diagnoser.run(read, reporter)
         reporter.stage("writing", 0)
-        write_reports(diagnosis, reports, options.formats or None)
-        return _outcome(diagnosis)
+        return write_result(diagnosis, read, reports, options)
 
     return diagnose
 
 
-def _outcome(diagnosis: Diagnosis) -> Outcome:
-    measures, severity = diagnosis.measures, diagnosis.measures.severity
-    summary: dict[str, Any] = {
-        "verdict": str(diagnosis.verdict),
-        "probability": diagnosis.probability,
-        "lesion_volume_ml": measures.lesion_volume_ml,
-        "lesion_share_of_lung": measures.lesion_share_of_lung,
-        "severity": None if severity is None else severity.total,
-    }
+def write_result(diagnosis: Diagnosis, study: Study, reports: Path, options: JobOptions) -> Outcome:
+    """Write the reports that a job asked for, and beside them the masks, on the voxels of `study` as it was read."""
+    write_reports(diagnosis, reports, options.formats or None)
+    keep_masks(diagnosis, study, reports.parent)
+    summary = summary_of(diagnosis)
     if diagnosis.verdict is Verdict.NOT_ASSESSABLE:
         return Outcome(JobState.NOT_ASSESSABLE, summary, "; ".join(diagnosis.reasons))
     return Outcome(JobState.DONE, summary)

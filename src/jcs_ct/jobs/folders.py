@@ -3,8 +3,10 @@
 queue.sqlite        what is known of each job
 jobs/ID/input       the study
 jobs/ID/attempt-…   what a worker is writing; named after its claim
-jobs/ID/result      a finished attempt: reports, and outcome.json; it appears as a whole
-incoming/ID         a study that is being handed in, with ID.lock, which its process holds
+jobs/ID/result      a finished attempt: reports, masks and outcome.json; it appears as a whole
+jobs/ID/revisions   what users made of the result: 0001, 0002 … with reports, masks and revision.json, each as a whole
+incoming/ID         a study that is being handed in, or a revision that is being made, with ID.lock, which its process
+                    holds
 workers/ID          a worker's sign of life
 trash               what is about to be deleted
 """
@@ -12,11 +14,14 @@ trash               what is about to be deleted
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 import uuid
 from pathlib import Path
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 PRIVATE = 0o700
 """Studies are patients': of this user only."""
 
@@ -61,6 +66,31 @@ class Folders:
     def outcome(self, job_id: str) -> Path:
         """What finishes the job if its worker was killed between publishing and saying so."""
         return self.result(job_id) / "outcome.json"
+
+    def revisions(self, job_id: str) -> Path:
+        """What users made of a result; not there before there is any."""
+        return self.job(job_id) / "revisions"
+
+    def revision(self, job_id: str, number: int) -> Path:
+        """A revision; the result itself is number 0."""
+        return self.revisions(job_id) / f"{number:04d}" if number else self.result(job_id)
+
+    def result_bytes(self, job_id: str) -> int:
+        """Of all that belongs to a job beyond its study; what several names lead to is there once."""
+        sizes = {}
+        for part in self.job(job_id).iterdir():
+            if part.name == "input" or part.name.startswith("attempt-"):
+                continue
+            for path in (part, *part.rglob("*")):
+                with contextlib.suppress(FileNotFoundError):  # what doors keep for themselves comes and goes
+                    seen = path.lstat()
+                    if stat.S_ISREG(seen.st_mode):
+                        sizes[seen.st_ino] = seen.st_size
+        return sum(sizes.values())
+
+    def without_places(self, error: Exception, study: Path) -> str:
+        """An error in words: where a study lies is nobody's business, and is another place than where it came from."""
+        return str(error).replace(str(study), "the study").replace(str(self.root), "…")
 
     def free_bytes(self) -> int:
         """Free on the disk."""

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from jcs_ct.errors import NoSuchJobError
+from jcs_ct.jobs.drafts import settle
 from jcs_ct.jobs.intake import is_abandoned
 from jcs_ct.jobs.job import UNFINISHED, JobState
 from jcs_ct.jobs.queue import JobQueue
@@ -56,12 +57,13 @@ def _drop_leftovers(queue: JobQueue) -> None:
     # One short transaction a job: it keeps claims and arrivals from changing while its folder is looked at.
     for folder in queue.folders.jobs.iterdir():
         with queue.database.transaction() as db:
-            row = db.execute("SELECT state, claim FROM jobs WHERE id = ?", (folder.name,)).fetchone()
+            row = db.execute("SELECT * FROM jobs WHERE id = ?", (folder.name,)).fetchone()
             if row is None:
                 queue.folders.set_aside(folder)
                 continue
             for leftover in _leftovers(folder, JobState(row["state"]), row["claim"]):
                 queue.folders.set_aside(leftover)
+            settle(queue, db, row)
 
 
 def _leftovers(folder: Path, state: JobState, claim: str | None) -> list[Path]:

@@ -22,14 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jcs_ct.errors import InputError, JcsError, QueueError, QueueFullError, UnsupportedInputError
-from jcs_ct.jobs.folders import PRIVATE, Folders, sync_tree
+from jcs_ct.jobs.folders import DISK_FULL, PRIVATE, Folders, sync_tree
 from jcs_ct.jobs.job import JobOptions
 from jcs_ct.jobs.ledger import Arrival, Ledger
 from jcs_ct.jobs.settings import GIB, QueueSettings
 
 _SUFFIXES = (".nii.gz", ".nii", ".zip", ".dcm", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _NAME_LENGTH = 200
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Another disk, a disk that knows no links, a file that is not ours, or one with too many names.
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EMLINK)
 _CHUNK = 1024**2
@@ -89,9 +88,9 @@ class Intake:
     ) -> str:
         found = self._look_over(source)
         job_id = uuid.uuid4().hex
-        study = "" if found.is_folder else "study" + _suffix(source.name)
+        study = "" if found.is_folder else "study" + known_suffix(source.name)
         arrival = Arrival(job_id, owner, clean_name(source.name if name is None else name), study, options, key)
-        with _arriving(self._folders, job_id) as folder:
+        with arriving(self._folders, job_id) as folder:
             self._ledger.reserve(job_id, found.size)
             try:
                 _fill(folder, study, source, found, move)
@@ -137,7 +136,7 @@ def clean_name(name: str) -> str:
 
 
 @contextmanager
-def _arriving(folders: Folders, job_id: str) -> Iterator[Path]:
+def arriving(folders: Folders, job_id: str) -> Iterator[Path]:
     """A place for what arrives. Its lock tells the sweep that somebody is at work; it ends with the process."""
     lock = folders.incoming / f"{job_id}.lock"
     handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -195,7 +194,7 @@ def _fill(folder: Path, study: str, source: Path, found: _Found, move: bool) -> 
                 if not (move and _linked(source / name, target / name, original, size)):
                     _copy(original, target / name, size)
     except OSError as error:
-        if error.errno in _DISK_FULL:
+        if error.errno in DISK_FULL:
             raise QueueFullError("the queue's disk is full: free some space, or remove ended jobs") from error
         raise InputError(f"the study cannot be copied into the queue ({error.strerror}): may it be read?") from error
 
@@ -248,8 +247,8 @@ def _changed() -> JcsError:
     return InputError("the study changed while it was copied into the queue; expected it complete: hand it in again")
 
 
-def _suffix(name: str) -> str:
-    """Only a known one: the rest of a name may be the patient's."""
+def known_suffix(name: str) -> str:
+    """What a name says of its file's kind, and no more: the rest of it may be the patient's."""
     return next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), "")
 
 

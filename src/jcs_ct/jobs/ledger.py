@@ -14,9 +14,11 @@ import json
 import sqlite3
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from jcs_ct.errors import NoSuchJobError, QueueError, QueueFullError
 from jcs_ct.jobs.database import Database
@@ -77,8 +79,20 @@ class Ledger:
             QueueFullError: It would pass a limit; the message says which.
         """
         with self._database.transaction() as db:
-            self._refuse_too_much(db, size)
+            self._refuse_too_many(db)
+            self._refuse_too_much(db, size + self._settings.result_reserve_bytes, "this study")
             db.execute("INSERT INTO arrivals (id, bytes) VALUES (?, ?)", (job_id, size))
+
+    def reserve_revision(self, draft: str) -> None:
+        """Keep room for a revision of a result; `drop_arrival` gives it back.
+
+        Raises:
+            QueueFullError: It would pass a limit; the message says which.
+        """
+        size = self._settings.result_reserve_bytes
+        with self._database.transaction() as db:
+            self._refuse_too_much(db, size, "this revision")
+            db.execute("INSERT INTO arrivals (id, bytes) VALUES (?, ?)", (draft, size))
 
     def known(self, owner: str, key: str) -> str | None:
         """The job that was handed in under a key."""
@@ -102,7 +116,7 @@ class Ledger:
                 "VALUES (:job_id, :owner, :name, :study, :key, :options, 'queued', :now, :size)",
                 {**vars(arrival), "options": arrival.options.as_json(), "now": time.time(), "size": size},
             )
-            _note(db, job_id)
+            note(db, job_id)
             # Last: a kill before the commit leaves a folder without a row, which the sweep removes.
             publish(self._folders.incoming / job_id, self._folders.job(job_id))
         return job_id
@@ -112,29 +126,35 @@ class Ledger:
         with self._database.transaction() as db:
             db.execute("DELETE FROM arrivals WHERE id = ?", (job_id,))
 
-    def _refuse_too_much(self, db: sqlite3.Connection, size: int) -> None:
-        limits, reserve = self._settings, self._settings.result_reserve_bytes
-        waiting = db.execute(f"SELECT count(*) FROM jobs WHERE state IN {_UNFINISHED}").fetchone()[0]
-        arriving, arriving_bytes = db.execute("SELECT count(*), coalesce(sum(bytes), 0) FROM arrivals").fetchone()
-        if waiting + arriving >= limits.max_waiting:
+    def _refuse_too_many(self, db: sqlite3.Connection) -> None:
+        waiting, limit = self._waiting(db), self._settings.max_waiting
+        if waiting >= limit:
             raise QueueFullError(
-                f"the queue is full: {waiting + arriving} studies wait, expected fewer than {limits.max_waiting}: "
-                "try again later"
+                f"the queue is full: {waiting} studies wait, expected fewer than {limit}: try again later"
             )
-        stored = db.execute("SELECT coalesce(sum(input_bytes + result_bytes), 0) FROM jobs").fetchone()[0]
-        promised = stored + arriving_bytes + size + (waiting + arriving + 1) * reserve
-        if promised > limits.max_store_bytes:
-            raise QueueFullError(
-                f"the queue's store is full: with this study it would hold up to {promised / GIB:.2f} GiB, expected at "
-                f"most {limits.max_store_bytes / GIB:.2f}: remove ended jobs, or raise max_store_bytes"
-            )
+
+    def _refuse_too_much(self, db: sqlite3.Connection, size: int, what: str) -> None:
+        limits = self._settings
+        arriving = db.execute("SELECT coalesce(sum(bytes), 0) FROM arrivals").fetchone()[0]
         # What arrives may be on the disk in part; counting it whole errs on the safe side.
-        left = self._folders.free_bytes() - arriving_bytes - size - (waiting + arriving + 1) * reserve
+        promised = arriving + size + self._waiting(db) * limits.result_reserve_bytes
+        stored = db.execute("SELECT coalesce(sum(input_bytes + result_bytes), 0) FROM jobs").fetchone()[0]
+        if stored + promised > limits.max_store_bytes:
+            raise QueueFullError(
+                f"the queue's store is full: with {what} it would hold up to {(stored + promised) / GIB:.2f} GiB, "
+                f"expected at most {limits.max_store_bytes / GIB:.2f}: remove ended jobs, or raise max_store_bytes"
+            )
+        left = self._folders.free_bytes() - promised
         if left < limits.min_free_bytes:
             raise QueueFullError(
-                f"the queue's disk is nearly full: with this study {max(left, 0) / GIB:.2f} GiB would be left, "
+                f"the queue's disk is nearly full: with {what} {max(left, 0) / GIB:.2f} GiB would be left, "
                 f"expected at least {limits.min_free_bytes / GIB:.2f}: free some space, or remove ended jobs"
             )
+
+    def _waiting(self, db: sqlite3.Connection) -> int:
+        """Studies without a result, those that arrive among them; a revision that is being made counts as one, too."""
+        waiting = db.execute(f"SELECT count(*) FROM jobs WHERE state IN {_UNFINISHED}").fetchone()[0]
+        return int(waiting + db.execute("SELECT count(*) FROM arrivals").fetchone()[0])
 
     # Working off
 
@@ -153,7 +173,7 @@ class Ledger:
             ).fetchone()
             if row is None:
                 return None
-            _note(db, row["id"])
+            note(db, row["id"])
         return Claim(token, job_from(row), self._folders.study(row["id"], row["study"]))
 
     def _anything_to_do(self) -> bool:
@@ -177,7 +197,7 @@ class Ledger:
                 (stage, done, total, time.time() + self._settings.lease_s, token),
             ).fetchone()
             if row is not None:
-                _note(db, row["id"])
+                note(db, row["id"])
             return row is not None
 
     def finish(self, token: str) -> bool:
@@ -249,7 +269,7 @@ class Ledger:
             "not_before = ?, reason = ?, stage = NULL, stage_done = 0, stage_total = 0 WHERE id = ?",
             (time.time() + delay, None if loss is Loss.STOP else reason, row["id"]),
         )
-        _note(db, row["id"])
+        note(db, row["id"])
 
     def _conclude(self, db: sqlite3.Connection, row: sqlite3.Row) -> bool:
         """End a job whose result lies in its place, whoever put it there."""
@@ -263,13 +283,24 @@ class Ledger:
             return False
         # Whoever put it there may have been killed between the renaming and this.
         sync(self._folders.job(row["id"]))
-        size = sum(file.stat().st_size for file in self._folders.result(row["id"]).rglob("*") if file.is_file())
-        summary = json.dumps(dict(outcome.summary))
-        db.execute("UPDATE jobs SET summary = ?, result_bytes = ? WHERE id = ?", (summary, size, row["id"]))
+        self.record(db, row["id"], outcome.summary)
         _end(db, row["id"], outcome.state, outcome.reason)
         return True
 
     # From outside
+
+    def record(self, db: sqlite3.Connection, job_id: str, summary: Mapping[str, Any]) -> None:
+        """Keep what a worklist shows of a result, and count what the result takes on the disk."""
+        size = self._folders.result_bytes(job_id)
+        db.execute(
+            "UPDATE jobs SET summary = ?, result_bytes = ? WHERE id = ?", (json.dumps(dict(summary)), size, job_id)
+        )
+
+    def recount(self, job_id: str) -> None:
+        """Count a job's files again, after something was added to its folder or taken out of it."""
+        with self._database.transaction() as db:
+            size = self._folders.result_bytes(job_id)
+            db.execute("UPDATE jobs SET result_bytes = ? WHERE id = ?", (size, job_id))
 
     def cancel(self, job_id: str, owner: str | None) -> None:
         """End a job that has not ended; nothing happens to one that has.
@@ -345,10 +376,10 @@ def _end(db: sqlite3.Connection, job_id: str, state: JobState, reason: str | Non
         "WHERE id = ?",
         (state, reason, time.time(), job_id),
     )
-    _note(db, job_id)
+    note(db, job_id)
 
 
-def _note(db: sqlite3.Connection, job_id: str) -> None:
+def note(db: sqlite3.Connection, job_id: str) -> None:
     """Tell of a job as it now is; see `Event` for what is no longer told."""
     same = "job_id = :id AND (state, stage) IS (SELECT state, stage FROM jobs WHERE id = :id)"
     db.execute(f"DELETE FROM events WHERE {same}", {"id": job_id})

@@ -10,6 +10,7 @@ Doors are told of jobs by id. An owner who is given sees and changes only what i
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -158,3 +159,29 @@ class JobQueue:
         """Number of the latest event of anybody: where to begin to follow."""
         with self.database.reading() as db:
             return int(db.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
+
+    def listing(
+        self, owners: Collection[str], state: JobState | None = None, limit: int = 100, offset: int = 0
+    ) -> tuple[tuple[Job, ...], int]:
+        """Jobs of several owners, the latest first, and how many there are without limit and offset."""
+        condition = f"owner IN ({', '.join('?' * len(owners))}) AND (? IS NULL OR state = ?)"
+        values = (*owners, state, state)
+        with self.database.reading() as db:
+            total = db.execute(f"SELECT count(*) FROM jobs WHERE {condition}", values).fetchone()[0]
+            question = f"SELECT * FROM jobs WHERE {condition} ORDER BY number DESC LIMIT ? OFFSET ?"
+            rows = db.execute(question, (*values, limit, offset)).fetchall()
+            return tuple(job_from(row) for row in rows), int(total)
+
+    def ahead(self, job_id: str) -> int:
+        """How many jobs are worked off before a queued one."""
+        question = (
+            "SELECT count(*) FROM jobs WHERE state = 'queued' AND number < (SELECT number FROM jobs WHERE id = ?)"
+        )
+        with self.database.reading() as db:
+            return int(db.execute(question, (job_id,)).fetchone()[0])
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        with self.database.reading() as db:
+            found = dict(db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
+        return {state: int(found.get(state, 0)) for state in JobState}

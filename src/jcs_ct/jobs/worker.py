@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jcs_ct.errors import JcsError, QueueError
-from jcs_ct.jobs.folders import PRIVATE, sync_tree
+from jcs_ct.jobs.folders import DISK_FULL, PRIVATE, sync_tree
 from jcs_ct.jobs.job import Outcome
 from jcs_ct.jobs.ledger import Claim, Loss
 from jcs_ct.jobs.queue import JobQueue
@@ -39,7 +39,6 @@ READY = "ready"
 
 _PROGRESS_S = 0.5
 _TRACEBACK_LENGTH = 64 * 1024
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 log = logging.getLogger("jcs_ct.jobs")
 
@@ -123,8 +122,7 @@ class Worker:
             self._insist(lambda: ledger.give_back(self._id, Loss.ATTEMPT, passing))
             return "memory" not in passing  # what is left of a process that ran out of memory is not used again
         if isinstance(error, JcsError):
-            # Where the study lies is nobody's business, and is another place than where it came from.
-            reason = str(error).replace(str(claim.study), "the study").replace(str(self._queue.folders.root), "…")
+            reason = self._queue.folders.without_places(error, claim.study)
         else:
             reason = f"internal error ({type(error).__name__}): a fault of JCS; its operator finds details with the job"
             self._keep_traceback(claim, error)
@@ -259,7 +257,7 @@ def _passing(error: BaseException) -> str | None:
             return "ran out of memory"
         if isinstance(seen, OSError) and seen.errno == errno.ENOMEM:
             return "ran out of memory"
-        if isinstance(seen, OSError) and seen.errno in _FULL:
+        if isinstance(seen, OSError) and seen.errno in DISK_FULL:
             return "the disk was full"
         seen = seen.__cause__
     return None

@@ -17,6 +17,7 @@ from pydicom import dcmread
 from jcs_ct.errors import NoSuchJobError, PeerError, QueueError, UsageError
 from jcs_ct.jobs.job import JobState
 from jcs_ct.jobs.queue import JobQueue
+from jcs_ct.jobs.revisions import reports_of
 from jcs_ct.pacs.audit import Audit
 from jcs_ct.pacs.commitment import ask_for_commitment
 from jcs_ct.pacs.hand_in import OWNER
@@ -142,12 +143,12 @@ def _place(each: Delivery) -> tuple[str, str, int]:
 
 
 def objects_of(queue: JobQueue, job_id: str) -> tuple[tuple[str, str, str], ...]:
-    """The DICOM objects among the reports of a job: SOP class, SOP Instance UID, and file below the job's folder.
+    """The DICOM objects among the latest reports of a job: SOP class, SOP Instance UID, and file below the job's folder.
 
     Raises:
         QueueError: The job has no reports.
     """
-    reports = latest_reports(queue, job_id)
+    reports = reports_of(queue, job_id)
     found = []
     for path in sorted((reports / FOLDER).glob("*.dcm")):
         with quiet_libraries():
@@ -155,15 +156,6 @@ def objects_of(queue: JobQueue, job_id: str) -> tuple[tuple[str, str, str], ...]
         place = path.relative_to(queue.folders.job(job_id)).as_posix()
         found.append((str(header.SOPClassUID), str(header.SOPInstanceUID), place))
     return tuple(found)
-
-
-def latest_reports(queue: JobQueue, job_id: str) -> Path:
-    """The reports of a job as they are now.
-
-    Raises:
-        QueueError: The job has none.
-    """
-    return queue.reports_path(job_id)
 
 
 def send_job(settings: PacsSettings, queue: JobQueue, records: Records, audit: Audit, job_id: str, name: str) -> int:

@@ -52,22 +52,13 @@ def association(
     """
     if not peer.host:
         raise PeerError(f"peer {peer.name}: it is not known where it listens; give [peers.{peer.name}] a host")
-    entity = AE(settings.node.ae_title)
-    entity.maximum_pdu_size = settings.node.max_pdu_bytes
-    entity.connection_timeout, entity.acse_timeout = _CONNECT_S, _CONNECT_S
-    entity.dimse_timeout = entity.network_timeout = _ANSWER_S
-    for sop_class in dict.fromkeys(classes):
-        entity.add_requested_context(sop_class, [*SENT_SYNTAXES])
+    entity = _caller(settings, classes)
     if tls is None and peer.tls and settings.tls is not None:
         tls = client_context(settings.tls)
     found = entity.associate(
-        peer.host,
-        peer.port,
-        ae_title=peer.ae_title,
-        ext_neg=list(roles),
-        evt_handlers=handlers,
+        peer.host, peer.port, ae_title=peer.ae_title, ext_neg=list(roles), evt_handlers=handlers,
         tls_args=None if tls is None else (tls, peer.tls_name or peer.host),
-    )
+    )  # fmt: skip
     if not found.is_established:
         raise PeerError(_why_not(found, peer))
     try:
@@ -77,6 +68,16 @@ def association(
         raise
     if found.is_established:
         found.release()
+
+
+def _caller(settings: PacsSettings, classes: Sequence[UID | str]) -> AE:
+    entity = AE(settings.node.ae_title)
+    entity.maximum_pdu_size = settings.node.max_pdu_bytes
+    entity.connection_timeout, entity.acse_timeout = _CONNECT_S, _CONNECT_S
+    entity.dimse_timeout = entity.network_timeout = _ANSWER_S
+    for sop_class in dict.fromkeys(classes):
+        entity.add_requested_context(sop_class, [*SENT_SYNTAXES])
+    return entity
 
 
 def _why_not(found: Association, peer: Peer) -> str:

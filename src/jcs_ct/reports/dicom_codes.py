@@ -9,6 +9,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.coding import Code
 
 from jcs_ct.diagnosis.result import Side, Verdict
+from jcs_ct.diagnosis.review import Judgement
 from jcs_ct.study.segment_codes import ABNORMAL_OPACITY as ABNORMAL_OPACITY
 from jcs_ct.study.segment_codes import ABNORMAL_STRUCTURE as ABNORMAL_STRUCTURE
 from jcs_ct.study.segment_codes import ANATOMICAL_STRUCTURE as ANATOMICAL_STRUCTURE
@@ -74,6 +75,14 @@ SEVERITY = Code("severity-score", _OWN, "CT severity score, 0 to 25")
 """NUM: sum over five regions of 0 to 5 by the share of opacities (Pan et al., Radiology 2020;295:715)."""
 ACTIVATION = Code("activation", _OWN, "Activation mapping, relative to its maximum in the study")
 """Quantity of the parametric map: how much a place adds to the classifier's margin for infection."""
+
+SIGN_OFF = Code("sign-off", _OWN, "Sign-off of the report")
+"""CODE: whether a person stands by the report. That person is the observer of the item; a comment is its property."""
+JUDGEMENTS = {
+    Judgement.ACCEPTED: Code("accepted", _OWN, "Accepted"),
+    Judgement.REJECTED: Code("rejected", _OWN, "Rejected"),
+}
+"""Accepted: the person stands by the report. Rejected: the person does not, and it must not be used."""
 
 OWN_SCHEME = CodingSchemeIdentificationItem(
     _OWN, name="JCS private codes", version="1", responsible_organization="jcs-ct"

@@ -13,8 +13,10 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from jcs_ct.diagnosis.result import Diagnosis, Lesion, Provenance, Verdict
+from jcs_ct.diagnosis.review import Review
 from jcs_ct.reports import charts, pictures, regions
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, usual_spacing
 
@@ -50,6 +52,8 @@ HEADINGS = {
         "negative.",
     ),
 }
+SLOT_BEGIN, SLOT_END = "<!--sign-off-->", "<!--/sign-off-->"
+"""Around the place in the page that a sign-off is put into; values are escaped, so no input can forge them."""
 _CARRIED_OVER = (
     "Carried over from an earlier result: the outlines were edited since, and all measures are of the edited ones."
 )
@@ -69,7 +73,8 @@ def render_html(diagnosis: Diagnosis) -> str:
     return page.render(
         d=diagnosis,
         heading=heading_of(diagnosis),
-        patient=patient_facts(study),
+        slot=Markup(SLOT_BEGIN + SLOT_END),
+        patient=patient_facts(study.attributes),
         key_figures=key_figures(diagnosis),
         curve=None if diagnosis.rule is None else charts.threshold_curve(diagnosis.rule),
         stability="" if diagnosis.rule is None else charts.stability(diagnosis.rule),
@@ -87,6 +92,11 @@ def render_html(diagnosis: Diagnosis) -> str:
         facts=input_facts(study),
         making=making_facts(diagnosis.provenance),
     )
+
+
+def render_sign_off(review: Review, meaning: str) -> str:
+    """What the page says between `SLOT_BEGIN` and `SLOT_END` once somebody has signed the result."""
+    return environment().get_template("sign_off.html.j2").render(review=review, meaning=meaning)
 
 
 def heading_of(diagnosis: Diagnosis) -> Heading:
@@ -156,13 +166,13 @@ def setting(value: object) -> str:
     return "none" if value is None or value == "" else str(value)
 
 
-def patient_facts(study: Study) -> list[tuple[str, str]]:
+def patient_facts(attributes: Mapping[str, str]) -> list[tuple[str, str]]:
     """Who and when, for the head of the page: what the input states, nothing else."""
     keywords = (
         ("Patient", "PatientName"), ("ID", "PatientID"), ("Born", "PatientBirthDate"), ("Sex", "PatientSex"),
         ("Study date", "StudyDate"), ("Study", "StudyDescription"), ("Series", "SeriesDescription"),
     )  # fmt: skip
-    return [(label, _date(study.attributes[key])) for label, key in keywords if study.attributes.get(key)]
+    return [(label, _date(attributes[key])) for label, key in keywords if attributes.get(key)]
 
 
 def _date(text: str) -> str:

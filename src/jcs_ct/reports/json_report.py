@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.diagnosis.review import Review
 from jcs_ct.study.volume import Study, usual_spacing
 
 RESULT_SCHEMA = "jcs-result/1"
@@ -49,6 +50,16 @@ def result_document(diagnosis: Diagnosis) -> dict[str, Any]:
     }
     reduced: dict[str, Any] = plain(document)
     return reduced
+
+
+def review_document(review: Review) -> dict[str, Any]:
+    """What `result.json` says of a sign-off."""
+    return {
+        "reviewer": review.reviewer,
+        "at": review.when,
+        "judgement": str(review.judgement),
+        "comment": review.comment,
+    }
 
 
 def result_schema() -> dict[str, Any]:

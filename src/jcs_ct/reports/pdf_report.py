@@ -7,8 +7,10 @@ diagnosis: it holds no date of its making.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 from PIL import Image as Pillow
@@ -22,6 +24,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from jcs_ct.diagnosis.result import Diagnosis, Lesion, Verdict
+from jcs_ct.diagnosis.review import Judgement, Review
 from jcs_ct.reports import charts, html_report
 from jcs_ct.reports.html_report import number, percent, probability
 from jcs_ct.reports.key_slices import KeySlice, font_file, key_slices
@@ -56,6 +59,34 @@ def write_pdf(diagnosis: Diagnosis, folder: Path) -> list[Path]:
 def render_pdf(diagnosis: Diagnosis) -> bytes:
     """The whole document."""
     _register_fonts()
+    return _document(_story(diagnosis), diagnosis.provenance.version, diagnosis.study.digest)
+
+
+def render_sign_off_page(review: Review, meaning: str, result: Mapping[str, Any], first_page: int) -> bytes:
+    """What comes behind the last page once somebody has signed the result; `result` as in result.json."""
+    _register_fonts()
+    heading = html_report.HEADINGS[Verdict(result["verdict"])]
+    colour = _VERDICT_COLOURS[Verdict.POSITIVE] if review.judgement is Judgement.REJECTED else _INK
+    facts = [
+        ("Reviewer", _e(review.reviewer)),
+        ("Time", review.at.strftime("%Y-%m-%d %H:%M:%S UTC")),
+        ("Verdict of the result", _e(heading.title)),
+    ]
+    story = [
+        *_patient(result["input"]["attributes"]),
+        Spacer(1, 4 * mm),
+        Paragraph(f"Sign-off: {review.judgement}", _style("title", colour)),
+        _text(_e(meaning)),
+        Spacer(1, 2 * mm),
+        _table([[_text(label), _text(value)] for label, value in facts], [48 * mm, _WIDTH - 48 * mm]),
+    ]
+    if review.comment.strip():
+        story += [_heading("Comment"), *(_text(_e(line)) for line in review.comment.splitlines())]
+    return _document(story, result["provenance"]["version"], result["input"]["digest"], first_page)
+
+
+def _document(story: list[Flowable], version: str, digest: str, first_page: int = 1) -> bytes:
+    """Pages with their frames, counted from `first_page`."""
     stream = io.BytesIO()
     document = SimpleDocTemplate(
         stream,
@@ -70,15 +101,15 @@ def render_pdf(diagnosis: Diagnosis) -> bytes:
     )
 
     def frame(canvas: Canvas, _: object) -> None:
-        _page_frame(canvas, diagnosis)
+        _page_frame(canvas, version, digest, canvas.getPageNumber() + first_page - 1)
 
-    document.build(_story(diagnosis), onFirstPage=frame, onLaterPages=frame)
+    document.build(story, onFirstPage=frame, onLaterPages=frame)
     return stream.getvalue()
 
 
 def _story(diagnosis: Diagnosis) -> list[Flowable]:
     return [
-        *_patient(diagnosis),
+        *_patient(diagnosis.study.attributes),
         *_verdict(diagnosis),
         *_rule(diagnosis),
         *_measures(diagnosis),
@@ -88,8 +119,8 @@ def _story(diagnosis: Diagnosis) -> list[Flowable]:
     ]
 
 
-def _patient(diagnosis: Diagnosis) -> list[Flowable]:
-    facts = html_report.patient_facts(diagnosis.study)
+def _patient(attributes: Mapping[str, str]) -> list[Flowable]:
+    facts = html_report.patient_facts(attributes)
     if not facts:
         return [_text("The input names no patient.", "muted")]
     return [_text(" &nbsp; ".join(f"<font color='#5b6975'>{_e(k)}</font> <b>{_e(v)}</b>" for k, v in facts))]
@@ -192,7 +223,7 @@ def _provenance(diagnosis: Diagnosis) -> list[Flowable]:
     return [_heading("Provenance"), _table(rows, [48 * mm, _WIDTH - 48 * mm])]
 
 
-def _page_frame(canvas: Canvas, diagnosis: Diagnosis) -> None:
+def _page_frame(canvas: Canvas, version: str, digest: str, page: int) -> None:
     """What every page says: that this is no medical device, what made it, and which page it is."""
     canvas.saveState()
     canvas.setFillColor(_INK)
@@ -200,11 +231,9 @@ def _page_frame(canvas: Canvas, diagnosis: Diagnosis) -> None:
     canvas.drawString(_MARGIN, A4[1] - 12 * mm, _BANNER)
     canvas.setFont("JCS", 8)
     canvas.setFillColor(_MUTED)
-    canvas.drawRightString(
-        A4[0] - _MARGIN, A4[1] - 12 * mm, f"JCS {diagnosis.provenance.version}, COVID-19 on chest CT"
-    )
-    canvas.drawString(_MARGIN, 9 * mm, f"Input {diagnosis.study.digest[:16]}")
-    canvas.drawRightString(A4[0] - _MARGIN, 9 * mm, f"Page {canvas.getPageNumber()}")
+    canvas.drawRightString(A4[0] - _MARGIN, A4[1] - 12 * mm, f"JCS {version}, COVID-19 on chest CT")
+    canvas.drawString(_MARGIN, 9 * mm, f"Input {digest[:16]}")
+    canvas.drawRightString(A4[0] - _MARGIN, 9 * mm, f"Page {page}")
     canvas.setStrokeColor(_RULE)
     canvas.line(_MARGIN, A4[1] - 14 * mm, A4[0] - _MARGIN, A4[1] - 14 * mm)
     canvas.restoreState()

@@ -2,6 +2,7 @@
 
 from jcs_ct.training.config import load_config, own_config
 from jcs_ct.training.export import ship
+from jcs_ct.training.quantising import quantise
 from jcs_ct.training.run import RunPaths, train
 
-__all__ = ["RunPaths", "load_config", "own_config", "ship", "train"]
+__all__ = ["RunPaths", "load_config", "own_config", "quantise", "ship", "train"]

@@ -140,6 +140,8 @@ def ship(runs: Mapping[str, Path], folder: Path) -> Path:
         config = load_config(run / "config.yaml")
         network = registry.build(name, config.size)
         load_weights(network, run / f"{name}.safetensors")
+        for stale in folder.glob(f"{name}.int8.*"):  # of the network that was here before
+            stale.unlink()
         exported, weights = folder / f"{name}.onnx", folder / f"{name}.safetensors"
         export_onnx(network, name, config.input_size, exported)
         shutil.copyfile(run / f"{name}.safetensors", weights)

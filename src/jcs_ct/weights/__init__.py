@@ -17,12 +17,28 @@ SHIPPED = Path(__file__).parent
 
 
 @dataclass(frozen=True)
+class QuantisedFile:
+    """A network in whole numbers of eight bits, as OpenVINO keeps it: its graph, with its weights beside it."""
+
+    path: Path
+    sha256: str
+    weights_sha256: str
+
+    @property
+    def weights(self) -> Path:
+        """OpenVINO finds them by this name."""
+        return self.path.with_suffix(".bin")
+
+
+@dataclass(frozen=True)
 class NetworkFile:
     """One exported network."""
 
     name: str
     path: Path
     sha256: str
+    quantised: QuantisedFile | None = None
+    """The same in 8 bits, where it was quantised."""
     calibration: dict[str, float] | None = None
     """Scale and bias of its probabilities' Platt scaling, for a classifier that was calibrated."""
 
@@ -36,14 +52,27 @@ def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         found = [
-            NetworkFile(name, folder / entry["onnx"], entry["onnx_sha256"], entry.get("calibration"))
+            NetworkFile(
+                name,
+                folder / entry["onnx"],
+                entry["onnx_sha256"],
+                _quantised(folder, entry["quantised"]) if "quantised" in entry else None,
+                entry.get("calibration"),
+            )
             for name, entry in manifest["networks"].items()
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder}: no readable manifest.json of weights ({error})") from error
     for file in found:
         _check(file.path, file.sha256)
+        if file.quantised is not None:
+            _check(file.quantised.path, file.quantised.sha256)
+            _check(file.quantised.weights, file.quantised.weights_sha256)
     return {file.name: file for file in found}
+
+
+def _quantised(folder: Path, entry: dict[str, Any]) -> QuantisedFile:
+    return QuantisedFile(folder / entry["file"], entry["sha256"], entry["weights_sha256"])
 
 
 def write_calibration(folder: Path, name: str, calibration: dict[str, float], fitted_on: str) -> None:

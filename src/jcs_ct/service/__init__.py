@@ -1,0 +1,1 @@
+"""The web service behind `jcs serve`: studies in, results out, over HTTP. Read app.py first."""

@@ -1,0 +1,56 @@
+"""What routes ask for: who is asking, which job, with which rights."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request
+
+from jcs_ct.jobs.job import Job
+from jcs_ct.service.access import Asker
+from jcs_ct.service.services import Services
+from jcs_ct.service.worklist import visible_job
+
+JOB_ID = "^[0-9a-f]{32}$"
+JobId = Annotated[str, Path(pattern=JOB_ID, description="As a job states it.")]
+RevisionNumber = Annotated[int | None, Query(ge=0, le=9999, description="The latest if not given.")]
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Parts = Annotated[Services, Depends(_services)]
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+Address = Annotated[str, Depends(_address)]
+
+
+# Not in a thread: it takes microseconds, and threads are for those who were let in.
+async def _asker(request: Request, address: Address, services: Parts) -> Asker:
+    asker = services.access.asker(request.cookies, request.headers, address)
+    request.state.user = asker.user  # for the audit trail
+    services.access.refuse_forged(asker, request.method, request.headers)
+    return asker
+
+
+CurrentAsker = Annotated[Asker, Depends(_asker)]
+
+
+async def _user(asker: CurrentAsker) -> str:
+    return asker.user
+
+
+CurrentUser = Annotated[str, Depends(_user)]
+
+
+def _job(job_id: JobId, user: CurrentUser, services: Parts) -> Job:
+    return visible_job(services.queue, job_id, user)
+
+
+VisibleJob = Annotated[Job, Depends(_job)]

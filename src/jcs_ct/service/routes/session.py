@@ -1,0 +1,51 @@
+"""Who is logged in: log in, look, log out."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+
+from jcs_ct.service.access import Asker
+from jcs_ct.service.deps import Address, CurrentAsker, Parts
+from jcs_ct.service.schemas import Credentials, SessionDocument
+from jcs_ct.service.services import Services
+
+router = APIRouter(prefix="/session", tags=["session"])
+
+
+@router.get("")
+def session(asker: CurrentAsker, services: Parts) -> SessionDocument:
+    """Who is logged in, and what the page sends along with changes."""
+    return _document(asker, services)
+
+
+@router.post("")
+async def log_in(
+    credentials: Credentials, request: Request, response: Response, address: Address, services: Parts
+) -> SessionDocument:
+    """Log in: the response sets a cookie."""
+    services.access.refuse_forged(None, request.method, request.headers)
+    cookie, asker = await services.access.log_in(credentials.user, credentials.password, address)
+    request.state.user = asker.user
+    secure = services.settings.secure
+    response.set_cookie(services.access.cookie, cookie, path="/", httponly=True, samesite="strict", secure=secure)
+    return _document(asker, services)
+
+
+@router.delete("", status_code=HTTPStatus.NO_CONTENT)
+def log_out(asker: CurrentAsker, request: Request, response: Response, services: Parts) -> None:
+    """Log out."""
+    del asker
+    services.access.log_out(request.cookies)
+    response.delete_cookie(
+        services.access.cookie, path="/", httponly=True, samesite="strict", secure=services.settings.secure
+    )
+
+
+def _document(asker: Asker, services: Services) -> SessionDocument:
+    return SessionDocument(
+        user=asker.user,
+        authentication="none" if services.access.users is None else "password",
+        csrf=services.access.csrf(asker),
+    )

@@ -1,0 +1,110 @@
+/* The page: who is logged in, and which of the two views is shown. */
+
+import * as api from "./api.js";
+import { announce, attempt, make, show } from "./dom.js";
+import { disconnect } from "./events.js";
+import { openHelp } from "./help.js";
+import { logInForm } from "./login.js";
+import { listen, shortcuts } from "./shortcuts.js";
+import { openWorklist } from "./worklist.js";
+
+const main = document.getElementById("main");
+let session = null;
+let leave = () => true;
+let openings = 0;
+
+/** Go to an address of this page; a view may object, as when edits are not saved. */
+export async function go(path, { replace = false } = {}) {
+  if (!(await leave.asked?.() ?? true)) return;
+  history[replace ? "replaceState" : "pushState"](null, "", path);
+  await open();
+}
+
+async function open() {
+  leave();
+  leave = () => true;
+  const opening = ++openings;
+  document.body.classList.remove("in-study");
+  const study = location.pathname.match(/^\/study\/([^/]+)\/?$/);
+  if (!study) {
+    leave = openWorklist(main, { session, go });
+    focusHeading();
+    return;
+  }
+  show(main, make("p", { class: "empty", text: "Opening the study…" }));
+  // NiiVue is 3 MB: it is loaded when a study is first opened.
+  const { openStudy } = await import("./study.js");
+  const revision = new URLSearchParams(location.search).get("revision");
+  const opened = await openStudy(main, { session, go, id: decodeURIComponent(study[1]), revision: revision === null ? null : Number(revision), current: () => opening === openings });
+  if (opening !== openings) opened?.();
+  else if (opened) {
+    leave = opened;
+    focusHeading();
+  }
+}
+
+function focusHeading() {
+  main.focus({ preventScroll: true });
+  announce(document.title);
+}
+
+function askForLogIn() {
+  disconnect();
+  leave();
+  leave = () => true;
+  showTools();
+  logInForm(main, async (told) => {
+    session = told;
+    await start();
+  });
+}
+
+function showTools() {
+  const known = session && (session.authentication === "none" || session.user);
+  const who = !known ? null : session.authentication === "none"
+    ? make("span", { class: "who", title: "No users are set up, so the service answers this machine only. Anybody who uses it can read and sign.", text: "No login: this machine only" })
+    : make("span", { class: "who", text: session.user });
+  const out = known && session.authentication === "password" && make("button", { class: "small", text: "Log out", on: { click: () => attempt(logOut) } });
+  const help = make("button", { class: "small", "aria-keyshortcuts": "?", text: "Help", on: { click: openHelp } });
+  show(document.getElementById("top-tools"), who, out, help);
+}
+
+async function logOut() {
+  if (!(await leave.asked?.() ?? true)) return;
+  await api.logOut();
+  session = await api.session().catch(() => null);
+  askForLogIn();
+}
+
+async function start() {
+  showTools();
+  await open();
+}
+
+async function boot() {
+  listen();
+  shortcuts("Everywhere", [
+    { keys: ["?"], words: "this help", run: openHelp },
+    { keys: ["w"], words: "worklist", run: () => go("/") },
+  ]);
+  api.whenLoggedOut(() => { session = null; askForLogIn(); });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[data-route]");
+    if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    go(link.getAttribute("href"));
+  });
+  window.addEventListener("popstate", open);
+  try {
+    session = await api.session();
+  } catch (error) {
+    if (error.status !== 401) {
+      show(main, make("p", { class: "notice error", text: error.message }));
+      return;
+    }
+  }
+  if (!session || (session.authentication === "password" && !session.user)) askForLogIn();
+  else await start();
+}
+
+boot();

@@ -1,0 +1,37 @@
+/* Changes of jobs as the service tells them (server-sent events). One connection for the whole page. */
+
+import { address } from "./api.js";
+
+const listeners = new Set();
+let source = null;
+
+/** Be told of every change; the function that is returned ends it. */
+export function follow(listener) {
+  listeners.add(listener);
+  if (!source) connect();
+  return () => listeners.delete(listener);
+}
+
+export function disconnect() {
+  source?.close();
+  source = null;
+}
+
+function connect() {
+  source = new EventSource(address("/events"));
+  const tell = (kind) => (event) => {
+    let data = null;
+    try { data = JSON.parse(event.data); } catch { return; }
+    for (const listener of [...listeners]) listener(kind, data);
+  };
+  source.addEventListener("message", tell("job"));
+  source.addEventListener("job", tell("job"));
+  source.addEventListener("removed", tell("removed"));
+  let broken = false;
+  source.addEventListener("error", () => { broken = true; });
+  // The browser connects again by itself; what was missed beyond the service's memory is read anew.
+  source.addEventListener("open", () => {
+    if (broken) for (const listener of [...listeners]) listener("reconnected", null);
+    broken = false;
+  });
+}

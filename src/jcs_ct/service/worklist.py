@@ -1,0 +1,71 @@
+"""Jobs as those see them who may: their own, and those that a DICOM node took in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from jcs_ct.errors import NoSuchJobError
+from jcs_ct.jobs.job import Job, JobState
+from jcs_ct.jobs.queue import JobQueue
+from jcs_ct.service.schemas import JobDocument, JobList, Summary
+
+NODE = "pacs"
+"""Owner of what the DICOM node took in: everybody's, and no user's name."""
+
+
+def sees(user: str, owner: str) -> bool:
+    """Whether a user may know of a job, and change it."""
+    return owner in (user, NODE)
+
+
+def visible_job(queue: JobQueue, job_id: str, user: str) -> Job:
+    """A job.
+
+    Raises:
+        NoSuchJobError: There is none that the user may see; which of both is not told.
+    """
+    job = queue.job(job_id)
+    if not sees(user, job.owner):
+        raise NoSuchJobError(f"there is no job {job_id!r}; it may have been removed: list the jobs")
+    return job
+
+
+def listed(queue: JobQueue, user: str, state: JobState | None, limit: int, offset: int) -> JobList:
+    """A page of the worklist."""
+    jobs, total = queue.listing((user, NODE), state, limit, offset)
+    return JobList(jobs=[described(queue, job) for job in jobs], total=total)
+
+
+def described(queue: JobQueue, job: Job) -> JobDocument:
+    """A job as others are told of it."""
+    return JobDocument(
+        id=job.id,
+        name=job.name,
+        owner=job.owner,
+        state=job.state,
+        submitted_at=_moment(job.submitted_at),
+        started_at=None if job.started_at is None else _moment(job.started_at),
+        finished_at=None if job.finished_at is None else _moment(job.finished_at),
+        stage=job.stage,
+        stage_done=job.stage_done,
+        stage_total=job.stage_total,
+        reason=job.reason,
+        position=queue.ahead(job.id) if job.state is JobState.QUEUED else None,
+        summary=_summary(job),
+        revision=job.summary.get("revision", 0) if job.state.has_result else None,
+        signed=job.summary.get("signed"),
+        can_edit=job.state is JobState.DONE,
+    )
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _summary(job: Job) -> Summary:
+    try:
+        return Summary.model_validate(dict(job.summary))
+    except ValidationError:  # of a task other than ours
+        return Summary()

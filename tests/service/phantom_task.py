@@ -1,0 +1,27 @@
+"""A task that reads studies in earnest and outlines what the phantom is known to hold: a model that is always right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jcs_ct.diagnosis.pipeline import Reporter
+from jcs_ct.jobs.diagnosing import write_result
+from jcs_ct.jobs.job import JobOptions, Outcome
+from jcs_ct.jobs.task import Task
+from jcs_ct.study.reader import read_study
+from tests.jobs.finished import PHANTOM
+from tests.reports.conftest import diagnose
+
+TASK = "tests.service.phantom_task:prepare"
+
+
+def prepare(threads: int | None) -> Task:
+    """Make it."""
+    del threads
+
+    def task(study: Path, reports: Path, options: JobOptions, reporter: Reporter) -> Outcome:
+        reporter.stage("reading", 0)
+        read = read_study(study, options.series_uid)
+        return write_result(diagnose(read, PHANTOM.lesion_mask, PHANTOM.lung_mask), read, reports, options)
+
+    return task

@@ -1,0 +1,87 @@
+"""Networks brought to 8 bits: what they answer, and which of the two a diagnosis takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from jcs_ct.datasets.prepared import prepare
+from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings, Precision
+from jcs_ct.engine import Network
+from jcs_ct.errors import WeightsError
+from jcs_ct.training.export import ship
+from jcs_ct.training.quantising import quantise
+from jcs_ct.training.run import RunPaths, train
+from jcs_ct.weights import file_sha256, load_manifest
+from tests.training.conftest import INPUT_SIZE
+from tests.training.test_run import config_for
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory, mini_data: Path) -> Path:
+    """Both networks after some steps, in both precisions."""
+    folder = tmp_path_factory.mktemp("quantised")
+    runs = {}
+    for name in ("classifier", "segmenter"):
+        torch.manual_seed(0)
+        runs[name] = folder / "runs" / name
+        train(config_for(name), RunPaths(mini_data, runs[name]), "cpu")
+    ship(runs, folder / "weights")
+    quantise(folder / "weights", mini_data)
+    return folder / "weights"
+
+
+def test_a_quantised_network_says_nearly_the_same(weights: Path, mini_data: Path) -> None:
+    images = prepare(["sars-cov-2-ct"], mini_data, INPUT_SIZE).split("test").images
+    for name, file in load_manifest(weights).items():
+        assert file.quantised is not None
+        exact, near = (
+            np.concatenate([outputs[0] for outputs in Network(path).run(images)]).ravel()
+            for path in (file.path, file.quantised.path)
+        )
+        assert not np.array_equal(exact, near)
+        assert np.abs(near - exact).mean() < 0.2 * max(float(exact.std()), 0.05), name
+
+
+def test_the_manifest_tells_what_the_ranges_are_from(weights: Path) -> None:
+    for entry in json.loads((weights / "manifest.json").read_text(encoding="utf-8"))["networks"].values():
+        quantised = entry["quantised"]
+        assert quantised["sha256"] == file_sha256(weights / quantised["file"])
+        assert 0 < quantised["slices"] <= 300
+        assert "covid-19-ct100" in quantised["sources"]
+
+
+def test_a_diagnosis_takes_eight_bits_unless_told_otherwise(weights: Path) -> None:
+    assert Diagnoser(weights).weights["segmenter"]["file"] == "segmenter.int8.xml"
+    exact = Diagnoser(weights, DiagnoserSettings(precision=Precision.FP32))
+    assert exact.weights["segmenter"]["file"] == "segmenter.onnx"
+
+
+def test_damaged_weights_of_a_quantised_network_are_refused(weights: Path) -> None:
+    path = weights / "segmenter.int8.bin"
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(WeightsError, match=r"segmenter\.int8\.bin: found SHA-256"):
+            Diagnoser(weights)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_another_network_takes_the_place_of_both(weights: Path, tmp_path: Path) -> None:
+    run = weights.parent / "runs" / "segmenter"
+    copy = tmp_path / "weights"
+    copy.mkdir()
+    for file in weights.iterdir():
+        if file.is_file():
+            (copy / file.name).write_bytes(file.read_bytes())
+    ship({"segmenter": run}, copy)
+    assert not list(copy.glob("segmenter.int8.*"))
+    assert load_manifest(copy)["segmenter"].quantised is None
+    assert load_manifest(copy)["classifier"].quantised is not None
