@@ -143,7 +143,7 @@ def _place(each: Delivery) -> tuple[str, str, int]:
 
 
 def objects_of(queue: JobQueue, job_id: str) -> tuple[tuple[str, str, str], ...]:
-    """The DICOM objects among the latest reports of a job: SOP class, SOP Instance UID, and file below the job's folder.
+    """The DICOM objects among the latest reports of a job: SOP class, SOP Instance UID, file below the job's folder.
 
     Raises:
         QueueError: The job has no reports.
