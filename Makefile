@@ -18,8 +18,9 @@ DEMO_VENV ?= .venv-demo
 DEMO_OUTPUT ?= demo-output
 PYTEST_ARGS ?=
 # Debian packages that the tests need; installed by root only. They validate the DICOM objects (dciodvfy), print the
-# reports (dsrdump, pdftotext), and are the archive that objects are sent to.
-DEBIAN_PACKAGES ?= dicom3tools dcmtk orthanc orthanc-dicomweb poppler-utils
+# reports (dsrdump, pdftotext), are the archive and the peers that objects
+# are sent to, and make certificates.
+DEBIAN_PACKAGES ?= dicom3tools dcmtk orthanc orthanc-dicomweb poppler-utils openssl
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -55,7 +56,7 @@ clean:
 $(INSTALLED): pyproject.toml constraints.txt src/jcs_ct/_version.py
 	scripts/make-venv.sh $(PYTHON) $(VENV)
 	@echo "Installing jcs-ct with all extras into $(VENV) (torch included; the first time takes minutes)"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,evaluate,serve,test,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,evaluate,serve,pacs,test,dev]'
 	@touch $@
 
 # As a user installs it: a copy of the package and what diagnosing needs.

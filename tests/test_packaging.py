@@ -16,9 +16,21 @@ import jcs_ct
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "jcs_ct"
 TRAINING_ONLY = {"torch", "torchvision", "timm", "lightning", "torchmetrics", "onnx", "tensorboard"}
-GROUPS = {"train", "evaluate", "user"}
+GROUPS = {"train", "evaluate", "user", "pacs"}
 """Commands that have commands."""
-COMMANDS = ["diagnose", "measure", "compare", "train", "evaluate", "export", "quantise", "calibrate", "serve", "user"]
+COMMANDS = [
+    "diagnose",
+    "measure",
+    "compare",
+    "train",
+    "evaluate",
+    "export",
+    "quantise",
+    "calibrate",
+    "serve",
+    "user",
+    "pacs",
+]
 
 
 def run_python(code: str, *, home: Path | None = None) -> str:

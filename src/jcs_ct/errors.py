@@ -8,6 +8,7 @@
     ├── WeightsError             weights are missing or do not match their checksum          exit 2
     ├── DataError                a data set for training or evaluation is not as documented  exit 2
     │   └── OverlapError         a patient or an image lies on two sides of a split
+    ├── PeerError                a DICOM peer cannot be reached, or refuses what it is asked exit 2
     └── QueueError               the queue of jobs cannot be read or written                 exit 2
         ├── QueueFullError       one more job would pass a limit of the queue, or the disk is full
         ├── NoSuchJobError       there is no such job, or it is somebody else's
@@ -52,6 +53,10 @@ class DataError(JcsError):
 
 class OverlapError(DataError):
     """What is trained on would also be validated or tested on: a patient, a file, or an image that looks the same."""
+
+
+class PeerError(JcsError):
+    """A DICOM peer cannot be reached, or refuses what it is asked."""
 
 
 class QueueError(JcsError):

@@ -15,6 +15,7 @@ import typer
 from jcs_ct._version import __version__
 from jcs_ct.cli.diagnosing import compare, diagnose, info, measure
 from jcs_ct.cli.evaluating import calibrate, evaluate
+from jcs_ct.cli.networking import pacs
 from jcs_ct.cli.serving import serve, user
 from jcs_ct.cli.training import export, quantise, train
 from jcs_ct.errors import JcsError
@@ -49,6 +50,7 @@ def options(
 for command in (diagnose, measure, compare, info, serve, train, evaluate, export, quantise, calibrate):
     app.command()(command)
 app.add_typer(user, name="user")
+app.add_typer(pacs, name="pacs")
 
 
 def main() -> None:

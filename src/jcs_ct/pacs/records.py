@@ -1,0 +1,286 @@
+"""What a node must not forget, in one SQLite file: hand-ins, deliveries, and confirmations that peers wait for.
+
+A delivery is one object for one peer. It is `waiting` until the peer has said that it has it, then `sent`; where the
+peer is asked to confirm that it keeps it, `asked` and then `committed`. `given_up` is for a person to look at.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jcs_ct.errors import QueueError, QueueFullError
+from jcs_ct.pacs.settings import ResultSettings
+
+VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE hand_ins (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id TEXT NOT NULL UNIQUE,
+    study TEXT NOT NULL,
+    caller TEXT NOT NULL,
+    at REAL NOT NULL,
+    settled INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX hand_ins_by_study ON hand_ins (study, number);
+CREATE TABLE deliveries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    sop_class TEXT NOT NULL,
+    sop_uid TEXT NOT NULL,
+    path TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'asked', 'committed', 'given_up')),
+    since REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before REAL NOT NULL DEFAULT 0,
+    reason TEXT,
+    transaction_uid TEXT,
+    UNIQUE (sop_uid, peer)
+);
+CREATE INDEX deliveries_by_state ON deliveries (state, not_before);
+CREATE TABLE confirmations (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    transaction_uid TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    objects TEXT NOT NULL,
+    since REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before REAL NOT NULL DEFAULT 0,
+    UNIQUE (transaction_uid, peer)
+);
+"""
+
+
+@dataclass(frozen=True)
+class HandIn:
+    """A study that became a job."""
+
+    job_id: str
+    study: str
+    caller: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An object that a peer is to have."""
+
+    number: int
+    job_id: str
+    peer: str
+    sop_class: str
+    sop_uid: str
+    path: str
+    state: str
+    since: float
+    attempts: int
+    not_before: float
+    reason: str | None
+    transaction_uid: str | None
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What a peer asked to have confirmed: pairs of SOP Class and Instance UID."""
+
+    number: int
+    transaction_uid: str
+    peer: str
+    objects: tuple[tuple[str, str], ...]
+    since: float
+    attempts: int
+
+
+class Records:
+    """The file, for all threads of a process in turn, and for several processes.
+
+    Args:
+        path: Made where missing.
+
+    Raises:
+        QueueError: It is damaged, of a later version, or cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        with self._explained():
+            self._db = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+        with self._transaction() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in _SCHEMA.split(";\n"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {VERSION}")
+            elif version != VERSION:
+                raise QueueError(f"{path} has version {version}, expected {VERSION}: use the JCS that wrote it")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._explained():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise QueueFullError("the node's disk is full: free some space") from error
+            raise QueueError(f"{self._path} cannot be used ({error}); expected it whole, on a local disk") from error
+
+    def _select(self, question: str, *values: Any) -> list[sqlite3.Row]:
+        with self._lock, self._explained():
+            return self._db.execute(question, values).fetchall()
+
+    # Hand-ins
+
+    def add_hand_in(self, job_id: str, study: str, caller: str) -> None:
+        """A study has become a job; again is the same as once."""
+        with self._transaction() as db:
+            question = "INSERT OR IGNORE INTO hand_ins (job_id, study, caller, at) VALUES (?, ?, ?, ?)"
+            db.execute(question, (job_id, study, caller, time.time()))
+
+    def hand_ins_of(self, study: str) -> tuple[HandIn, ...]:
+        """All hand-ins of a study, the latest first."""
+        rows = self._select("SELECT * FROM hand_ins WHERE study = ? ORDER BY number DESC", study)
+        return tuple(HandIn(row["job_id"], row["study"], row["caller"]) for row in rows)
+
+    def all_hand_ins(self) -> tuple[HandIn, ...]:
+        """All that there were."""
+        rows = self._select("SELECT * FROM hand_ins ORDER BY number DESC")
+        return tuple(HandIn(row["job_id"], row["study"], row["caller"]) for row in rows)
+
+    def unsettled(self) -> tuple[HandIn, ...]:
+        """Those whose job had not ended yet, or whose results are not known to go anywhere yet."""
+        rows = self._select("SELECT * FROM hand_ins WHERE NOT settled ORDER BY number")
+        return tuple(HandIn(row["job_id"], row["study"], row["caller"]) for row in rows)
+
+    def settle(self, job_id: str, objects: Iterable[tuple[str, str, str]], peers: Iterable[str]) -> None:
+        """A job has ended: these objects (SOP class, SOP Instance UID, path) are to go to these peers."""
+        with self._transaction() as db:
+            _add_deliveries(db, job_id, objects, peers)
+            db.execute("UPDATE hand_ins SET settled = 1 WHERE job_id = ?", (job_id,))
+
+    def forget(self, job_id: str) -> None:
+        """A job was removed."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM hand_ins WHERE job_id = ?", (job_id,))
+            db.execute("DELETE FROM deliveries WHERE job_id = ?", (job_id,))
+
+    # Deliveries
+
+    def send_again(self, job_id: str, objects: Iterable[tuple[str, str, str]], peer: str) -> None:
+        """These objects are to go to a peer, whether it has them or not."""
+        chosen = tuple(objects)
+        with self._transaction() as db:
+            _add_deliveries(db, job_id, chosen, (peer,))
+            for _, sop_uid, path in chosen:
+                db.execute(
+                    "UPDATE deliveries SET state = 'waiting', since = ?, attempts = 0, not_before = 0, reason = NULL, "
+                    "path = ?, transaction_uid = NULL WHERE sop_uid = ? AND peer = ?",
+                    (time.time(), path, sop_uid, peer),
+                )
+
+    def due(self, state: str = "waiting", peer: str | None = None) -> tuple[Delivery, ...]:
+        """Deliveries in a state whose time has come, in order."""
+        question = "SELECT * FROM deliveries WHERE state = ? AND not_before <= ? AND peer = coalesce(?, peer)"
+        rows = self._select(f"{question} ORDER BY number", state, time.time(), peer)
+        return tuple(Delivery(**dict(row)) for row in rows)
+
+    def deliveries_of(self, job_id: str) -> tuple[Delivery, ...]:
+        """All deliveries of a job."""
+        rows = self._select("SELECT * FROM deliveries WHERE job_id = ? ORDER BY number", job_id)
+        return tuple(Delivery(**dict(row)) for row in rows)
+
+    def change(self, numbers: Iterable[int], **values: Any) -> None:
+        """Set columns of deliveries."""
+        columns = ", ".join(f"{name} = ?" for name in values)
+        with self._transaction() as db:
+            for number in numbers:
+                db.execute(f"UPDATE deliveries SET {columns} WHERE number = ?", (*values.values(), number))
+
+    def answered(self, transaction_uid: str, peer: str, failed: Mapping[str, str], results: ResultSettings) -> int:
+        """A peer has reported on a transaction: what failed (reasons by SOP Instance UID) is sent once more.
+
+        Returns:
+            How many objects it is about; none if the transaction is not known, or was answered before.
+        """
+        with self._transaction() as db:
+            question = "SELECT * FROM deliveries WHERE transaction_uid = ? AND peer = ? AND state = 'asked'"
+            rows = db.execute(question, (transaction_uid, peer)).fetchall()
+            for row in rows:
+                reason, again = failed.get(row["sop_uid"]), time.time() + results.pause_s(row["attempts"])
+                state = "committed" if reason is None else "waiting"
+                if reason is not None and again - row["since"] > results.give_up_s:
+                    state = "given_up"
+                db.execute(
+                    "UPDATE deliveries SET state = ?, reason = ?, not_before = ? WHERE number = ?",
+                    (state, reason, again, row["number"]),
+                )
+        return len(rows)
+
+    # Confirmations that peers asked for
+
+    def add_confirmation(self, transaction_uid: str, peer: str, objects: Iterable[tuple[str, str]]) -> None:
+        """A peer wants to know whether these are kept; again is the same as once."""
+        with self._transaction() as db:
+            question = "INSERT OR IGNORE INTO confirmations (transaction_uid, peer, objects, since) VALUES (?, ?, ?, ?)"
+            db.execute(question, (transaction_uid, peer, json.dumps(list(objects)), time.time()))
+
+    def due_confirmations(self) -> tuple[Confirmation, ...]:
+        """Those whose time has come."""
+        rows = self._select("SELECT * FROM confirmations WHERE not_before <= ? ORDER BY number", time.time())
+        return tuple(
+            Confirmation(
+                row["number"],
+                row["transaction_uid"],
+                row["peer"],
+                tuple((sop_class, sop_uid) for sop_class, sop_uid in json.loads(row["objects"])),
+                row["since"],
+                row["attempts"],
+            )
+            for row in rows
+        )
+
+    def postpone_confirmation(self, number: int, not_before: float) -> None:
+        """The peer could not be told; once more later."""
+        with self._transaction() as db:
+            question = "UPDATE confirmations SET attempts = attempts + 1, not_before = ? WHERE number = ?"
+            db.execute(question, (not_before, number))
+
+    def end_confirmation(self, number: int) -> None:
+        """The peer was told, or will never be."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM confirmations WHERE number = ?", (number,))
+
+
+def _add_deliveries(
+    db: sqlite3.Connection, job_id: str, objects: Iterable[tuple[str, str, str]], peers: Iterable[str]
+) -> None:
+    rows = [(job_id, peer, *one, time.time()) for peer in peers for one in objects]
+    question = "INSERT OR IGNORE INTO deliveries (job_id, peer, sop_class, sop_uid, path, since)"
+    db.executemany(f"{question} VALUES (?, ?, ?, ?, ?, ?)", rows)

@@ -1,0 +1,93 @@
+"""Kills a process at every line that handing a study in reaches; a script, as it forks: `… FOLDER SERIES`.
+
+The study has a late image, so that an earlier job is completed. What is then not as it should be is printed, as JSON.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pydicom import dcmread
+
+import jcs_ct
+from jcs_ct.errors import QueueError
+from tests.pacs.closed import close_study, desk_at
+
+_CODE = tuple(
+    str(Path(jcs_ct.__file__).parent / name) for name in ("pacs/hand_in", "pacs/folders", "pacs/records", "jobs/intake")
+)
+
+
+def killed_at(count: int, act: Callable[[], object]) -> bool:
+    """As in tests.jobs.kill_everywhere, over the way into the queue; its ledger has tests of that kind itself."""
+    process = os.fork()
+    if process == 0:
+        reached = set()
+
+        def trace(frame: FrameType, event: str, _: Any) -> Any:
+            if not frame.f_code.co_filename.startswith(_CODE):
+                return None
+            if event == "line":
+                reached.add((frame.f_code, frame.f_lineno))
+                if len(reached) == count:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return trace
+
+        sys.settrace(trace)
+        act()
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(process, 0)[1])
+
+
+def kill_once(folder: Path, images: dict[str, Path], count: int) -> tuple[bool, dict[str, bool]]:
+    """One kill, and what is found after another process has gone on."""
+    uids = sorted(images)
+    with desk_at(folder) as (desk, _, _):
+        desk.hand_in(close_study(folder, {uid: images[uid] for uid in uids[:3]}))
+    closed = close_study(folder, {uids[3]: images[uids[3]]})
+
+    def hand_in() -> None:
+        with desk_at(folder) as (desk, _, _):
+            desk.hand_in(closed)
+
+    killed = killed_at(count, hand_in)
+    with desk_at(folder) as (desk, queue, records):
+        for waiting in desk.waiting():
+            desk.hand_in(waiting)
+        jobs = queue.jobs("pacs")
+        sizes = sorted(len(list(queue.study_path(job.id).iterdir())) for job in jobs)
+        checks = {
+            f"one job of the first three images and one of all four: {sizes}": sizes == [3, 4],
+            "nothing is left": not list(desk.waiting()),
+            "both are known": {each.job_id for each in records.all_hand_ins()} == {job.id for job in jobs},
+        }
+    return killed, checks
+
+
+def main(folder: Path, series: Path) -> None:
+    """Kill at the first line, the second, and so on, each on a store of its own."""
+    images = {str(dcmread(path).SOPInstanceUID): path for path in series.iterdir()}
+    problems = []
+    for count in itertools.count(1):
+        own = folder / str(count)
+        own.mkdir()
+        try:
+            killed, checks = kill_once(own, images, count)
+        except (QueueError, OSError, ValueError) as error:
+            killed, checks = True, {f"no error: {error!r}": False}
+        problems += [f"line {count}: {name}" for name, held in checks.items() if not held]
+        if not killed:
+            break
+    print(json.dumps({"kills": count - 1, "problems": problems}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
