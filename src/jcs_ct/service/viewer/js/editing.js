@@ -1,6 +1,5 @@
 /* Correcting opacities: brush, eraser, deleting, undoing. Sums follow at once; the service measures when it is saved. */
 
-import * as api from "./api.js";
 import { between, covered, labelThere } from "./brush.js";
 import { announce, make } from "./dom.js";
 import { ml, number, percent, signed } from "./format.js";
@@ -150,11 +149,6 @@ export class Editor {
   }
 
   words() { return this.live.textContent; }
-
-  /** Send outlines; the promise is of the service's answer. */
-  async save(id, parent) {
-    return api.saveOutlines(id, parent, await api.gzip(this.labels.mask()));
-  }
 }
 
 const tool = (words, key, click) => make("button", { "aria-pressed": "false", "aria-keyshortcuts": key, text: words, on: { click } });

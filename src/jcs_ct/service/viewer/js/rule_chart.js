@@ -43,7 +43,7 @@ function chart(rule, used) {
     draw("line", { class: "count", x1: LEFT, x2: WIDTH - RIGHT, y1: y(count), y2: y(count) }),
     draw("text", { class: "strong", x: WIDTH - RIGHT - 2, y: y(count) - 5, "text-anchor": "end", text: `${count} infected` }),
     used && draw("line", { class: "used", x1: x(used), x2: x(used), y1: TOP, y2: floor }),
-    draw("text", { x: LEFT, y: HEIGHT - 5, text: "threshold in slices of the paper's kind; blue: in slices of this study" }));
+    draw("text", { x: LEFT, y: HEIGHT - 5, text: "threshold in the paper's slices; blue: in this study's" }));
 }
 
 function table(rule, used) {
