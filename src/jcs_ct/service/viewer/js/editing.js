@@ -23,7 +23,9 @@ export class Editor {
 
   build() {
     const unit = this.viewport.view.spacing_mm ? "mm" : "px";
-    this.tools = { brush: tool("Brush", "b", () => this.pick("brush")), erase: tool("Erase", "r", () => this.pick("erase")) };
+    // Who has chosen a tool goes on in the picture, where arrow keys and Space are.
+    const choose = (name) => () => { this.pick(name); this.viewport.canvas.focus({ preventScroll: true }); };
+    this.tools = { brush: tool("Brush", "b", choose("brush")), erase: tool("Erase", "r", choose("erase")) };
     this.size = make("input", { type: "range", id: "brush-size", min: 1, max: 40, step: 1, value: unit === "mm" ? 10 : 8, on: { input: () => this.sized() } });
     this.sizeWords = make("output", { for: "brush-size" });
     this.unit = unit;
@@ -38,7 +40,7 @@ export class Editor {
       make("label", { class: "check" }, this.ball, "in depth"),
       make("div", { class: "group" }, this.undoButton, this.redoButton),
       this.live,
-      make("div", { class: "group" }, this.saveButton, make("button", { text: "Leave", "aria-label": "Leave correcting", on: { click: () => this.actions.leave() } })));
+      make("div", { class: "group" }, this.saveButton, make("button", { text: "Leave", "aria-label": "Leave: end correcting", on: { click: () => this.actions.leave() } })));
     this.sized();
   }
 
@@ -137,7 +139,7 @@ export class Editor {
     this.undoButton.disabled = !labels.done.length;
     this.redoButton.disabled = !labels.undone.length;
     this.saveButton.disabled = !labels.changed;
-    this.live.replaceChildren("Opacities ", make("strong", { text: this.amount(labels.weight()) }), this.difference(), labels.share() === null ? "" : ` · ${percent(labels.share())} of the lung`);
+    this.live.replaceChildren("Opacities ", make("strong", { text: this.amount(labels.weight()) }), this.difference(), labels.share() === null ? "" : ` · ${percent(labels.share())} of lung`);
   }
 
   amount(weight) { return this.labels.mlOf ? ml(weight) : `${number(weight, 6)} voxels`; }
