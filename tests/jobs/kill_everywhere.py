@@ -1,6 +1,6 @@
 """Kills a process at every line of the queue's code that an act reaches; a script, as it forks.
 
-    python -m tests.jobs.kill_everywhere work|submit|remove FOLDER
+    python -m tests.jobs.kill_everywhere work|submit|remove|sign_off|correct FOLDER
 
 After each kill another process goes on, as it would in earnest. What is then not as it should be is printed, as JSON.
 """
@@ -10,10 +10,12 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,8 +25,11 @@ from jcs_ct.errors import QueueError
 from jcs_ct.jobs.housekeeping import sweep
 from jcs_ct.jobs.job import JobState
 from jcs_ct.jobs.queue import JobQueue
+from jcs_ct.jobs.revisions import correct, masks_of, reports_of, revisions, sign_off
 from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.jobs.worker import Worker
+from jcs_ct.reports.formats import ReportFormat
+from tests.jobs.finished import finished, write_study
 from tests.jobs.stand_in import Orders, prepare, starts
 from tests.jobs.stores import hand_in, is_whole, quick
 
@@ -137,11 +142,82 @@ def kill_remove(folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
     return killed, {"checks": checks, "published": there == 0 and killed}
 
 
+def revise(act: str, queue: JobQueue, job: str, parent: int) -> None:
+    """Sign a result, or erase all of its opacities but one."""
+    if act == "sign_off":
+        sign_off(queue, job, "accepted", "anna", "agreed", parent)
+    else:
+        labels = masks_of(queue, job).lesion_labels
+        assert labels is not None
+        correct(queue, job, labels == 1, "anna", parent)
+
+
+def kill_revise(act: str, folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
+    """A kill while a result is signed or corrected."""
+    settings, template = quick(folder), folder.parent / "template"
+    if not template.exists():
+        with JobQueue(template, settings) as queue:
+            finished(queue, write_study("nifti", folder / "in"), [ReportFormat.CSV])
+    shutil.copytree(template, folder / "store")
+    with JobQueue(folder / "store", settings) as queue:
+        (job,) = (job.id for job in queue.jobs())
+
+    def act_once() -> None:
+        with JobQueue(folder / "store", settings) as queue:
+            revise(act, queue, job, revisions(queue, job)[-1].number)
+
+    killed = killed_at(count, act_once)
+    with JobQueue(folder / "store", settings) as queue:
+        made = revisions(queue, job)
+        told = queue.job(job).summary.get("revision", 0)
+        checks = {
+            "whole or not there": all(_is_whole_revision(queue, job, one.number) for one in made),
+            "made once at most": len(made) <= 2,
+            "said only what is there": told <= made[-1].number,
+        }
+        for lock in queue.folders.incoming.glob("*.lock"):
+            os.utime(lock, (time.time() - 60,) * 2)
+        sweep(queue)
+        checks |= _in_order(queue, job)
+        act_once()  # whoever was killed does not know whether it got there, looks, and does it again
+        checks["goes on"] = len(revisions(queue, job)) == len(made) + 1
+        checks |= {f"{name}, again": held for name, held in _in_order(queue, job).items()}
+    return killed, {"checks": checks, "published": len(made) == 2 and told == 0}
+
+
+def _is_whole_revision(queue: JobQueue, job: str, number: int) -> bool:
+    reports = reports_of(queue, job, number)
+    json.loads((reports / "result.json").read_text(encoding="utf-8"))
+    names = {path.name for path in reports.iterdir()}
+    masks = masks_of(queue, job, number)
+    return names == {path.name for path in queue.reports_path(job).iterdir()} and masks.lung_mask is not None
+
+
+def _in_order(queue: JobQueue, job: str) -> dict[str, bool]:
+    """What holds whenever nobody is at work and the sweep has been there."""
+    made, found, folders = revisions(queue, job), queue.job(job), queue.folders
+    with queue.database.reading() as db:
+        arrivals = db.execute("SELECT count(*) FROM arrivals").fetchone()[0]
+    return {
+        "worklist shows the latest": found.summary.get("revision", 0) == made[-1].number,
+        "measures are those of the latest": found.summary["lesion_volume_ml"] == made[-1].summary["lesion_volume_ml"],
+        "bytes are counted": found.result_bytes == folders.result_bytes(job),
+        "nothing left over": not arrivals
+        and not list(folders.incoming.iterdir())
+        and not list(folders.trash.iterdir()),
+    }
+
+
 def main(act: str, folder: Path) -> None:
     """Kill at the first line, the second, and so on, each on a store of its own, until the act comes to its end."""
-    kill = {"work": kill_work, "submit": kill_submit, "remove": kill_remove}[act]
-    problems, between = [], 0
-    for count in itertools.count(1):
+    acts: dict[str, Callable[[Path, int], tuple[bool, dict[str, Any]]]] = {
+        "work": kill_work, "submit": kill_submit, "remove": kill_remove,
+        "sign_off": partial(kill_revise, "sign_off"), "correct": partial(kill_revise, "correct"),
+    }  # fmt: skip
+    kill = acts[act]
+    problems, between, kills = [], 0, 0
+    # What corrections share with sign-offs is killed at every line there.
+    for count in itertools.count(1, step=3 if act == "correct" else 1):
         own = folder / str(count)
         own.mkdir()
         try:
@@ -152,7 +228,8 @@ def main(act: str, folder: Path) -> None:
         between += found["published"]
         if not killed:
             break
-    print(json.dumps({"kills": count - 1, "between": between, "problems": problems}))  # noqa: T201
+        kills += 1
+    print(json.dumps({"kills": kills, "between": between, "problems": problems}))  # noqa: T201
 
 
 if __name__ == "__main__":

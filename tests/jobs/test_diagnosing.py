@@ -9,6 +9,7 @@ import pytest
 
 from jcs_ct.jobs.job import JobOptions, JobState
 from jcs_ct.jobs.queue import JobQueue
+from jcs_ct.jobs.revisions import correct, masks_of
 from jcs_ct.jobs.supervisor import Supervisor
 from jcs_ct.jobs.task import load_task
 from jcs_ct.jobs.worker import Worker
@@ -51,10 +52,17 @@ def test_studies_go_in_and_results_come_out(tmp_path: Path) -> None:
         assert (queue.reports_path(healthy) / "measures.csv").exists()
         assert not (queue.reports_path(healthy) / "report.html").exists()
         assert (queue.reports_path(sick) / "dicom" / "report.sr.dcm").exists()
+        labels, corrected = masks_of(queue, sick).lesion_labels, correct(queue, sick, SICK.lesion_mask, "anna", 0)
         stages = [event.stage for event in queue.events(job_id=sick) if event.state is JobState.RUNNING]
     assert [job.state for job in found.values()] == ["done", "done", "not_assessable", "failed"]
     assert found[sick].summary["verdict"] == results[sick]["verdict"] == "positive"
     assert found[sick].summary["lesion_volume_ml"] == pytest.approx(SICK.lesion_ml, rel=0.2)
+    assert found[sick].summary["patient"] == {"name": "Phantom^Chest", "id": "PHANTOM-1"}
+    assert found[healthy].summary["patient"] == {"name": None, "id": None}
+    assert labels is not None
+    assert len(set(labels.flat)) == 1 + len(results[sick]["lesions"])
+    assert corrected.summary["verdict"] == "positive"
+    assert corrected.summary["lesion_volume_ml"] == pytest.approx(SICK.lesion_ml, rel=0.02)
     assert found[healthy].summary["verdict"] == results[healthy]["verdict"] == "negative"
     assert found[thin].reason == "; ".join(results[thin]["reasons"])
     assert (found[notes].reason or "").startswith("study is of an unknown kind, or damaged at its start; expected")

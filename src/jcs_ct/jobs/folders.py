@@ -88,6 +88,10 @@ class Folders:
                         sizes[seen.st_ino] = seen.st_size
         return sum(sizes.values())
 
+    def without_places(self, error: Exception, study: Path) -> str:
+        """An error in words: where a study lies is nobody's business, and is another place than where it came from."""
+        return str(error).replace(str(study), "the study").replace(str(self.root), "…")
+
     def free_bytes(self) -> int:
         """Free on the disk."""
         return shutil.disk_usage(self.root).free

@@ -39,7 +39,7 @@ def keep_masks(diagnosis: Diagnosis, study: Study, folder: Path) -> None:
             if array is not None:
                 moved = np.ascontiguousarray(on_grid(array, diagnosis.study.grid, study.grid))
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
-                    np.lib.format.write_array(stream, moved, allow_pickle=False)
+                    np.lib.format.write_array(stream, moved, allow_pickle=False)  # type: ignore[no-untyped-call]
 
 
 def kept_masks(folder: Path) -> Masks:

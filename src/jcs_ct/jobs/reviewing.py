@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from jcs_ct.diagnosis.remeasure import measure_outlines
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.review import Judgement, Review, check_comment, check_name, in_iso, now
-from jcs_ct.errors import UsageError
+from jcs_ct.errors import InputError, UsageError
 from jcs_ct.jobs.drafts import Draft, Revision, RevisionKind
+from jcs_ct.jobs.job import Job
 from jcs_ct.jobs.masks import FILE, keep_masks, kept_masks, on_grid
+from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.summary import summary_of
 from jcs_ct.reports.sign_off import link_or_copy, sign_reports, succeed_report
 from jcs_ct.reports.stored_result import read_decision
@@ -62,15 +64,28 @@ def write_sign_off(draft: Draft, judgement: str, by: str, comment: str) -> Revis
     )
 
 
+def read_again(queue: JobQueue, job: Job) -> Study:
+    """A job's study, as its worker read it.
+
+    Raises:
+        InputError: It cannot be read any more.
+    """
+    path = queue.study_path(job.id)
+    try:
+        return read_study(path, job.options.series_uid)
+    except InputError as error:
+        raise type(error)(queue.folders.without_places(error, path)) from error
+
+
 def _read(draft: Draft) -> Study:
-    """The job's study; an archive is unpacked within the draft, so that what a kill leaves of it is found."""
+    """The study, unpacked within the draft where it is an archive, so that what a kill leaves of it is found."""
     place = draft.folder / "tmp"
     place.mkdir()
     # The folder for temporary files is one for the whole process.
     with _READING:
         before, tempfile.tempdir = tempfile.tempdir, str(place)
         try:
-            return read_study(draft.queue.study_path(draft.job.id), draft.job.options.series_uid)
+            return read_again(draft.queue, draft.job)
         finally:
             tempfile.tempdir = before
             shutil.rmtree(place)
@@ -83,10 +98,16 @@ def _as_measured(kept: NDArray[np.uint8], study: Study, measured: Diagnosis) -> 
 
 def _remarks(draft: Draft, by: str, at: str, comment: str) -> list[str]:
     because = f": {' '.join(comment.split())}" if comment.strip() else ""
-    remarks = [f"the outlines of opacities were corrected by {by} at {at}{because}"]
+    remarks = [f"the outlines of opacities were corrected by {by} on {_in_words(at)}{because}"]
     if draft.signed is not None:
         remarks.append(
-            f"an earlier revision of this result was {draft.signed.judgement} by {draft.signed.by} at "
-            f"{draft.signed.at}; that does not hold for the corrected outlines: this result must be signed off again"
+            f"an earlier revision of this result was {draft.signed.judgement} by {draft.signed.by} on "
+            f"{_in_words(draft.signed.at)}; that does not hold for the corrected outlines: this result must be signed "
+            "off again"
         )
     return remarks
+
+
+def _in_words(iso: str) -> str:
+    """2026-11-24T03:05:09Z as 2026-11-24 03:05 UTC."""
+    return f"{iso[:10]} {iso[11:16]} UTC"

@@ -69,10 +69,10 @@ def study_of(queue: JobQueue | Path, job_id: str, owner: str | None = None) -> S
         NoSuchJobError: There is none of this owner.
         InputError: It cannot be read, which it could when the job was done.
     """
-    from jcs_ct.study.reader import read_study
+    from jcs_ct.jobs.reviewing import read_again
 
-    with _opened(queue) as store:
-        return read_study(store.study_path(job_id, owner), store.job(job_id, owner).options.series_uid)
+    with _opened(queue) as store, while_there(store, job_id, owner):
+        return read_again(store, store.job(job_id, owner))
 
 
 def correct(

@@ -122,8 +122,7 @@ class Worker:
             self._insist(lambda: ledger.give_back(self._id, Loss.ATTEMPT, passing))
             return "memory" not in passing  # what is left of a process that ran out of memory is not used again
         if isinstance(error, JcsError):
-            # Where the study lies is nobody's business, and is another place than where it came from.
-            reason = str(error).replace(str(claim.study), "the study").replace(str(self._queue.folders.root), "…")
+            reason = self._queue.folders.without_places(error, claim.study)
         else:
             reason = f"internal error ({type(error).__name__}): a fault of JCS; its operator finds details with the job"
             self._keep_traceback(claim, error)

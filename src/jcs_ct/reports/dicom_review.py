@@ -90,14 +90,14 @@ def _observer(review: Review) -> Dataset:
 
 def _qualitative_evaluations(report: Dataset) -> Dataset:
     """TID 1500 row 12: where the report says something in words."""
+    items: list[Dataset] = list(report.ContentSequence)
     wanted = codes.QUALITATIVE_EVALUATIONS.value
-    return next(item for item in report.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == wanted)
+    return next(item for item in items if item.ConceptNameCodeSequence[0].CodeValue == wanted)
 
 
 def _sign_off(review: Review) -> ContentItem:
     """The judgement, with who made it and why."""
     item = CodeContentItem(codes.SIGN_OFF, codes.JUDGEMENTS[review.judgement], RelationshipTypeValues.CONTAINS)
-    item.ObservationDateTime = DT(review.at)
     context, property_of = RelationshipTypeValues.HAS_OBS_CONTEXT, RelationshipTypeValues.HAS_PROPERTIES
     said: list[ContentItem] = [
         CodeContentItem(standard.DCM.ObserverType, standard.DCM.Person, context),
@@ -105,5 +105,6 @@ def _sign_off(review: Review) -> ContentItem:
     ]
     if review.comment:
         said.append(TextContentItem(codes.COMMENT, review.comment, property_of))
-    item.ContentSequence = said
+    item.add_new("ObservationDateTime", "DT", DT(review.at))
+    item.add_new("ContentSequence", "SQ", said)
     return item

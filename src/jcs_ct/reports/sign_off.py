@@ -47,7 +47,7 @@ def sign_reports(measured: Path, target: Path, review: Review, predecessor: Path
     Raises:
         UsageError: `measured` holds no reports, or what an earlier version wrote, which has no place for a sign-off.
     """
-    amend: dict[str, Callable[[Path, Path], None]] = {
+    amend: dict[str, Callable[[Path, Path], object]] = {
         "result.json": lambda old, new: _sign_json(old, new, review),
         "report.html": lambda old, new: _sign_html(old, new, review),
         "report.pdf": lambda old, new: new.write_bytes(_signed_pdf(old, review, _document(measured))),

@@ -19,7 +19,7 @@ from jcs_ct._version import __version__
 from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.service.guard import Guard
 from jcs_ct.service.page import add_page
-from jcs_ct.service.problems import handle_problems
+from jcs_ct.service.problems import PROBLEMS, handle_problems
 from jcs_ct.service.routes import ROUTERS
 from jcs_ct.service.services import Services
 from jcs_ct.service.settings import ServiceSettings
@@ -70,6 +70,6 @@ def create_app(
     )
     handle_problems(app, str(settings.store.resolve()))
     for router in ROUTERS:
-        app.include_router(router, prefix=API)
+        app.include_router(router, prefix=API, responses=PROBLEMS)
     add_page(app, page, API)
     return app

@@ -76,10 +76,12 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, seen = time.monotonic(), _Seen(send, self._headers, scope["path"].startswith(self._api))
+        route = f"{scope['method']} {scope['path'].removeprefix(self._api)}"
+        large = _LARGE.fullmatch(route) is not None
+        began, seen = time.monotonic(), _Seen(send, self._headers, scope["path"].startswith(self._api), large)
         scope.setdefault("state", {})
         try:
-            refusal = self._refusal(Headers(scope=scope), scope)
+            refusal = self._refusal(Headers(scope=scope), large)
             await (refusal or self._app)(scope, receive, seen.send)
         except ClientDisconnect:
             log.info("the client went away")
@@ -92,14 +94,13 @@ class Guard:
         finally:
             await self._tell(scope, seen.status, time.monotonic() - began)
 
-    def _refusal(self, headers: Headers, scope: Scope) -> ASGIApp | None:
+    def _refusal(self, headers: Headers, large: bool) -> ASGIApp | None:
         if not self._is_known(headers.get("Host", "")):
             return problem_response(
                 HTTPStatus.MISDIRECTED_REQUEST, "the request is for a host of another name; see --allow-host"
             )
         size = headers.get("Content-Length", "0")
         unbounded = "Transfer-Encoding" in headers
-        large = _LARGE.fullmatch(f"{scope['method']} {scope['path'].removeprefix(self._api)}") is not None
         if not large and (unbounded or not size.isdigit() or int(size) > self._max_bytes):
             return problem_response(
                 HTTPStatus.LENGTH_REQUIRED if unbounded else HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -141,11 +142,12 @@ class Guard:
 class _Seen:
     """What is sent, with our headers added."""
 
-    def __init__(self, send: Send, headers: dict[str, str], private: bool) -> None:
+    def __init__(self, send: Send, headers: dict[str, str], private: bool, large: bool) -> None:
         self.status = 0
         self._send = send
         self._headers = headers
         self._private = private
+        self._large = large
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -153,6 +155,8 @@ class _Seen:
             headers = MutableHeaders(scope=message)
             for name, value in self._headers.items():
                 headers.setdefault(name, value)
+            if self._large and self.status >= 400:
+                headers["Connection"] = "close"  # else the rest of a body that was refused would be received
             if self._private:
                 headers.setdefault("Cache-Control", "no-store")
         await self._send(message)

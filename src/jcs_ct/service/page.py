@@ -36,9 +36,12 @@ def add_page(app: FastAPI, folder: Path, api: str) -> None:
         del rest
         raise RefusedError(HTTPStatus.NOT_FOUND, "there is no such address: see /api/v1/openapi.json")
 
+    if not folder.is_dir():
+        return
+
     @app.get("/study/{rest:path}", include_in_schema=False)
     def study(rest: str, request: Request) -> Response:
         del rest, request
         return FileResponse(folder / "index.html", headers={"Cache-Control": "no-cache"})
 
-    app.mount("/", _Files(directory=folder, html=True, check_dir=False), name="page")
+    app.mount("/", _Files(directory=folder, html=True), name="page")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,8 +12,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from jcs_ct.errors import InputError, JcsError, NoSuchJobError, QueueError, QueueFullError, UsageError
+from jcs_ct.service.schemas import ProblemDocument
 
 MEDIA_TYPE = "application/problem+json"
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {"description": "Refused.", "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}}
+}
+"""For OpenAPI: what every route may answer."""
 
 
 class RefusedError(Exception):

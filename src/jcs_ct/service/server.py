@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,7 +16,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from jcs_ct.errors import UsageError
+from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.settings import QueueSettings
+from jcs_ct.service.access import Access
 from jcs_ct.service.app import create_app
 from jcs_ct.service.settings import ServiceSettings
 
@@ -78,9 +83,22 @@ class _Uvicorn(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         self._ready()
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to signals, and do not let them kill the process once it has stopped in good order."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """On a signal."""
-        super().handle_exit(sig, frame)
+        super().handle_exit(sig, frame)  # the second Ctrl-C does not wait for requests
         self.end()
 
     def end(self) -> None:
@@ -95,8 +113,10 @@ def open_server(settings: ServiceSettings, queue: QueueSettings, ready: Callable
     """A server whose port is open as long as the context lasts.
 
     Raises:
-        UsageError: The address cannot be listened on.
+        UsageError: The address cannot be listened on, or the users or the certificate cannot be read.
+        QueueError: The store cannot be used.
     """
+    _check(settings, queue)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listening:
         try:
@@ -108,3 +128,17 @@ def open_server(settings: ServiceSettings, queue: QueueSettings, ready: Callable
                 "--host"
             ) from error
         yield Server(create_app(settings, queue), settings, listening, ready)
+
+
+def _check(settings: ServiceSettings, queue: QueueSettings) -> None:
+    """Find out before the start what would keep the service from starting."""
+    Access(settings)
+    JobQueue(settings.store, queue).close()
+    if settings.certificate is not None:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.certificate, settings.key)
+        except OSError as error:  # SSLError is one
+            raise UsageError(
+                f"the certificate {settings.certificate} and its key cannot be used ({error.strerror or error}); "
+                "expected two PEM files that belong together"
+            ) from error
