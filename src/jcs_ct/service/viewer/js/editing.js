@@ -58,6 +58,14 @@ export class Editor {
     this.ring.classList.toggle("erase", name === "erase");
   }
 
+  /** Go on as an editor before this one. */
+  take(tool, size, ball) {
+    this.pick(tool);
+    this.size.value = size;
+    this.ball.checked = ball;
+    this.sized();
+  }
+
   sized() { this.sizeWords.textContent = `${this.size.value} ${this.unit}`; }
 
   resize(by) {

@@ -199,15 +199,19 @@ class StudyPage {
     if (!this.labels.lungs && this.view.layers.lungs) {
       await attempt(async () => this.labels.setLungs(await this.layer("lungs", "")));
     }
-    this.editor = new Editor(this.viewport, this.labels, { save: () => this.save(), leave: () => this.stopEditing() });
-    this.pointer.painter = this.editor;
+    this.openEditor();
     this.viewport.node.classList.add("editing");
-    show(this.editPlace, this.editor.node);
     this.side.tabs.open("lesions");
     this.side.lesions.editing = true;
     this.render();
     announce("Editing. B is the brush, R the eraser, Space paints at the cross-hair, Control Z undoes.");
     return undefined;
+  }
+
+  openEditor() {
+    this.editor = new Editor(this.viewport, this.labels, { save: () => this.save(), leave: () => this.stopEditing() });
+    this.pointer.painter = this.editor;
+    show(this.editPlace, this.editor.node);
   }
 
   async stopEditing() {
@@ -269,10 +273,10 @@ class StudyPage {
     this.viewport.setLabels(labels);
     this.closing.push(labels.watch((box) => { if (!box) this.side.lesions.render(this.result, labels); }));
     if (!this.editor) return;
+    const { tool, size, ball } = this.editor;
     this.editor.close();
-    this.editor = new Editor(this.viewport, labels, { save: () => this.save(), leave: () => this.stopEditing() });
-    this.pointer.painter = this.editor;
-    show(this.editPlace, this.editor.node);
+    this.openEditor();
+    this.editor.take(tool, size.value, ball.checked);
   }
 
   // Judgement
