@@ -21,7 +21,7 @@ from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import find_lung_slices
 from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE
 from jcs_ct.study import read_study
-from jcs_ct.trials import classification, segmentation
+from jcs_ct.trials import classification, localisation, segmentation, shortcut
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = {
@@ -30,6 +30,7 @@ STUDIES = {
     "dicom/ricord-000906-sagittal": "not_assessable",
 }
 """Expected verdicts of the DICOM studies; the coronacases are all positive."""
+REPRODUCTION = "<!-- reproduction -->"
 START, END = "<!-- results -->", "<!-- /results -->"
 
 
@@ -190,8 +191,10 @@ def write(results: dict[str, Any]) -> None:
             f"{probe['test_slice_auc']:.3f} ({low:.3f} to {high:.3f}), validation {probe['val_slice_auc']:.3f} "
             "(`python experiments/vgg_probe.py`)."
         )
-    text = f"# Results of the default weights\n\n{intro}\n\n{as_markdown(results)}{beside}\n"
-    (ROOT / "docs/results.md").write_text(text, encoding="utf-8")
+    page = ROOT / "docs/results.md"
+    _, start, reproduction = page.read_text(encoding="utf-8").partition(REPRODUCTION)  # another script's
+    text = f"# Results\n\n## The default weights\n\n{intro}\n\n{as_markdown(results)}{beside}\n"
+    page.write_text(f"{text}\n{start}{reproduction}", encoding="utf-8")
     readme = ROOT / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split(START, 1)
     after = rest.split(END, 1)[1]
@@ -204,7 +207,8 @@ def measured(data: Path, diagnoser: Diagnoser) -> dict[str, Any]:
     def step(count: int) -> None:
         del count
 
-    trials = [*segmentation(diagnoser, data, "test", step), *classification(diagnoser, data, "test", step)]
+    every = (segmentation, classification, localisation, shortcut)
+    trials = [trial for run in every for trial in run(diagnoser, data, "test", step)]
     return {
         "weights": diagnoser.weights,
         "trials": [trial.as_dict() for trial in trials],

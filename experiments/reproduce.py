@@ -2,7 +2,7 @@
 
     python experiments/reproduce.py all --preset cpu --data ../shared/data --imagenet vgg16_imagenet.safetensors
 
-What is named is made: `table2`, `table4` to `table7`, `figure10`, `figure11`, `worst`, or `all`. Runs are kept below
+What is named is made: `table2`, `table4` to `table7`, `figure9` to `figure11`, `worst`, or `all`. Runs are kept below
 `runs/reproduce/PRESET` and taken up where they stopped; asking again trains nothing twice. The page is written into
 `--page` (by default beside the runs). Presets: `smoke` (a test of the machinery), `cpu` (the results that are kept;
 hours on two cores), `paper` (as published; needs a GPU: `--device cuda --precision bf16-mixed --devices 2`).
@@ -18,15 +18,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # as a script, only its own folder is on the path
 
-from experiments.reproduction import figures, tables  # noqa: E402
-from experiments.reproduction.page import write_page  # noqa: E402
+from experiments.reproduction import cases, figures, maps, tables  # noqa: E402
+from experiments.reproduction.evaluated import Evaluated  # noqa: E402
+from experiments.reproduction.page import into_results, write_page  # noqa: E402
 from experiments.reproduction.plan import PRESETS  # noqa: E402
 from experiments.reproduction.runs import Place, held_out_slices  # noqa: E402
 
 from jcs_ct.errors import JcsError  # noqa: E402
 
-TRAINED = ("table5", "table6", "table7", "figure10", "figure11", "worst")
+TRAINED = ("table5", "table6", "table7", "figure9", "figure10", "figure11", "worst")
 NAMES = ("table2", "table4", *TRAINED)
+"""In the order of the page."""
 
 
 def reproduce(place: Place, wanted: tuple[str, ...], page: Path) -> list[Path]:
@@ -38,18 +40,21 @@ def reproduce(place: Place, wanted: tuple[str, ...], page: Path) -> list[Path]:
         page: folder of the page.
     """
     made_tables, made_figures = [], []
-    evaluated = tables.Evaluated(place, held_out_slices(place)) if set(wanted) & set(TRAINED) else None
-    for name, make in (("table2", tables.table_2), ("table4", tables.table_4)):
-        if name in wanted:
-            made_tables.append(make(place))
-    if evaluated is not None:
-        for name, table in (("table5", tables.table_5), ("table6", tables.table_6), ("table7", tables.table_7)):
-            if name in wanted:
-                made_tables.append(table(evaluated))
-        for name, figure in figures.FIGURES.items():
-            if name in wanted:
-                made_figures.append(figure(evaluated, page))
-    return write_page(made_tables, made_figures, page, place.preset.name)
+    if "table2" in wanted:
+        made_tables.append(cases.table_2(place))
+    if "table4" in wanted:
+        table, figure = cases.table_4(place, page)
+        made_tables.append(table)
+        made_figures.append(figure)
+    if set(wanted) & set(TRAINED):
+        evaluated = Evaluated(place, held_out_slices(place))
+        made_tables += [table(evaluated) for name, table in tables.TABLES.items() if name in wanted]
+        if "figure9" in wanted:
+            table, figure = maps.figure_9(place, evaluated.slices, page)
+            made_tables.append(table)
+            made_figures.append(figure)
+        made_figures += [figure(evaluated, page) for name, figure in figures.FIGURES.items() if name in wanted]
+    return write_page(made_tables, made_figures, page, f"--preset {place.preset.name} --precision {place.precision}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sources")
     parser.add_argument("--output", type=Path, default=ROOT / "runs" / "reproduce")
     parser.add_argument("--page", type=Path, default=None, help="folder of the page")
+    parser.add_argument(
+        "--results", type=Path, default=None, help="docs/results.md, to put the page's text into; give --page beside it"
+    )
     parser.add_argument("--imagenet", type=Path, default=None, help="torchvision-shaped ImageNet VGG-16 weights")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
     parser.add_argument("--devices", type=int, default=1, help="GPUs, trained on with DDP")
@@ -70,9 +78,12 @@ def main(arguments: list[str] | None = None) -> int:
         given.data, given.output, PRESETS[given.preset], given.imagenet, given.device, given.devices, given.precision
     )
     wanted = NAMES if "all" in given.what else tuple(given.what)
+    page = given.page or place.folder / "page"
     try:
-        for path in reproduce(place, wanted, given.page or place.folder / "page"):
+        for path in reproduce(place, wanted, page):
             print(path)
+        if given.results is not None:
+            into_results(page, given.results)
     except JcsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -16,7 +16,9 @@ import jcs_ct
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "jcs_ct"
 TRAINING_ONLY = {"torch", "torchvision", "timm", "lightning", "torchmetrics", "onnx", "tensorboard"}
-COMMANDS = ["diagnose", "measure", "compare", "train", "evaluate", "export"]
+GROUPS = {"train", "evaluate", "user"}
+"""Commands that have commands."""
+COMMANDS = ["diagnose", "measure", "compare", "train", "evaluate", "export", "serve", "user"]
 
 
 def run_python(code: str, *, home: Path | None = None) -> str:
@@ -156,7 +158,7 @@ def test_commands_in_the_readme_exist() -> None:
     assert {command.split()[0] for command in used} == set(COMMANDS)
     for command in used:
         # A second word is a subcommand where the command has some, else its first argument.
-        words = command.split() if command.split()[0] in {"train", "evaluate"} else command.split()[:1]
+        words = command.split() if command.split()[0] in GROUPS else command.split()[:1]
         done = run_tool("jcs", *words, "--help")
         assert done.returncode == 0, f"jcs {command}: {done.stderr}"
 
@@ -165,7 +167,7 @@ def test_options_in_the_readme_exist() -> None:
     text = (ROOT / "README.md").read_text()
     for line in re.findall(r"^jcs .+$", text, flags=re.MULTILINE):
         words = line.split("#")[0].split()[1:]
-        command = words[:2] if words[0] in {"train", "evaluate"} else words[:1]
+        command = words[:2] if words[0] in GROUPS else words[:1]
         offered = run_tool("jcs", *command, "--help").stdout
         for option in [word for word in words if word.startswith("-")]:
             assert re.search(rf"(?<![\w-]){option}(?![\w-])", offered), f"{line!r}: no option {option}"

@@ -10,21 +10,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from experiments.reproduction.evaluated import Evaluated
+from experiments.reproduction.page import into_results, write_page
+from experiments.reproduction.parts import Figure, Table
 from experiments.reproduction.plan import (
     ABLATION,
     COMPARED,
     EVERY,
     JCS,
     JOINT,
+    MAPS,
     PEERS,
     PRESETS,
     Preset,
     System,
     config_of,
 )
-from experiments.reproduction.runs import HeldOutSlice, Place, held_out_slices, predictions, trained
+from experiments.reproduction.runs import HeldOutSlice, Place, held_out_slices, predictions, summary_of, trained
 from experiments.reproduction.scores import cost, scores
-from experiments.reproduction.tables import Evaluated, table_5
+from experiments.reproduction.tables import table_5
 from numpy.typing import NDArray
 
 from jcs_ct.datasets.normalised import NormalisedSlice
@@ -60,6 +64,7 @@ def test_figures_are_those_computed_by_hand() -> None:
     assert found.dice == pytest.approx([2 * 10 / 40, 1])
     assert found.iou == pytest.approx([10 / 30, 1])
     assert found.mae == pytest.approx([20 / 100, 0])
+    assert found.dice_adaptive[1] == pytest.approx(1)
     assert found.e_measure[1] > found.e_measure[0]
     assert found.s_measure[1] == pytest.approx(1, abs=1e-6)
 
@@ -85,6 +90,29 @@ def test_every_system_of_the_paper_is_there_with_the_papers_figures() -> None:
 @pytest.mark.parametrize("system", EVERY, ids=[system.key for system in EVERY])
 def test_every_system_has_settings_in_every_preset(system: System, preset: Preset) -> None:
     assert config_of(system, preset, 1, {}, "32-true").seed == 1
+
+
+def test_the_papers_recipe_is_the_papers() -> None:
+    segmenter = config_of(JCS, PRESETS["paper"], 0, {}, "bf16-mixed")
+    assert (segmenter.optimiser, segmenter.learning_rate, segmenter.schedule) == ("adam", 2.5e-5, "poly")
+    assert (segmenter.steps, segmenter.batch_size, segmenter.input_size) == (21_000, 4, (512, 512))
+    classifier = config_of(MAPS[2], PRESETS["paper"], 0, {}, "bf16-mixed")
+    assert (classifier.optimiser, classifier.learning_rate, classifier.schedule) == ("sgd", 0.1, "step")
+    assert (classifier.batch_size, classifier.input_size, classifier.mixing) == (256, (224, 224), 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", [JCS, MAPS[2]], ids=["segmenter", "classifier"])
+def test_the_papers_preset_takes_some_steps_on_a_cpu(place: Place, tmp_path: Path, system: System) -> None:
+    paper = PRESETS["paper"]
+    short = {"steps": 2, "validate_every": 2}
+    preset = replace(
+        paper, settings=paper.settings | short, classifier_settings=paper.classifier_settings | short,
+        explained_factor=1,
+    )  # fmt: skip
+    folder = trained(system, 0, replace(place, output=tmp_path, preset=preset))
+    assert summary_of(folder)["kept_step"] == 2
+    shutil.rmtree(folder)
 
 
 def test_a_finished_run_is_not_trained_again(place: Place) -> None:
@@ -140,10 +168,42 @@ def test_everything_runs_from_the_command_line(shared_data: Path, tmp_path: Path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     text = (tmp_path / "page" / "README.md").read_text(encoding="utf-8")
-    for title in ("Table II:", "Table IV:", "Table V:", "Table VI:", "Table VII:", "Figure 10", "Figure 11", "worst"):
+    for title in (
+        "Table II:",
+        "Table IV:",
+        "Table V:",
+        "Table VI:",
+        "Table VII:",
+        "Figure 9",
+        "Figure 10",
+        "Figure 11",
+        "worst",
+    ):
         assert title in text
-    assert len(list((tmp_path / "page").glob("*.png"))) == 3
+    assert len(list((tmp_path / "page").glob("*.png"))) == 5
     shutil.rmtree(tmp_path / "runs")
+
+
+def test_the_page_takes_its_place_in_the_results(tmp_path: Path) -> None:
+    results = tmp_path / "results.md"
+    results.write_text(
+        "# Results\n\nours\n\n<!-- reproduction -->\nold\n<!-- /reproduction -->\nend\n", encoding="utf-8"
+    )
+    table = Table("t", "Table V: parts", "how", ("a", "b"), [("1", "2")])
+    figure = Figure("figure9", "Figure 9", "caption", "figure9.png")
+    write_page([table], [figure], tmp_path / "page", "--preset cpu")
+    for _ in range(2):  # again is the same as once
+        into_results(tmp_path / "page", results)
+        text = results.read_text(encoding="utf-8")
+        assert text.startswith("# Results\n\nours\n")
+        assert text.endswith("<!-- /reproduction -->\nend\n")
+        assert "old" not in text
+        assert "## Reproduction" in text
+        assert "### Table V: parts" in text
+        assert "](page/figure9.png)" in text
+    results.write_text("# Results\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="found no place"):
+        into_results(tmp_path / "page", results)
 
 
 def test_data_that_are_not_there_are_an_error_of_one_line(tmp_path: Path) -> None:

@@ -37,8 +37,43 @@ def test_slices_and_patients_of_own_pictures_are_told_apart(pictures: Path, weig
     assert ended.code == 0, ended.err
     assert f"{pictures.name} (split val, 6 slices)" in ended.out
     shown = {line.split()[0]: line.split()[1] for line in ended.out.splitlines()[1:]}
+    assert float(shown.pop("slice_ece")) < 0.2
+    assert float(shown.pop("slice_brier")) < 0.1
+    assert float(shown.pop("group_ece")) < 0.2
     assert shown == {
         "slice_auc": "1", "slice_sensitivity": "1", "slice_specificity": "1", "groups": "4", "group_auc": "1"
+    }  # fmt: skip
+
+
+def test_probabilities_are_drawn_against_what_came_true(
+    pictures: Path, weights: Path, jcs: CommandLine, tmp_path: Path
+) -> None:
+    ended = jcs("evaluate", "classification", "--data", pictures, "--weights", weights, "-o", tmp_path / "plots")
+    assert ended.code == 0, ended.err
+    with Image.open(tmp_path / "plots" / f"{pictures.name}-reliability.png") as plot:
+        assert min(plot.size) > 300
+
+
+def test_a_map_that_shows_the_opacities_is_far_above_chance(pictures: Path, weights: Path, jcs: CommandLine) -> None:
+    ended = jcs("evaluate", "localisation", "--data", pictures, "--weights", weights, "--json")
+    assert ended.code == 0, ended.err
+    (trial,) = json.loads(ended.out)
+    assert trial["protocol"] == "split test, 4 slices with outlined opacities"
+    figures = trial["figures"]
+    assert figures["pointing_game"] == 1
+    assert figures["times_chance"] > 3
+    assert figures["times_chance"] == pytest.approx(figures["energy_in_lesions"] / figures["chance"])
+    assert trial["intervals_95"]["pointing_game"] == [1, 1]
+
+
+def test_a_classifier_that_reads_lungs_knows_nothing_without_them(
+    pictures: Path, weights: Path, jcs: CommandLine
+) -> None:
+    ended = jcs("evaluate", "shortcut", "--data", pictures, "--weights", weights, "--split", "train", "--json")
+    assert ended.code == 0, ended.err
+    (trial,) = json.loads(ended.out)
+    assert trial["figures"] == {
+        "auc_whole": 1, "auc_lungs_only": 1, "auc_without_lungs": pytest.approx(0.5, abs=0.2)
     }  # fmt: skip
 
 

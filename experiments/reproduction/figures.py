@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
+from experiments.reproduction.evaluated import Evaluated
+from experiments.reproduction.parts import Figure, save
 from experiments.reproduction.plan import COMPARED, JCS, System
 from experiments.reproduction.runs import HeldOutSlice, predictions
 from experiments.reproduction.scores import FAILURE, THRESHOLD
-from experiments.reproduction.tables import Evaluated
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from jcs_ct.evaluation.opacities import opacities, share_of_lung
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt  # after the choice of a backend that needs no screen
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 
 ROWS = 6
 """Slices of Figure 10, from few to many opacities."""
@@ -28,17 +24,7 @@ WORST = 8
 """Slices of the gallery."""
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A picture of the page."""
-
-    name: str
-    title: str
-    caption: str
-    file: str
-
-
-def _show(axes: Axes, one: HeldOutSlice, predicted: NDArray[np.bool_] | None, title: str) -> None:
+def show(axes: Axes, one: HeldOutSlice, predicted: NDArray[np.bool_] | None, title: str) -> None:
     """A slice with the reader's outline in green and the prediction's in red."""
     box = one.normal.box
     height, width = one.truth.shape
@@ -66,12 +52,12 @@ def figure_10(evaluated: Evaluated, folder: Path) -> Figure:
         for row, index in enumerate(chosen):
             called = values[index] > 255 * THRESHOLD
             name = f"{system.label}\n" if row == 0 else ""
-            _show(grid[row, column], evaluated.slices[index], called, f"{name}{100 * dice[index]:.0f}")
+            show(grid[row, column], evaluated.slices[index], called, f"{name}{100 * dice[index]:.0f}")
     caption = (
         "Green: the reader's outline, red: the system's, above each slice its Dice in percent. Slices are chosen by "
         "the area of their opacities, evenly from the smallest to the largest; first seed."
     )
-    return _save(figure, folder, "figure10", "Figure 10: all systems on the same slices", caption)
+    return save(figure, folder, "figure10", "Figure 10: all systems on the same slices", caption)
 
 
 def figure_11(evaluated: Evaluated, folder: Path) -> Figure:
@@ -98,7 +84,7 @@ def figure_11(evaluated: Evaluated, folder: Path) -> Figure:
         f"{FAILURE:g} (paper: 0.8 %), {100 * good:.1f} % reach 0.6 (paper: 95.9 %). The slices have no spacing, so the "
         "area is a share of the lung where the paper has mm²."
     )
-    return _save(figure, folder, "figure11", "Figure 11: Dice against area and number of opacities", caption)
+    return save(figure, folder, "figure11", "Figure 11: Dice against area and number of opacities", caption)
 
 
 def worst(evaluated: Evaluated, folder: Path) -> Figure:
@@ -111,19 +97,11 @@ def worst(evaluated: Evaluated, folder: Path) -> Figure:
         axes.axis("off")
     for axes, index in zip(grid.flat, chosen, strict=False):
         one = evaluated.slices[index]
-        _show(axes, one, values[index] > 255 * THRESHOLD, f"{one.record.path.stem}: {100 * dice[index]:.0f}")
+        show(axes, one, values[index] > 255 * THRESHOLD, f"{one.record.path.stem}: {100 * dice[index]:.0f}")
     caption = (
         "Number of the slice and its Dice in percent, averaged over seeds. Green: the reader, red: JCS, first seed."
     )
-    return _save(figure, folder, "worst", "The worst slices", caption)
-
-
-def _save(figure: Canvas, folder: Path, name: str, title: str, caption: str) -> Figure:
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.tight_layout()
-    figure.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
-    plt.close(figure)
-    return Figure(name, title, caption, f"{name}.png")
+    return save(figure, folder, "worst", "The worst slices", caption)
 
 
 FIGURES: dict[str, Callable[[Evaluated, Path], Figure]] = {"figure10": figure_10, "figure11": figure_11, "worst": worst}

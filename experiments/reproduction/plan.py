@@ -13,6 +13,12 @@ MASKED = BatchGroup(4, ("covid-19-ct100",), "masked")
 """One protocol for all: the training slices of the 50/48 split, and nothing else."""
 LABELLED = BatchGroup(4, ("sars-cov-2-ct",))
 """What the joint model's classifier goes on learning from."""
+EXPLAINED = (
+    BatchGroup(10, ("sars-cov-2-ct",)),
+    BatchGroup(4, ("covid-19-ct100",), "masked"),
+    BatchGroup(2, ("mosmed-slices",)),
+)
+"""What the classifiers of Figure 9 learn from: labels, and masks that only L_seg looks at."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +26,14 @@ class System:
     """One trained system of a table."""
 
     name: str
-    """In the registry, or "joint"."""
+    """In the registry of segmenters, "joint", or "classifier"."""
     label: str
     settings: dict[str, Any] = field(default_factory=dict)
     paper: tuple[float, float, float] | None = None
     """Dice, IoU and E-measure in percent that the paper gives, on its own data (Tables V to VII)."""
+    published: float | None = None
+    """Dice in percent that Inf-Net's paper (Fan et al., TMI 2020, Table II) gives on the 50/48 split, at the adaptive
+    threshold."""
 
     @property
     def key(self) -> str:
@@ -43,16 +52,22 @@ ABLATION = (
 )
 """Table V, and a row of our own."""
 PEERS = (
-    System("unet", "U-Net", paper=(65.1, 54.1, 79.7)),
+    System("unet", "U-Net", paper=(65.1, 54.1, 79.7), published=53.2),
     System("dss", "DSS", paper=(65.7, 51.7, 79.9)),
     System("egnet", "EGNet", paper=(69.3, 55.4, 83.6)),
     System("poolnet", "PoolNet", paper=(69.7, 55.9, 83.9)),
     System("poolnet-edges", "PoolNet, with edges"),
-    System("infnet", "Inf-Net, Res2Net"),
+    System("infnet", "Inf-Net, Res2Net", published=72.7),
     System("infnet-vgg", "Inf-Net, VGG"),
     System("miniseg", "MiniSeg"),
 )
 """Table VII's, and two beyond it."""
+MAPS = (
+    System("classifier", "as is", {"mixing": 0.0, "map_weight": 0.0}),
+    System("classifier", "mixing", {"mixing": 0.5, "map_weight": 0.0}),
+    System("classifier", "mixing and L_seg", {"mixing": 0.5, "map_weight": 20.0}),
+)
+"""Figure 9's."""
 COMPARED = (*PEERS, dataclasses.replace(JCS, label="JCS, segmentation alone"), JOINT)
 EVERY = tuple({system.key: system for system in (*ABLATION, *COMPARED)}.values())
 
@@ -66,24 +81,38 @@ class Preset:
     size: str
     input_size: tuple[int, int]
     settings: dict[str, Any]
+    classifier_settings: dict[str, Any]
+    """In place of some of the above where a classifier is trained."""
+    backbone_steps: int
+    """Of the Res2Net's warm start, where there is an ImageNet encoder to learn from."""
     joint_steps: int
     case_slices: int
     """Slices of the cases that are timed."""
     slices: int | None = None
     """Test slices that are looked at; all if None."""
+    explained_factor: int = 1
+    """By which the batches of `EXPLAINED` are larger."""
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """What a classifier sees."""
+        size: tuple[int, int] = self.classifier_settings.get("input_size", self.input_size)
+        return size
 
 
 _LIGHT = AugmentSettings(
     rotate=20.0, scale=(0.75, 1.3), elastic=0.008, contrast=0.1, level=0.05, blur=0.2, noise=0.02
 )  # fmt: skip
 PRESETS = {
-    "smoke": Preset("smoke", (0,), "default", (64, 96), {"steps": 2, "validate_every": 2}, 2, 40, slices=6),
+    "smoke": Preset("smoke", (0,), "default", (64, 96), {"steps": 2, "validate_every": 2}, {}, 2, 2, 40, slices=6),
     "cpu": Preset(
         "cpu",
         (0, 1, 2),
         "default",
         (192, 256),
         {"steps": 300, "learning_rate": 1e-3, "encoder_rate": 2e-4, "validate_every": 100, "augment": _LIGHT},
+        {"steps": 240, "encoder_rate": 5e-4, "weight_decay": 1e-2, "validate_every": 80},
+        300,
         150,
         300,
     ),
@@ -101,8 +130,18 @@ PRESETS = {
             "ema": None,
             "validate_every": 500,
         },
+        {
+            "input_size": (224, 224),
+            "steps": 1_000,
+            "optimiser": "sgd",
+            "learning_rate": 0.1,
+            "weight_decay": 1e-4,
+            "schedule": "step",
+        },
+        0,
         21_000,
         300,
+        explained_factor=16,
     ),
 }
 """`smoke` for a test of the machinery, `cpu` for the results that are kept, `paper` as published, for a GPU."""
@@ -117,25 +156,41 @@ def config_of(system: System, preset: Preset, seed: int, starts: dict[str, Path]
         system: which.
         preset: how long and how large.
         seed: of data, augmentation and weights.
-        starts: weights to start from: `encoder`, and for the joint model `classifier` and `segmenter`.
+        starts: weights to start from: `encoder`, `backbone`, and for the joint model `classifier` and `segmenter`.
         precision: Lightning's.
     """
-    joint = system.name == "joint"
-    wanted = ("classifier", "segmenter") if joint else ("encoder",) if system.name in HAS_VGG_ENCODER else ()
     settings = preset.settings | system.settings
-    if joint:
+    if system.name == "classifier":
+        settings = preset.settings | preset.classifier_settings | system.settings
+        batch = tuple(dataclasses.replace(group, count=group.count * preset.explained_factor) for group in EXPLAINED)
+        return _config("classifier", batch, settings, ("backbone",), preset, seed,
+                       starts, precision)  # fmt: skip
+    if system.name == "joint":
         settings |= {"steps": preset.joint_steps, "mixing": 0.5, "map_weight": 20.0, "encoder_rate": 1e-4}
         settings["validate_every"] = min(settings["validate_every"], preset.joint_steps)
+        return _config("joint", (MASKED, LABELLED), settings, ("classifier", "segmenter"), preset, seed, starts,
+                       precision)  # fmt: skip
+    parts = ("encoder",) if system.name in HAS_VGG_ENCODER else ()
+    return _config("segmenter", (MASKED,), settings | {"network": system.name}, parts, preset, seed, starts, precision)
+
+
+def _config(
+    task: str,
+    batch: tuple[BatchGroup, ...],
+    settings: dict[str, Any],
+    parts: tuple[str, ...],
+    preset: Preset,
+    seed: int,
+    starts: dict[str, Path],
+    precision: str,
+) -> TrainConfig:
     return TrainConfig(
-        "joint" if joint else "segmenter",
-        (MASKED, LABELLED) if joint else (MASKED,),
-        settings.pop("steps"),
-        preset.size,
-        preset.input_size,
-        seed,
-        network="segmenter" if joint else system.name,
-        validation=("covid-19-ct100",),
-        init={part: str(starts[part]) for part in wanted if part in starts},
+        task,
+        batch,
+        size=preset.size,
+        seed=seed,
+        validation=("sars-cov-2-ct",) if task == "classifier" else ("covid-19-ct100",),
+        init={part: str(starts[part]) for part in parts if part in starts},
         precision=precision,
-        **settings,
+        **{"input_size": preset.input_size} | settings,
     )

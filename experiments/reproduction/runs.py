@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiments.reproduction.plan import JCS, MASKED, Preset, System, config_of
+from experiments.reproduction.plan import EXPLAINED, JCS, MASKED, Preset, System, config_of
 from numpy.typing import NDArray
 from torch import nn
 
@@ -22,7 +22,7 @@ from jcs_ct.datasets.sources import read_source
 from jcs_ct.errors import UsageError
 from jcs_ct.models import registry
 from jcs_ct.models.joint import JointPrediction
-from jcs_ct.training.config import TrainConfig, load_config
+from jcs_ct.training.config import BatchGroup, TrainConfig, load_config
 from jcs_ct.training.run import RunPaths, load_weights, train
 from jcs_ct.weights import SHIPPED
 
@@ -73,7 +73,7 @@ def starts(place: Place, seed: int) -> dict[str, Path]:
     """Weights that systems start from: the ImageNet encoder at the preset's width, ours for the joint model."""
     found: dict[str, Path] = {}
     if place.imagenet is not None:
-        found["encoder"] = _encoder(place)
+        found["encoder"] = _warm_start("encoder", {"imagenet": place.imagenet}, 1, place)
     if place.preset.size == "default":
         found["classifier"] = SHIPPED / "classifier.safetensors"
     own = place.folder / "runs" / f"{JCS.key}-seed{seed}" / "segmenter.safetensors"
@@ -82,14 +82,20 @@ def starts(place: Place, seed: int) -> dict[str, Path]:
     return found
 
 
-def _encoder(place: Place) -> Path:
-    weights = place.folder / "encoder" / "encoder.safetensors"
+def _warm_start(task: str, init: dict[str, Path], steps: int, place: Place) -> Path:
+    """Weights that several systems share the start from, made once."""
+    preset, folder = place.preset, place.folder / task
+    weights = folder / f"{task}.safetensors"
     if not weights.exists():
+        batch = (BatchGroup(12, tuple(sorted({name for group in EXPLAINED for name in group.sources}))),)
         config = TrainConfig(
-            "encoder", (MASKED,), 1, place.preset.size, place.preset.input_size,
-            init={"imagenet": str(place.imagenet)},
+            task, (MASKED,) if task == "encoder" else batch, steps, preset.size, preset.input_size,
+            learning_rate=3e-3, validate_every=steps, validation=("sars-cov-2-ct",) if task == "backbone" else (),
+            init={part: str(path) for part, path in init.items()},
         )  # fmt: skip
-        train(config, RunPaths(place.data, weights.parent, place.output / "cache"), "cpu")
+        LOG.info("training the common %s, %d steps", task, steps)
+        train(config, RunPaths(place.data, folder, place.output / "cache"), place.device, resume=True)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return weights
 
 
@@ -102,7 +108,10 @@ def trained(system: System, seed: int, place: Place) -> Path:
     folder = place.folder / "runs" / f"{system.key}-seed{seed}"
     if system.name == "joint":
         trained(JCS, seed, place)  # it starts from this one
-    config = config_of(system, place.preset, seed, starts(place, seed), place.precision)
+    first = starts(place, seed)
+    if system.name == "classifier" and "encoder" in first and place.preset.backbone_steps:
+        first["backbone"] = _warm_start("backbone", {"encoder": first["encoder"]}, place.preset.backbone_steps, place)
+    config = config_of(system, place.preset, seed, first, place.precision)
     if (folder / "config.yaml").exists() and _settings(load_config(folder / "config.yaml")) != _settings(config):
         raise UsageError(f"{folder} holds a run of other settings; move it away to train with these")
     if not (folder / "summary.json").exists():

@@ -36,6 +36,9 @@ class Scores:
     """Structure measure (Fan et al., ICCV 2017), of the probability map (PySODMetrics)."""
     mae: NDArray[np.float64]
     """Mean absolute error of the probability map (PySODMetrics)."""
+    dice_adaptive: NDArray[np.float64]
+    """At twice the mean of the map stretched to 0..1, as Inf-Net's evaluation has it (PySODMetrics): to be held against
+    published figures only, as a map that is sure of nothing gains by the stretching."""
 
 
 def scores(predicted: list[NDArray[np.uint8]], slices: list[HeldOutSlice]) -> Scores:
@@ -61,12 +64,16 @@ def _of_one(values: NDArray[np.uint8], truth: NDArray[np.bool_]) -> tuple[float,
     # of nothing.
     for measure in sod.values():
         measure.step(pred=values / 255, gt=truth, normalize=False)
+    dice = py_sod_metrics.DICEHandler(with_dynamic=False, with_adaptive=True)
+    adaptive = py_sod_metrics.FmeasureV2({"dice": dice})
+    adaptive.step(pred=values, gt=truth.astype(np.uint8) * 255, normalize=True)
     return (
         float(binary_f1_score(called.int(), wanted.int())),
         float(binary_jaccard_index(called.int(), wanted.int())),
         float(np.mean(sod["e"].get_results()["em"]["curve"])),
         float(sod["s"].get_results()["sm"]),
         float(sod["mae"].get_results()["mae"]),
+        float(adaptive.get_results()["dice"]["adaptive"]),
     )
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
-from skimage.morphology import convex_hull_image
 
 from jcs_ct.preprocessing import AIR_THRESHOLD, Box, Bytes, bounding_box, enclosed_regions, is_cropped
 
@@ -34,6 +33,8 @@ MIN_LUNG_SHARE = 0.02
 MIN_SHARE_OF_FULLEST = 0.20
 """...and it has at least this share of the lung area of the study's fullest slices: the outermost ones show little but
 partial volumes of diaphragm, stomach and chest wall, which look like opacities."""
+
+_ROUNDING = 1e-9
 
 Mask = NDArray[np.bool_]
 
@@ -95,10 +96,35 @@ def _without_gas(dark: Mask, gas: Mask) -> Mask:
 
 
 def convex_hull(mask: Mask) -> Mask:
-    """Convex hull of what is True in (H, W)."""
-    if not mask.any():
+    """Convex hull of what is True in (H, W): all pixels whose centres lie in the hull of the centres of these.
+
+    Row by row between two chains: a tenth of the time of testing each pixel against each edge.
+    """
+    rows = np.flatnonzero(mask.any(1))
+    if not len(rows):
         return mask
-    return np.asarray(convex_hull_image(mask, offset_coordinates=False))  # type: ignore[no-untyped-call]
+    shown = mask[rows]
+    first, last = shown.argmax(1), mask.shape[1] - 1 - shown[:, ::-1].argmax(1)
+    low = np.ceil(_convex_chain(rows, first) - _ROUNDING)[:, None]
+    high = np.floor(-_convex_chain(rows, -last) + _ROUNDING)[:, None]
+    columns = np.arange(mask.shape[1])
+    out = np.zeros_like(mask)
+    out[rows[0] : rows[-1] + 1] = (columns >= low) & (columns <= high)
+    return out
+
+
+def _convex_chain(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The convex line below points, at every row from the first to the last (Andrew's monotone chain)."""
+    chain: list[tuple[int, int]] = []
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        while len(chain) > 1:
+            (r0, c0), (r1, c1) = chain[-2:]
+            if (c1 - c0) * (row - r0) < (column - c0) * (r1 - r0):
+                break
+            chain.pop()
+        chain.append((row, column))
+    corners = np.array(chain)
+    return np.asarray(np.interp(np.arange(rows[0], rows[-1] + 1), corners[:, 0], corners[:, 1]))
 
 
 def body_hull(tissue: Mask, inside: Mask) -> Mask:

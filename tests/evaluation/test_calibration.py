@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import special
 
-from jcs_ct.evaluation.calibration import PlattScaling, fit_platt
+from jcs_ct.evaluation.calibration import (
+    PlattScaling,
+    brier_score,
+    expected_calibration_error,
+    fit_platt,
+    reliability,
+)
 
 
 def test_fit_recovers_the_line_that_bent_the_probabilities() -> None:
@@ -37,3 +43,26 @@ def test_one_class_alone_and_a_scale_that_turns_the_order_are_refused() -> None:
         fit_platt(np.array([0.2, 0.4], np.float32), np.array([True, True]))
     with pytest.raises(ValueError, match="positive scale"):
         PlattScaling(-1.0, 0.0)
+
+
+def test_reliability_is_as_counted_by_hand() -> None:
+    probability = np.array([0.1, 0.15, 0.85, 0.9, 1.0])
+    positive = np.array([False, True, True, True, False])
+    low, high = reliability(probability, positive, 5)  # the empty bins between them are left out
+    assert (low.count, low.probability, low.share) == pytest.approx((2, 0.125, 0.5))
+    assert (high.count, high.probability, high.share) == pytest.approx((3, 2.75 / 3, 2 / 3))
+    error = (2 * (0.5 - 0.125) + 3 * (2.75 / 3 - 2 / 3)) / 5
+    assert expected_calibration_error(probability, positive, 5) == pytest.approx(error)
+    assert brier_score(probability, positive) == pytest.approx((0.01 + 0.85**2 + 0.15**2 + 0.01 + 1) / 5)
+
+
+def test_calibrating_lessens_the_error() -> None:
+    random = np.random.default_rng(0)
+    truth = random.random(4000) < 0.4
+    logit = 6 * (random.normal(size=4000) + np.where(truth, 1, -1))  # far too sure of itself
+    probability = (1 / (1 + np.exp(-logit))).astype(np.float32)
+    calibrated = fit_platt(probability[:2000], truth[:2000]).apply(probability[2000:])
+    before = expected_calibration_error(probability[2000:], truth[2000:])
+    after = expected_calibration_error(calibrated, truth[2000:])
+    assert after < 0.03 < before
+    assert brier_score(calibrated, truth[2000:]) < brier_score(probability[2000:], truth[2000:])

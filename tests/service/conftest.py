@@ -25,6 +25,14 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The same for all tests of a module, which leave no study in it."""
+    folder = tmp_path_factory.mktemp("standing")
+    with Running(folder, quick(folder), requests_per_s=1000.0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that reads studies of the phantom."""
     folder = tmp_path_factory.mktemp("phantoms")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from tests.jobs.finished import PHANTOM, SPACING
 from tests.jobs.stores import quick
 from tests.opacity_networks import write_weights
 from tests.phantoms import write_nifti
-from tests.service.client import client_of, orders
+from tests.service.client import Running, client_of, orders
 from tests.service.processes import members, started
 
 JCS = ["-m", "jcs_ct.cli", "serve", "--port", "0"]
@@ -78,11 +79,26 @@ def test_a_killed_service_leaves_no_process_and_loses_no_study(tmp_path: Path) -
         assert http.get(f"/jobs/{job}").json()["state"] == "cancelled"
 
 
+def test_tls_is_spoken(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subprocess.run([*command, *files, *subject], check=True, capture_output=True)
+    with Running(tmp_path, quick(tmp_path), certificate=certificate, key=key) as service:
+        assert service.address.startswith("https://")
+        browser = service.client(verify=ssl.create_default_context(cafile=str(certificate)))
+        assert "max-age" in browser.get("/health").headers["Strict-Transport-Security"]
+
+
 def test_what_keeps_it_from_starting_is_one_line(jcs: CommandLine, tmp_path: Path) -> None:
     store = ("--store", str(tmp_path / "store"))
     said = jcs("serve", *store, "--host", "0.0.0.0").refusal()
     assert "expected a file of users (--users), or a loopback address" in said
-    assert "expected a file of users" in jcs("serve", *store, "--users", str(tmp_path / "none.json")).refusal()
+    assert (
+        "expected a file that jcs user add wrote"
+        in jcs("serve", *store, "--users", str(tmp_path / "none.json")).refusal()
+    )
     (tmp_path / "file").write_text("x")
     assert "cannot hold a queue" in jcs("serve", "--store", str(tmp_path / "file")).refusal()
     assert "found one of them" in jcs("serve", *store, "--certificate", str(tmp_path / "file")).refusal()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tusclient.client import TusClient
 
+from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.service.users import add_user
 from tests.jobs.stores import quick
 from tests.service.client import Json, Running, Service, orders, zipped
@@ -66,6 +67,21 @@ def test_what_arrived_outlasts_the_service(tmp_path: Path) -> None:
         # Who was not told asks again, and nothing is made twice.
         again = service.http.patch(address, headers={**PART, "Upload-Offset": str(len(content))}, content=b"")
         assert (again.status_code, again.headers["Jcs-Job"]) == (204, job)
+        assert service.http.get("/jobs").json()["total"] == 1
+
+
+def test_a_kill_between_the_queue_and_the_upload_makes_one_job(tmp_path: Path) -> None:
+    content = orders(key="k")
+    with Running(tmp_path, quick(tmp_path)) as service:
+        address = begun(service, len(content))
+        path = address.removeprefix(service.address)
+    folder = service.store / "uploads" / "resumable" / path.rpartition("/")[2]
+    (folder / "data").write_bytes(content)
+    with JobQueue(service.store, quick(tmp_path)) as queue:
+        job = queue.submit(folder / "data", "local", key=f"upload {folder.name}", move=True)
+    with Running(tmp_path, quick(tmp_path)) as service:
+        answer = service.http.head(service.address + path, headers=TUS)
+        assert (answer.headers["Jcs-Job"], answer.headers["Upload-Offset"]) == (job, str(len(content)))
         assert service.http.get("/jobs").json()["total"] == 1
 
 

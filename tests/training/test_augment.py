@@ -57,6 +57,15 @@ def test_image_and_mask_move_alike(settings: AugmentSettings) -> None:
     assert float(moved.max()) > 2
 
 
+def test_flips_can_be_kept_from_turning_top_and_bottom() -> None:
+    marker = blob(48, 64)
+    for vertical in (False, True):
+        _, mask = Augment(replace(IDENTITY, flip=True, flip_vertical=vertical))(marker, marker, generator())
+        rows, columns = (centres(mask) - centres(marker)).abs().amax(0).tolist()
+        assert columns > 2
+        assert (rows > 2) is vertical
+
+
 def test_every_slice_of_a_batch_is_drawn_for_itself() -> None:
     _, mask = Augment(MOVES["shift"])(blob(48, 64), blob(48, 64), generator())
     assert len({tuple(c) for c in centres(mask).round().tolist()}) > 8

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import distributed
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, NO_MASK, READER_MASK, PreparedSlices
 from jcs_ct.datasets.records import SliceRecord
@@ -50,6 +53,26 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
     assert drawn(GroupedBatches(slices, GROUPS, seed=6, steps=12)) != whole
     assert len(whole) == 12
     assert len({tuple(batch) for batch in whole}) > 6
+
+
+def _note_what_a_rank_draws(rank: int, folder: Path) -> None:
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    batches = GroupedBatches(slices_of({"a": 16, "b": 16}).split("train"), GROUPS, seed=5, steps=12)
+    (folder / f"{rank}.json").write_text(json.dumps(drawn(batches)), encoding="utf-8")
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_no_two_processes_of_a_training_draw_the_same(tmp_path: Path) -> None:
+    starter = multiprocessing.get_context("spawn")
+    ranks = [starter.Process(target=_note_what_a_rank_draws, args=(rank, tmp_path)) for rank in (0, 1)]
+    for each in ranks:
+        each.start()
+    for each in ranks:
+        each.join(120)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text(encoding="utf-8")) for rank in (0, 1))
+    assert first == drawn(GroupedBatches(slices_of({"a": 16, "b": 16}).split("train"), GROUPS, seed=5, steps=12))
+    assert sum(a == b for a, b in zip(first, second, strict=True)) <= 1
 
 
 def test_only_what_is_given_is_drawn_and_that_is_one_split() -> None:

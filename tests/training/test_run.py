@@ -338,6 +338,21 @@ def test_warm_started_parts_learn_at_their_own_rate(encoder_weights: Path, paths
     assert (slow["initial_lr"], fast["initial_lr"]) == (1e-5, 1e-3)
 
 
+def test_the_step_schedule_falls_where_the_papers_does(paths: RunPaths) -> None:
+    config = config_for("segmenter", steps=100, learning_rate=0.1, schedule="step", optimiser="sgd")
+    optimisers = build_task(config, training_slices(config, paths)[0]).configure_optimizers()
+    chosen = optimisers["lr_scheduler"]
+    assert isinstance(chosen, dict)
+    schedule, rates = chosen["scheduler"], []
+    for _ in range(100):
+        rates.append(optimisers["optimizer"].param_groups[0]["lr"])
+        optimisers["optimizer"].step()
+        schedule.step()
+    assert [rates[step] for step in (0, 29, 30, 59, 60, 89, 90, 99)] == pytest.approx(
+        [0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4]
+    )
+
+
 def test_a_missing_teacher_is_a_usage_error(paths: RunPaths) -> None:
     with pytest.raises(UsageError, match="task backbone needs"):
         train(config_for("backbone"), paths, device="cpu")

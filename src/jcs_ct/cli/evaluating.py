@@ -6,8 +6,10 @@ Imports are inside the functions: the help and the other commands need none of t
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,8 @@ class Trial(StrEnum):
 
     SEGMENTATION = "segmentation"
     CLASSIFICATION = "classification"
+    LOCALISATION = "localisation"
+    SHORTCUT = "shortcut"
     STATISTICS = "statistics"
 
 
@@ -30,9 +34,7 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="Folder that holds the data sources, or one of them, or own data.")],
     split: Annotated[str | None, typer.Option(help="train, val or test; test, or all for statistics.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the figures of statistics, or similar slices.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for plots, or similar slices.")] = None,
     allow_similar: Annotated[
         bool, typer.Option("--allow-similar", help="Go on though own slices in different splits look the same.")
     ] = False,
@@ -45,12 +47,20 @@ def evaluate(
     if trial is Trial.STATISTICS:
         _statistics(data, split, output, as_json)
         return
-    run = {Trial.SEGMENTATION: trials.segmentation, Trial.CLASSIFICATION: trials.classification}[trial]
+    runs: dict[Trial, Callable[..., list[trials.Trial]]] = {
+        Trial.SEGMENTATION: trials.segmentation,
+        Trial.CLASSIFICATION: partial(trials.classification, plots=output),
+        Trial.LOCALISATION: trials.localisation,
+        Trial.SHORTCUT: trials.shortcut,
+    }
     with Progress() as progress:
         progress.stage("comparing splits", 0)
         trials.check_own_data(data, None if output is None else output / "similar.png", allow_similar)
         progress.stage(f"evaluating {trial}", 0)
-        results = run(Diagnoser(weights), data, split or "test", progress.advance)
+        try:
+            results = runs[trial](Diagnoser(weights), data, split or "test", progress.advance)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{error}; plots need the extra: pip install 'jcs-ct[evaluate]'") from error
     if as_json:
         typer.echo(json.dumps([result.as_dict() for result in results], indent=2))
         return
@@ -60,7 +70,7 @@ def evaluate(
             interval = result.intervals.get(name)
             shown = "not defined" if value is None else f"{value:.4g}"
             between = "" if interval is None else f"  [{interval[0]:.3f}, {interval[1]:.3f}]"
-            typer.echo(f"  {name:<20} {shown}{between}")
+            typer.echo(f"  {name:<24} {shown}{between}")
 
 
 def _statistics(data: Path, split: str | None, output: Path | None, as_json: bool) -> None:

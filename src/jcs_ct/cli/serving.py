@@ -67,7 +67,7 @@ def serve(
             hosts=tuple(allow_host or ()),
         )  # fmt: skip
     except ValidationError as error:
-        raise UsageError("; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())) from error
+        raise UsageError("; ".join(each["msg"] for each in error.errors()).replace("Value error, ", "")) from error
     queue = QueueSettings(
         threads=threads,
         task_settings={"weights": None if weights is None else str(weights.resolve()), "threshold": threshold},

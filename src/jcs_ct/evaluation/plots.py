@@ -1,4 +1,4 @@
-"""Figures 6 to 8 of the paper for any data set. Needs matplotlib, of the extra `evaluate`."""
+"""Figures 6 to 8 of the paper for any data set, and reliability. Needs matplotlib, of the extra `evaluate`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
+from jcs_ct.evaluation.calibration import ReliabilityBin
 from jcs_ct.evaluation.opacities import Opacity
 
 mpl.use("Agg")
@@ -66,6 +67,24 @@ def plot_patients(ages: Sequence[float], sexes: Sequence[str], thickness: Sequen
     middle.set(xlabel="sex", ylabel="patients")
     right.hist(thickness, bins=20, color=_BLUE)
     right.set(xlabel="slice thickness, mm", ylabel="studies")
+    return _save(figure, path)
+
+
+def plot_reliability(found: Sequence[ReliabilityBin], title: str, path: Path) -> Path:
+    """What probabilities say against what came true; larger dots stand for more members.
+
+    Args:
+        found: as `calibration.reliability` gives them.
+        title: of the picture.
+        path: PNG to write.
+    """
+    figure, axes = plt.subplots(figsize=(4.2, 4.2))
+    axes.plot([0, 1], [0, 1], color="#888888", linewidth=0.8, linestyle="--")
+    total = sum(each.count for each in found)
+    axes.plot([each.probability for each in found], [each.share for each in found], color=_BLUE, linewidth=1)
+    sizes = [20 + 400 * each.count / total for each in found]
+    axes.scatter([each.probability for each in found], [each.share for each in found], s=sizes, color=_BLUE, alpha=0.5)
+    axes.set(xlabel="probability", ylabel="share that is positive", xlim=(0, 1), ylim=(0, 1), title=title)
     return _save(figure, path)
 
 

@@ -40,7 +40,7 @@ def create_app(
     Args:
         settings: Of the service.
         queue_settings: Of the queue; those of `QueueSettings` if None.
-        work: Whether to work the queue off; if not, somebody else does.
+        work: Whether to work the queue off.
         page: Folder of the page.
     """
 
@@ -60,6 +60,15 @@ def create_app(
         lifespan=lifespan,
         redirect_slashes=False,
     )
+    _add_guard(app, settings)
+    handle_problems(app, str(settings.store.resolve()))
+    for router in ROUTERS:
+        app.include_router(router, prefix=API, responses=PROBLEMS)
+    add_page(app, page, API)
+    return app
+
+
+def _add_guard(app: FastAPI, settings: ServiceSettings) -> None:
     app.add_middleware(
         Guard,
         hosts=settings.known_hosts,
@@ -68,8 +77,3 @@ def create_app(
         api=API,
         audit=lambda: app.state.services.audit,
     )
-    handle_problems(app, str(settings.store.resolve()))
-    for router in ROUTERS:
-        app.include_router(router, prefix=API, responses=PROBLEMS)
-    add_page(app, page, API)
-    return app

@@ -6,6 +6,7 @@ upload.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 import uuid
@@ -130,6 +131,24 @@ def place(root: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def with_patience(stream: AsyncIterator[bytes], idle_s: float) -> AsyncIterator[bytes]:
+    """What is sent, for as long as something is.
+
+    Raises:
+        RefusedError: Nothing came for too long.
+    """
+    iterator = aiter(stream)
+    while True:
+        try:
+            async with asyncio.timeout(idle_s):
+                chunk = await anext(iterator)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, f"nothing was sent for {idle_s:g} s") from error
+        yield chunk
 
 
 async def receive(content_type: str, stream: AsyncIterator[bytes], received: Received) -> None:

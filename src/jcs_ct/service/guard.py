@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import logging
 import re
@@ -15,11 +17,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from jcs_ct.jobs.folders import DISK_FULL
 from jcs_ct.service.access import SAFE_METHODS
 from jcs_ct.service.audit import AuditTrail
 from jcs_ct.service.problems import problem_response
 
 log = logging.getLogger("jcs_ct.service")
+
+_DRAIN_BYTES, _DRAIN_S = 32 * 1024**2, 2.0
+"""Of a body that was refused: as much is received all the same."""
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
@@ -78,19 +84,19 @@ class Guard:
             return
         route = f"{scope['method']} {scope['path'].removeprefix(self._api)}"
         large = _LARGE.fullmatch(route) is not None
-        began, seen = time.monotonic(), _Seen(send, self._headers, scope["path"].startswith(self._api), large)
+        private = scope["path"].startswith(self._api)
+        began, seen = time.monotonic(), _Seen(receive, send, self._headers, private, large)
         scope.setdefault("state", {})
         try:
             refusal = self._refusal(Headers(scope=scope), large)
-            await (refusal or self._app)(scope, receive, seen.send)
+            await (refusal or self._app)(scope, seen.receive, seen.send)
         except ClientDisconnect:
             log.info("the client went away")
         except Exception as error:
             # Not its message: libraries quote what a study says of the patient.
             log.error("internal error, %s at %s", type(error).__name__, _place(error))
             if not seen.status:
-                response = problem_response(500, "a fault of JCS; its operator finds it in the log")
-                await response(scope, receive, seen.send)
+                await _told_of(error)(scope, seen.receive, seen.send)
         finally:
             await self._tell(scope, seen.status, time.monotonic() - began)
 
@@ -129,7 +135,9 @@ class Guard:
         method, who = scope["method"], state.get("user")
         log.info("%s %s %d %.0f ms", method, path, status, 1000 * took_s)
         quiet = path in _QUIET and (method in SAFE_METHODS)
-        if (quiet and status < 400) or path == "/{rest:path}":
+        # Who is not let in must not be able to fill the disk; logins that fail are bounded.
+        turned_away = status == 429 or (status == 401 and path != "/session")
+        if (quiet and status < 400) or turned_away or path == "/{rest:path}":
             return
         job = state.get("job") or scope.get("path_params", {}).get("job_id")
         if job is not None and not (len(job) == 32 and job.isalnum()):
@@ -140,14 +148,21 @@ class Guard:
 
 
 class _Seen:
-    """What is sent, with our headers added."""
+    """What is received and sent, with our headers added."""
 
-    def __init__(self, send: Send, headers: dict[str, str], private: bool, large: bool) -> None:
+    def __init__(self, receive: Receive, send: Send, headers: dict[str, str], private: bool, large: bool) -> None:
         self.status = 0
+        self._receive = receive
         self._send = send
         self._headers = headers
         self._private = private
         self._large = large
+        self._received = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._received = not message.get("more_body", False)  # also of a disconnect
+        return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -155,11 +170,26 @@ class _Seen:
             headers = MutableHeaders(scope=message)
             for name, value in self._headers.items():
                 headers.setdefault(name, value)
-            if self._large and self.status >= 400:
-                headers["Connection"] = "close"  # else the rest of a body that was refused would be received
+            if self._large and self.status >= 400 and not await self._drained():
+                headers["Connection"] = "close"  # else all of what was refused would be received
             if self._private:
                 headers.setdefault("Cache-Control", "no-store")
         await self._send(message)
+
+    async def _drained(self) -> bool:
+        """Whether the rest of a body that was refused has come soon: who still sends does not see the answer."""
+        size = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                while not self._received and size < _DRAIN_BYTES:
+                    size += len((await self.receive()).get("body", b""))
+        return self._received
+
+
+def _told_of(error: Exception) -> ASGIApp:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return problem_response(HTTPStatus.INSUFFICIENT_STORAGE, "the disk is full: free some space")
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of JCS; its operator finds it in the log")
 
 
 def _place(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
@@ -10,10 +10,11 @@ from pathlib import Path
 
 from anyio.to_thread import run_sync
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 
 from jcs_ct.jobs.job import JobOptions
 from jcs_ct.reports.formats import ReportFormat
-from jcs_ct.service.arrivals import Received, place, receive
+from jcs_ct.service.arrivals import Received, place, receive, with_patience
 from jcs_ct.service.problems import RefusedError
 from jcs_ct.service.resumable import Upload
 from jcs_ct.service.schemas import JobDocument
@@ -23,21 +24,41 @@ from jcs_ct.service.worklist import described
 _UID_LENGTH = 64
 
 
-async def from_form(services: Services, user: str, content_type: str, stream: AsyncIterator[bytes]) -> JobDocument:
+async def from_form(services: Services, user: str, headers: Headers, stream: AsyncIterator[bytes]) -> JobDocument:
     """Take a study in that is sent as a form.
 
     Raises:
         RefusedError: There is no room, or it is not a form with files.
         JcsError: The queue refuses it.
     """
-    settings = services.settings
+    settings, size = services.settings, headers.get("Content-Length", "0")
+    await run_in_threadpool(_refuse_full_disk, services, int(size) if size.isdigit() else 0)
     with _one_more(services), place(services.arrivals) as folder:
         received = Received(folder, settings.max_upload_files, settings.max_upload_bytes)
-        await receive(content_type, stream, received)
+        await receive(headers.get("Content-Type", ""), with_patience(stream, settings.idle_s), received)
         if not received.names:
             raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "the form holds no files; expected a study in `files`")
         options = options_from(received.fields)
         return await hand_in(services, received.study, user, received.name, options)
+
+
+def begin_upload(services: Services, user: str, length: int, stated: Mapping[str, str]) -> Upload:
+    """Make room for a resumable upload.
+
+    Args:
+        services: The parts of the service.
+        user: Whose it is.
+        length: Bytes.
+        stated: Its metadata.
+
+    Raises:
+        RefusedError: It is too large, there are too many, or the disk is nearly full.
+    """
+    series_uid = stated.get("series_uid", "")
+    options_from({"series_uid": [series_uid]})
+    if length <= services.settings.max_upload_bytes:
+        _refuse_full_disk(services, length)
+    return services.uploads.begin(user, length, stated.get("filename", "") or "upload", series_uid)
 
 
 async def from_upload(services: Services, upload: Upload, offset: int, stream: AsyncIterator[bytes]) -> Upload:
@@ -47,8 +68,9 @@ async def from_upload(services: Services, upload: Upload, offset: int, stream: A
         RefusedError: There is no room, or the part does not fit.
         JcsError: The queue refuses the study.
     """
+    await run_in_threadpool(_refuse_full_disk, services, upload.about.length - upload.offset)
     with _one_more(services):
-        upload = await services.uploads.append(upload, offset, stream)
+        upload = await services.uploads.append(upload, offset, with_patience(stream, services.settings.idle_s))
     return await finished(services, upload)
 
 
@@ -92,6 +114,15 @@ def options_from(fields: dict[str, list[str]]) -> JobOptions:
         known = ", ".join(ReportFormat)
         raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, f"formats: expected some of {known}") from error
     return JobOptions(series or None, formats)
+
+
+def _refuse_full_disk(services: Services, size: int) -> None:
+    """See that a study fits onto the disk before it is sent; the queue looks again when it is there."""
+    reserve = services.queue.settings.min_free_bytes
+    if services.queue.folders.free_bytes() - size < reserve:
+        raise RefusedError(
+            HTTPStatus.INSUFFICIENT_STORAGE, "the disk is nearly full: delete studies that are not needed any more"
+        )
 
 
 @contextmanager

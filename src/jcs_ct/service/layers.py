@@ -28,7 +28,6 @@ from jcs_ct.reports.nifti_report import nifti_affine
 from jcs_ct.study.volume import SourceGrid, Study, usual_spacing
 
 MASKS = ("lesions", "lungs", "activation")
-LAYERS = ("volume", *MASKS)
 # Columns to the patient's left, rows to the back, slices to the head, as LPS+; NIfTI uses RAS+.
 _UNIT_STEPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _EVEN = 0.01

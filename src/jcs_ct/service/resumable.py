@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
+from weakref import WeakValueDictionary
 
 import anyio
 from anyio.to_thread import run_sync
@@ -31,8 +32,8 @@ from jcs_ct.service.settings import ServiceSettings
 
 _CHUNK = 1024**2
 _SWEEP_S = 600.0
-_RESERVE_BYTES = 1024**3
-"""Left free on the disk at least."""
+_PATIENCE_S = 10.0
+"""With an earlier request for the same upload."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class ResumableUploads:
     def __init__(self, root: Path, settings: ServiceSettings) -> None:
         self._root = root
         self._settings = settings
-        self._busy: set[str] = set()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def begin(self, owner: str, length: int, name: str, series_uid: str) -> Upload:
@@ -93,9 +94,6 @@ class ResumableUploads:
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f"{self._settings.max_open_uploads} uploads have begun and not ended: finish or delete some",
             )
-        promised = sum(each.about.length - each.offset for each in waiting)
-        if shutil.disk_usage(self._root).free - promised - length < _RESERVE_BYTES:
-            raise RefusedError(HTTPStatus.INSUFFICIENT_STORAGE, "the disk is nearly full: try again later")
         about = About(uuid.uuid4().hex, owner, length, name, series_uid, time.time())
         folder = self._root / about.id
         folder.mkdir(mode=0o700)
@@ -124,9 +122,15 @@ class ResumableUploads:
         Raises:
             RefusedError: It does not go on where the upload ends, is too much, or another request is at it.
         """
-        if upload.about.id in self._busy:
-            raise RefusedError(HTTPStatus.LOCKED, "another request sends to this upload: wait for its end")
-        self._busy.add(upload.about.id)
+        turn = self._turns.setdefault(upload.about.id, asyncio.Lock())
+        try:
+            # A connection that was cut off may not have been noticed as such.
+            async with asyncio.timeout(_PATIENCE_S):
+                await turn.acquire()
+        except TimeoutError as error:
+            raise RefusedError(
+                HTTPStatus.LOCKED, "another request sends to this upload: wait for its end", {"Retry-After": "10"}
+            ) from error
         try:
             upload = await run_sync(self.find, upload.about.id, upload.about.owner)
             if offset != upload.offset:
@@ -135,7 +139,7 @@ class ResumableUploads:
                 )
             await self._write(upload, sent)
         finally:
-            self._busy.discard(upload.about.id)
+            turn.release()
         return await run_sync(self.find, upload.about.id, upload.about.owner)
 
     async def _write(self, upload: Upload, sent: AsyncIterator[bytes]) -> None:
@@ -178,7 +182,7 @@ class ResumableUploads:
     def _sweep(self) -> None:
         for folder in self._root.iterdir():
             upload = self._read(folder)
-            if upload is None or (upload.expires_at < time.time() and upload.about.id not in self._busy):
+            if upload is None or (upload.expires_at < time.time() and upload.about.id not in self._turns):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _all(self) -> list[Upload]:

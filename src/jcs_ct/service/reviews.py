@@ -20,7 +20,7 @@ from jcs_ct.jobs.job import Job
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.service import results
-from jcs_ct.service.arrivals import place
+from jcs_ct.service.arrivals import place, with_patience
 from jcs_ct.service.problems import RefusedError
 from jcs_ct.service.schemas import Changed, RevisionDocument, SignOff
 from jcs_ct.service.services import Services
@@ -45,7 +45,7 @@ async def correct(services: Services, job: Job, user: str, parent: int, sent: As
     shape = (await services.views.grid(job)).shape
     with place(services.arrivals) as folder:
         path = folder / "outlines.gz"
-        await _save(sent, path)
+        await _save(with_patience(sent, services.settings.idle_s), path)
         number = await services.computing.run(
             _correct, services.settings.store, services.queue.settings, job.id, path, shape, user, parent
         )

@@ -45,6 +45,8 @@ class ServiceSettings(BaseSettings):
     """Resumable uploads of a user that have begun and not ended."""
     upload_age_s: float = Field(default=24 * 3600.0, gt=0)
     """A resumable upload is kept this long after its last part."""
+    idle_s: float = Field(default=60.0, gt=0)
+    """An upload that brings nothing for so long is given up; a resumable one keeps what arrived."""
     requests_per_s: float = Field(default=50.0, gt=0)
     """Of one user, in the long run."""
     request_burst: int = Field(default=500, ge=1)

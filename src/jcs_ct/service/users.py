@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 import threading
@@ -31,6 +32,8 @@ _NAME_LENGTH = 64
 _RESERVED = frozenset({"pacs", "local"})
 """Owners of jobs that are no users: the DICOM node, and whoever sits at the computer."""
 _TOKEN = "jcs_"
+
+log = logging.getLogger("jcs_ct.service")
 
 _hasher = PasswordHasher()
 _nobody = _hasher.hash(secrets.token_hex())
@@ -69,24 +72,31 @@ class Users:
         self._path = path
         self._lock = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
-        self._users: dict[str, User] = {}
-        if not self.all():
+        self._users = read_users(path)
+        if not self._users:
             raise UsageError(f"{path} holds no users: add one with jcs user add NAME --users {path}")
 
     def all(self) -> dict[str, User]:
-        """As the file now says; as it said before where it cannot be read for a while."""
+        """As the file now says; nobody where it cannot be read any more."""
         with self._lock:
             state = self._state()
-            if state != self._seen:
-                self._users, self._seen = read_users(self._path), state
+            if state is None or state != self._seen:
+                self._users, self._seen = self._read(), state
             return self._users
 
-    def _state(self) -> tuple[int, int, int]:
+    def _state(self) -> tuple[int, int, int] | None:
         try:
             found = self._path.stat()
-        except OSError as error:
-            raise UsageError(f"{self._path} cannot be read ({error.strerror}); expected a file of users") from error
+        except OSError:
+            return None
         return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _read(self) -> dict[str, User]:
+        try:
+            return read_users(self._path)
+        except UsageError as error:
+            log.error("users: %s", error)
+            return {}
 
     def of_password(self, name: str, password: str) -> User | None:
         """The user whose password it is; takes as long where there is none."""

@@ -38,6 +38,8 @@ class Augment:
         mirror = torch.ones(2, count)
         if s.flip:
             mirror = 1 - 2 * (torch.rand(2, count, generator=generator) < 0.5).float()
+            if not s.flip_vertical:
+                mirror[1] = 1
         aspect = width / height  # rotation is of the picture, not of its unit square
         cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
         shift = _uniform(2 * count, -2 * s.shift, 2 * s.shift, generator).reshape(2, count)

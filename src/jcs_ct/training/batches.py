@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import Dataset, IterableDataset
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, PSEUDO_MASK, READER_MASK, PreparedSlices
@@ -32,7 +32,8 @@ def to_batch(slices: PreparedSlices, chosen: NDArray[np.int64]) -> Batch:
 class GroupedBatches(IterableDataset[Batch]):
     """Endless batches, each made of the same groups, each group drawn from its sources alike.
 
-    Batch k is a function of the seed and k alone, so a resumed run sees what an uninterrupted one would have seen.
+    Batch k is a function of the seed, k and the process's rank alone, so a resumed run sees what an uninterrupted one
+    would have seen, and no two GPUs see the same.
     """
 
     def __init__(
@@ -66,8 +67,9 @@ class GroupedBatches(IterableDataset[Batch]):
         return pools
 
     def __iter__(self) -> Iterator[Batch]:
+        rank = distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
         for step in range(self.start, self.steps):
-            random = np.random.default_rng((self.seed, step))
+            random = np.random.default_rng((self.seed, step, rank) if rank else (self.seed, step))
             chosen: list[int] = []
             for count, sources in self.pools:
                 for _ in range(count):

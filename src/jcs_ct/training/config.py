@@ -34,6 +34,8 @@ class AugmentSettings:
 
     flip: bool = True
     """Left-right and top-bottom, each in half of the draws."""
+    flip_vertical: bool = True
+    """Whether `flip` turns top-bottom as well; the paper's recipe does not."""
     quarter_turn: float = 0.0
     """Share of draws turned by 90 degrees, for sources of unknown orientation."""
     rotate: float = 15.0
@@ -106,7 +108,8 @@ class TrainConfig:
     """First blocks of a warm-started VGG encoder that stay as they are: a quarter of the time for two of them."""
     weight_decay: float = 1e-4
     schedule: str = "onecycle"
-    """`onecycle`, `poly` (power 0.9) or `step` (divided by ten at each third)."""
+    """`onecycle`, `poly` (power 0.9) or `step` (divided by ten after each 30 % of the steps, as the paper
+    does after 30, 60 and 90 of 100 epochs)."""
     ema: float | None = 0.99
     """Decay of the averaged weights that are validated and kept; none if absent."""
     mixing: float = 0.0

@@ -92,6 +92,6 @@ class Task(lightning.LightningModule):
         if self.config.schedule == "poly":
             return LambdaLR(optimiser, lambda step: max(1 - step / steps, 0.0) ** 0.9)
         if self.config.schedule == "step":
-            return LambdaLR(optimiser, lambda step: 0.1 ** min(3 * step // steps, 2))
+            return LambdaLR(optimiser, lambda step: 0.1 ** (10 * step // (3 * steps)))
         peaks = [float(group["lr"]) for group in optimiser.param_groups]
         return OneCycleLR(optimiser, peaks, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False)

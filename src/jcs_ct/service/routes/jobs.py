@@ -56,7 +56,7 @@ def jobs(
 @router.post("", status_code=HTTPStatus.ACCEPTED, openapi_extra=_FORM)
 async def submit(request: Request, user: CurrentUser, services: Parts) -> JobDocument:
     """Hand a study in."""
-    made = await intake.from_form(services, user, request.headers.get("Content-Type", ""), request.stream())
+    made = await intake.from_form(services, user, request.headers, request.stream())
     request.state.job = made.id  # for the audit trail
     return made
 

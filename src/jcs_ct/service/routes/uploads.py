@@ -61,10 +61,7 @@ def begin(
     upload_metadata: Annotated[str, Header(max_length=8192)] = "",
 ) -> Response:
     """Begin an upload; its metadata may state `filename` and `series_uid`."""
-    stated = read_metadata(upload_metadata)
-    intake.options_from({"series_uid": [stated.get("series_uid", "")]})
-    name = stated.get("filename", "") or "upload"
-    upload = services.uploads.begin(user, upload_length, name, stated.get("series_uid", ""))
+    upload = intake.begin_upload(services, user, upload_length, read_metadata(upload_metadata))
     address = f"{request.url.path}/{upload.about.id}"
     return _answer({"Location": address, **_state(upload)}, HTTPStatus.CREATED)
 

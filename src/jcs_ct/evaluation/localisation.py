@@ -1,0 +1,73 @@
+"""Where an activation map looks: what the paper shows by eye in Figure 9, in numbers.
+
+A map says where, not how much, so each is first divided by its largest value, as equation (4) has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jcs_ct.evaluation.metrics import dice_per_image
+
+THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
+"""Of a map's largest value, at which Dice is looked at."""
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """Of a number of maps, each against its slice's mask."""
+
+    hits: NDArray[np.bool_]
+    """(N,) the pointing game: whether the strongest place lies in a lesion (Zhang et al., IJCV 2018), no tolerance."""
+    energy: NDArray[np.float64]
+    """(N,) share of the map that lies in lesions (Wang et al., CVPR Workshops 2020); 0 where a map is empty."""
+    chance: NDArray[np.float64]
+    """(N,) share of the picture that lesions take: the energy of a map that is the same everywhere."""
+    dice: NDArray[np.float64]
+    """(N, len(THRESHOLDS)) of the map above each threshold."""
+
+    @property
+    def pointing_game(self) -> float:
+        """Share of hits."""
+        return float(self.hits.mean())
+
+    @property
+    def times_chance(self) -> float:
+        """Mean energy over mean chance: slices with large lesions cannot be far above theirs."""
+        return float(self.energy.mean() / self.chance.mean())
+
+    @property
+    def best(self) -> tuple[float, float]:
+        """The threshold, one for all slices, with the highest mean Dice per image, and that Dice."""
+        means = self.dice.mean(0)
+        index = int(means.argmax())
+        return THRESHOLDS[index], float(means[index])
+
+
+def localisation(maps: Sequence[NDArray[Any]], masks: Sequence[NDArray[np.bool_]]) -> Localisation:
+    """Hold maps against masks of the same pixels.
+
+    Args:
+        maps: (H, W) each, not negative, of any scale; slices may differ in size.
+        masks: (H, W) each, at least one pixel of each True.
+    """
+    rows = [_of_one(np.asarray(each, np.float64), mask) for each, mask in zip(maps, masks, strict=True)]
+    hits, energy, chance, dice = zip(*rows, strict=True)
+    return Localisation(np.array(hits), np.array(energy), np.array(chance), np.array(dice))
+
+
+def _of_one(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> tuple[bool, float, float, NDArray[np.float64]]:
+    if values.shape != mask.shape or not mask.any():
+        raise ValueError(f"expected a mask of {values.shape} that marks something, found {mask.shape}, {mask.sum()}")
+    total, largest = values.sum(), values.max()
+    chance = float(mask.mean())
+    if not total > 0:
+        return False, 0.0, chance, np.zeros(len(THRESHOLDS))
+    above = values / largest > np.array(THRESHOLDS)[:, None, None]
+    dice = np.asarray(dice_per_image(above, np.broadcast_to(mask, above.shape)), np.float64)
+    return bool(mask.flat[values.argmax()]), float(values[mask].sum() / total), chance, dice

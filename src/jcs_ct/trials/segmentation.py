@@ -1,0 +1,124 @@
+"""The segmenter against readers' masks, and on slices that show no opacity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jcs_ct import lungs, preprocessing
+from jcs_ct.datasets.normalised import NormalisedSlice, normalised
+from jcs_ct.datasets.records import SliceRecord
+from jcs_ct.diagnosis.lung_regions import middle_column
+from jcs_ct.diagnosis.pipeline import Diagnoser
+from jcs_ct.diagnosis.segment import segment
+from jcs_ct.diagnosis.slices import both_lungs, lesion_region
+from jcs_ct.errors import DataError
+from jcs_ct.evaluation import metrics
+from jcs_ct.trials.trial import Step, Trial, chosen_sources, mean_of, of_split
+
+SEGMENTATION_SOURCES = ("covid-19-ct100", "covid-semiseg")
+UNINFECTED_SOURCES = ("sars-cov-2-ct",)
+
+
+def _mask(diagnoser: Diagnoser, one: NormalisedSlice) -> NDArray[np.bool_]:
+    """(H, W): lesion mask of a slice at its own resolution, as a diagnosis would mark it."""
+    size = diagnoser.segmenter.input_size
+    crop = preprocessing.crop_resize(one.image, one.box, size)[None]
+    reach = both_lungs(one.lungs, middle_column(one.lungs[None])) if one.lungs.any() else one.lungs
+    patch = segment(diagnoser.segmenter, crop, lesion_region(reach, one.box, size)[None])[0]
+    height, width = one.image.shape
+    return preprocessing.paste_back(patch, one.box, (height, width)) > diagnoser.settings.lesion_probability
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """What the segmenter did on one slice; the pixels themselves are not kept."""
+
+    group: str
+    outlined: bool
+    """Whether a reader's mask is held against it; else the slice shows no opacity, or nobody knows."""
+    overlap: int
+    total: int
+    """Pixels of both masks together."""
+    share: float
+    """Of the lung that is marked."""
+    shows_lung: bool
+
+    @property
+    def dice(self) -> float:
+        return 2 * self.overlap / self.total if self.total else 1.0
+
+
+def _marked(diagnoser: Diagnoser, records: list[SliceRecord], step: Step) -> list[_Marked]:
+    """The slices with a known mask, one after the other: whole studies would not fit into memory together."""
+    out = []
+    for record, one in normalised(records, diagnoser.segmenter.input_size):
+        known = one.mask is not None or record.infected is False
+        if not known:
+            continue
+        predicted = _mask(diagnoser, one)
+        truth = np.zeros_like(predicted) if one.mask is None else one.mask
+        out.append(
+            _Marked(
+                record.group,
+                one.mask is not None and (bool(truth.any()) or not record.own),
+                int((predicted & truth).sum()),
+                int(predicted.sum()) + int(truth.sum()),
+                float(predicted.sum() / max((one.lungs | predicted).sum(), 1)),
+                bool(lungs.lung_slices(one.lungs[None])[0]),
+            )
+        )
+        step(1)
+    return out
+
+
+def segmentation(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Trial]:
+    """Dice on slices with a reader's masks; false marks on uninfected slices, and on own ones with an empty mask."""
+    trials = []
+    for source in chosen_sources(data, (*SEGMENTATION_SOURCES, *UNINFECTED_SOURCES)):
+        marked = _marked(diagnoser, of_split(source, data, split), step)
+        outlined = [one for one in marked if one.outlined]
+        clean = [one for one in marked if not one.outlined and one.shows_lung]
+        if source not in UNINFECTED_SOURCES and not outlined:
+            raise DataError(
+                f"{source}: the split {split!r} has no slice with an outlined opacity, expected some to hold the "
+                "segmenter against: move a patient with masks there, or choose another --split"
+            )
+        if outlined:
+            trials.append(_dice(source, outlined, split, diagnoser.settings.lesion_probability))
+        if clean:
+            trials.append(_false_marks(source, clean, split))
+    return trials
+
+
+def _dice(source: str, outlined: list[_Marked], split: str, threshold: float) -> Trial:
+    dice = np.array([one.dice for one in outlined])
+    groups = np.array([one.group for one in outlined])
+    return Trial(
+        source,
+        f"split {split}, {len(outlined)} slices, threshold {threshold:g}",
+        {
+            "dice_per_image": float(dice.mean()),
+            "dice_pooled": metrics.pooled_dice([one.overlap for one in outlined], [one.total for one in outlined]),
+            "dice_median": float(np.median(dice)),
+            "slices_below_0.5": int((dice < 0.5).sum()),
+        },
+        {"dice_per_image": metrics.bootstrap_interval(partial(mean_of, dice), groups)},
+    )
+
+
+def _false_marks(source: str, clean: list[_Marked], split: str) -> Trial:
+    """Share of slices without opacities on which more than 1 % of the lung is marked."""
+    marked = np.array([one.share for one in clean]) > metrics.FALSELY_MARKED_SHARE
+    groups = np.array([one.group for one in clean])
+    what = "uninfected slices with lung" if source in UNINFECTED_SOURCES else "slices with lung and no opacity"
+    return Trial(
+        source,
+        f"split {split}, {len(clean)} {what}",
+        {"falsely_marked": float(marked.mean())},
+        {"falsely_marked": metrics.bootstrap_interval(partial(mean_of, marked), groups)},
+    )
