@@ -18,8 +18,8 @@ DEMO_VENV ?= .venv-demo
 DEMO_OUTPUT ?= demo-output
 PYTEST_ARGS ?=
 # Debian packages that the tests need; installed by root only. They validate the DICOM objects (dciodvfy), print the
-# reports (dsrdump, pdftotext), and are the archive that objects are sent to.
-DEBIAN_PACKAGES ?= dicom3tools dcmtk orthanc orthanc-dicomweb poppler-utils
+# reports (dsrdump, pdftotext), are the archive that objects are sent to, and the browser that the page is looked at in.
+DEBIAN_PACKAGES ?= dicom3tools dcmtk orthanc orthanc-dicomweb poppler-utils chromium
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

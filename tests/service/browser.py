@@ -142,9 +142,13 @@ class Visit:
 
 
 @contextmanager
-def visiting(browser: Browser, address: str, shots: Path, size: tuple[int, int] = WIDE) -> Iterator[Visit]:
+def visiting(
+    browser: Browser, address: str, shots: Path, size: tuple[int, int] = WIDE, **options: Any
+) -> Iterator[Visit]:
     """A browser of a user's own: cookies and all are gone afterwards. Ends in a failure where something went wrong."""
-    with browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True) as context:
+    with browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, accept_downloads=True, **options
+    ) as context:
         page = context.new_page()
         visit = Visit(page, address, shots)
         page.on("console", visit.heard)
