@@ -96,7 +96,7 @@ def edit_and_save(visit: Visit) -> None:
     page.get_by_role("button", name="Delete opacity 1").click()
     after = visit.live_ml
     assert after < before / 2
-    visit.drag((0.2, 0.75), (0.24, 0.78))
+    visit.drag((0.165, 0.62), (0.2, 0.66))  # beside the diaphragm
     painted = visit.live_ml
     assert painted > after
     visit.shoot("tumour-edited")
