@@ -12,6 +12,7 @@ const main = document.getElementById("main");
 let session = null;
 let leave = () => true;
 let openings = 0;
+let shown = location.href;
 
 /** Go to an address of this page; a view may object, as when edits are not saved. */
 export async function go(path, { replace = false } = {}) {
@@ -24,7 +25,7 @@ async function open() {
   leave();
   leave = () => true;
   const opening = ++openings;
-  document.body.classList.remove("in-study");
+  shown = location.href;
   const study = location.pathname.match(/^\/study\/([^/]+)\/?$/);
   if (!study) {
     leave = openWorklist(main, { session, go });
@@ -94,7 +95,11 @@ async function boot() {
     event.preventDefault();
     go(link.getAttribute("href"));
   });
-  window.addEventListener("popstate", open);
+  window.addEventListener("popstate", async () => {
+    // The address has changed by now: whoever stays gets theirs back.
+    if (await leave.asked?.() ?? true) await open();
+    else history.pushState(null, "", shown);
+  });
   try {
     session = await api.session();
   } catch (error) {

@@ -61,7 +61,10 @@ export function toast(text, fine = false) {
   const close = make("button", { class: "small quiet", "aria-label": "Close this message", text: "✕" });
   const node = make("div", { class: fine ? "toast fine" : "toast" }, make("span", { text }), close);
   close.addEventListener("click", () => node.remove());
-  document.getElementById("announce-alert").append(node);
+  const place = document.getElementById("announce-alert");
+  // The same again says nothing new, and good news settles what was wrong before.
+  for (const old of [...place.children]) if (fine || old.firstChild.textContent === text) old.remove();
+  place.append(node);
   if (fine) setTimeout(() => node.remove(), 6000);
 }
 

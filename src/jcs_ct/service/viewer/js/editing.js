@@ -1,6 +1,5 @@
 /* Correcting opacities: brush, eraser, deleting, undoing. Sums follow at once; the service measures when it is saved. */
 
-import * as api from "./api.js";
 import { between, covered, labelThere } from "./brush.js";
 import { announce, make } from "./dom.js";
 import { ml, number, percent, signed } from "./format.js";
@@ -24,7 +23,9 @@ export class Editor {
 
   build() {
     const unit = this.viewport.view.spacing_mm ? "mm" : "px";
-    this.tools = { brush: tool("Brush", "b", () => this.pick("brush")), erase: tool("Erase", "r", () => this.pick("erase")) };
+    // Who has chosen a tool goes on in the picture, where arrow keys and Space are.
+    const choose = (name) => () => { this.pick(name); this.viewport.canvas.focus({ preventScroll: true }); };
+    this.tools = { brush: tool("Brush", "b", choose("brush")), erase: tool("Erase", "r", choose("erase")) };
     this.size = make("input", { type: "range", id: "brush-size", min: 1, max: 40, step: 1, value: unit === "mm" ? 10 : 8, on: { input: () => this.sized() } });
     this.sizeWords = make("output", { for: "brush-size" });
     this.unit = unit;
@@ -39,7 +40,7 @@ export class Editor {
       make("label", { class: "check" }, this.ball, "in depth"),
       make("div", { class: "group" }, this.undoButton, this.redoButton),
       this.live,
-      make("div", { class: "group" }, this.saveButton, make("button", { text: "Leave", "aria-label": "Leave correcting", on: { click: () => this.actions.leave() } })));
+      make("div", { class: "group" }, this.saveButton, make("button", { text: "Leave", "aria-label": "Leave: end correcting", on: { click: () => this.actions.leave() } })));
     this.sized();
   }
 
@@ -55,6 +56,14 @@ export class Editor {
     this.tool = name;
     for (const [each, button] of Object.entries(this.tools)) button.setAttribute("aria-pressed", String(each === name));
     this.ring.classList.toggle("erase", name === "erase");
+  }
+
+  /** Go on as an editor before this one. */
+  take(tool, size, ball) {
+    this.pick(tool);
+    this.size.value = size;
+    this.ball.checked = ball;
+    this.sized();
   }
 
   sized() { this.sizeWords.textContent = `${this.size.value} ${this.unit}`; }
@@ -138,7 +147,7 @@ export class Editor {
     this.undoButton.disabled = !labels.done.length;
     this.redoButton.disabled = !labels.undone.length;
     this.saveButton.disabled = !labels.changed;
-    this.live.replaceChildren("Opacities ", make("strong", { text: this.amount(labels.weight()) }), this.difference(), labels.share() === null ? "" : ` · ${percent(labels.share())} of the lung`);
+    this.live.replaceChildren("Opacities ", make("strong", { text: this.amount(labels.weight()) }), this.difference(), labels.share() === null ? "" : ` · ${percent(labels.share())} of lung`);
   }
 
   amount(weight) { return this.labels.mlOf ? ml(weight) : `${number(weight, 6)} voxels`; }
@@ -150,11 +159,6 @@ export class Editor {
   }
 
   words() { return this.live.textContent; }
-
-  /** Send outlines; the promise is of the service's answer. */
-  async save(id, parent) {
-    return api.saveOutlines(id, parent, await api.gzip(this.labels.mask()));
-  }
 }
 
 const tool = (words, key, click) => make("button", { "aria-pressed": "false", "aria-keyshortcuts": key, text: words, on: { click } });

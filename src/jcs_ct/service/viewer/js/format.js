@@ -15,7 +15,9 @@ export const hu = (value) => (value === null || value === undefined ? UNKNOWN : 
 export const minus = (value) => String(value).replace("-", "−");
 
 /** One decimal below 100, none above; a trace is told as one. */
-function fixed(value) {
+function fixed(exact) {
+  // What was summed up in another order must not read otherwise.
+  const value = Number(exact.toPrecision(9));
   if (value !== 0 && Math.abs(value) < 0.05) return value < 0 ? ">−0.1" : "<0.1";
   return minus(Math.abs(value) < 100 ? value.toFixed(1) : number(value, 3));
 }
@@ -23,7 +25,8 @@ function fixed(value) {
 export function signed(value, unit = "") {
   if (value === null || value === undefined) return UNKNOWN;
   const text = fixed(Math.abs(value));
-  return `${value > 0 ? "+" : value < 0 ? "−" : ""}${text}${unit}`;
+  const sign = text.startsWith("<") || value === 0 ? "" : value > 0 ? "+" : "−";
+  return `${sign}${text}${unit}`;
 }
 
 /** A DICOM date (eight digits) or an ISO date as year-month-day. */

@@ -19,7 +19,14 @@ export function sentence({ curve }) {
   const positive = curve.filter((step) => step.positive).map((step) => step.paper_threshold);
   if (!positive.length) return "The verdict is negative at every threshold that was looked at.";
   if (positive.length === curve.length) return "The verdict is positive at every threshold that was looked at.";
-  return `The verdict is positive at thresholds up to ${Math.max(...positive)} slices of the paper's kind, and negative above.`;
+  const negative = curve.filter((step) => !step.positive).map((step) => step.paper_threshold);
+  return `Of the thresholds that were looked at, the verdict is positive up to ${Math.max(...positive)} and negative from ${Math.min(...negative)} of the paper's slices.`;
+}
+
+/** Where, between two steps, the threshold grows past the slices that were counted. */
+function crossing(before, after, count) {
+  const share = (count - before.threshold) / (after.threshold - before.threshold);
+  return before.paper_threshold + share * (after.paper_threshold - before.paper_threshold);
 }
 
 function chart(rule, used) {
@@ -29,7 +36,7 @@ function chart(rule, used) {
   const x = (paper) => LEFT + ((paper - first) / (last - first)) * (WIDTH - LEFT - RIGHT);
   const y = (slices) => HEIGHT - BOTTOM - (slices / highest) * (HEIGHT - TOP - BOTTOM);
   const turn = curve.findIndex((step) => !step.positive);
-  const border = turn < 0 ? x(last) : turn === 0 ? x(first) : (x(curve[turn - 1].paper_threshold) + x(curve[turn].paper_threshold)) / 2;
+  const border = turn < 0 ? x(last) : turn === 0 ? x(first) : x(crossing(curve[turn - 1], curve[turn], count));
   const floor = HEIGHT - BOTTOM;
   const zones = [["positive", x(first), border], ["negative", border, x(last)]].filter(([, a, b]) => b - a > 1)
     .map(([kind, a, b]) => [draw("rect", { class: `zone-${kind}`, x: a, y: TOP, width: b - a, height: floor - TOP }), b - a > 52 && draw("text", { class: "strong", x: (a + b) / 2, y: TOP - 8, "text-anchor": "middle", text: kind })]);
@@ -43,7 +50,7 @@ function chart(rule, used) {
     draw("line", { class: "count", x1: LEFT, x2: WIDTH - RIGHT, y1: y(count), y2: y(count) }),
     draw("text", { class: "strong", x: WIDTH - RIGHT - 2, y: y(count) - 5, "text-anchor": "end", text: `${count} infected` }),
     used && draw("line", { class: "used", x1: x(used), x2: x(used), y1: TOP, y2: floor }),
-    draw("text", { x: LEFT, y: HEIGHT - 5, text: "threshold in slices of the paper's kind; blue: in slices of this study" }));
+    draw("text", { x: LEFT, y: HEIGHT - 5, text: "threshold in the paper's slices; blue: in this study's" }));
 }
 
 function table(rule, used) {

@@ -41,7 +41,7 @@ export class SliceSliders {
     return [
       `Slice ${z + 1}${position}`, viewport.view.intensity === "HU" ? `${hu(value)} HU` : `grey ${value}`,
       slice.assessed ? `probability ${probability(slice.probability)}` : "not assessed",
-      slice.lesion_share ? `${percent(slice.lesion_share)} of the slice's lung` : null, id ? `opacity ${id}` : null,
+      slice.lesion_share && !page.labels?.changed ? `${percent(slice.lesion_share)} of the slice's lung` : null, id ? `opacity ${id}` : null,
     ].filter(Boolean).join(" · ");
   }
 }

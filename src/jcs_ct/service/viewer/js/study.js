@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { announce, attempt, confirmed, make, show, toast } from "./dom.js";
 import { Editor } from "./editing.js";
 import { follow } from "./events.js";
-import { ended, hasResult } from "./format.js";
+import { ended, hasResult, verdict } from "./format.js";
 import { Labels } from "./labels.js";
 import { readVoxels } from "./nifti.js";
 import { Pointer } from "./pointer.js";
@@ -16,8 +16,8 @@ import { studyKeys } from "./study_keys.js";
 import { StudySide } from "./study_side.js";
 import { SliceSliders } from "./slice_sliders.js";
 import { firstWindow, Toolbar } from "./toolbar.js";
+import { turn, turnBack, turnedShape, turnFile, wasTurned } from "./turn.js";
 import { waitForResult } from "./waiting.js";
-import { verdict } from "./format.js";
 import { Viewport } from "./viewport.js";
 
 /**
@@ -78,8 +78,8 @@ class StudyPage {
 
   async openImages() {
     const { signal } = this.stopper;
-    this.view = await api.view(this.id, this.revision, signal);
-    const volume = await api.fetchUnpacked(this.view.layers.volume, this.progress("Loading the images…"), signal);
+    await this.loadView(this.revision);
+    const volume = await this.file("volume", this.progress("Loading the images…"));
     const lesions = await this.layer("lesions", "Loading the opacities…");
     this.viewport = new Viewport(this.view);
     this.closing.push(() => this.viewport.close());
@@ -101,7 +101,22 @@ class StudyPage {
 
   async layer(name, words) {
     const url = this.view.layers[name];
-    return url ? readVoxels(await api.fetchUnpacked(url, this.progress(words), this.stopper.signal), this.view.shape) : null;
+    if (!url) return null;
+    const voxels = readVoxels(await api.fetchUnpacked(url, this.progress(words), this.stopper.signal), this.sent);
+    return this.turned ? turn(voxels, this.sent) : voxels;
+  }
+
+  /** A layer as a NIfTI file for the viewport. */
+  async file(name, onProgress) {
+    const buffer = await api.fetchUnpacked(this.view.layers[name], onProgress, this.stopper.signal);
+    return this.turned ? turnFile(buffer, this.sent) : buffer;
+  }
+
+  async loadView(revision) {
+    const view = await api.view(this.id, revision, this.stopper.signal);
+    this.turned = wasTurned(this.result);
+    this.sent = view.shape;
+    this.view = this.turned ? { ...view, shape: turnedShape(view.shape) } : view;
   }
 
   buildStage() {
@@ -164,7 +179,7 @@ class StudyPage {
   async showActivation(shown, opacity) {
     if (shown && !this.activationAsked) {
       this.activationAsked = true;
-      const buffer = await api.fetchUnpacked(this.view.layers.activation, () => {}, this.stopper.signal);
+      const buffer = await this.file("activation", () => {});
       await this.viewport.addActivation(buffer, opacity);
       const { box, slider } = this.toolbar.activation;
       this.viewport.setActivation(box.checked ? Number(slider.value) : 0);
@@ -184,15 +199,19 @@ class StudyPage {
     if (!this.labels.lungs && this.view.layers.lungs) {
       await attempt(async () => this.labels.setLungs(await this.layer("lungs", "")));
     }
-    this.editor = new Editor(this.viewport, this.labels, { save: () => this.save(), leave: () => this.stopEditing() });
-    this.pointer.painter = this.editor;
+    this.openEditor();
     this.viewport.node.classList.add("editing");
-    show(this.editPlace, this.editor.node);
     this.side.tabs.open("lesions");
     this.side.lesions.editing = true;
     this.render();
     announce("Editing. B is the brush, R the eraser, Space paints at the cross-hair, Control Z undoes.");
     return undefined;
+  }
+
+  openEditor() {
+    this.editor = new Editor(this.viewport, this.labels, { save: () => this.save(), leave: () => this.stopEditing() });
+    this.pointer.painter = this.editor;
+    show(this.editPlace, this.editor.node);
   }
 
   async stopEditing() {
@@ -216,7 +235,8 @@ class StudyPage {
     this.editor.saveButton.disabled = true;
     this.editor.saveButton.textContent = "Measuring…";
     try {
-      const told = await this.editor.save(this.id, this.revisions.at(-1).number);
+      const mask = this.labels.mask();
+      const told = await api.saveOutlines(this.id, this.revisions.at(-1).number, await api.gzip(this.turned ? turnBack(mask, this.sent) : mask));
       await this.takeRevision(told);
       toast("Saved. The measures are those of the service.", true);
     } catch (error) {
@@ -244,7 +264,7 @@ class StudyPage {
 
   /** Pieces and numbers are the service's after it has measured. */
   async renewLabels() {
-    this.view = await api.view(this.id, null, this.stopper.signal);
+    await this.loadView(null);
     const { lungs } = this.labels;
     const labels = new Labels(await this.layer("lesions", ""), this.view);
     if (lungs) labels.setLungs(lungs);
@@ -253,10 +273,10 @@ class StudyPage {
     this.viewport.setLabels(labels);
     this.closing.push(labels.watch((box) => { if (!box) this.side.lesions.render(this.result, labels); }));
     if (!this.editor) return;
+    const { tool, size, ball } = this.editor;
     this.editor.close();
-    this.editor = new Editor(this.viewport, labels, { save: () => this.save(), leave: () => this.stopEditing() });
-    this.pointer.painter = this.editor;
-    show(this.editPlace, this.editor.node);
+    this.openEditor();
+    this.editor.take(tool, size.value, ball.checked);
   }
 
   // Judgement

@@ -49,7 +49,7 @@ export class StudySide {
     const { severity } = measures;
     const cells = [
       ["Probability", probability(p), "of positive"],
-      ["Infected", rule ? String(rule.infected_slices) : UNKNOWN, rule ? `of ${number(rule.threshold, 4)} slices` : ""],
+      ["Infected slices", rule ? String(rule.infected_slices) : UNKNOWN, rule ? `${number(rule.threshold, 4)} needed` : ""],
       ["Lung affected", percent(measures.lesion_share_of_lung), measures.lesion_volume_ml === null ? "mL not known" : ml(measures.lesion_volume_ml)],
       ["CT severity", severity?.total === null || severity?.total === undefined ? UNKNOWN : `${severity.total} / 25`, severity?.basis === "lobes" ? "by lobes" : severity ? "by zones" : ""],
     ];

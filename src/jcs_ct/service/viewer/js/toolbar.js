@@ -23,7 +23,7 @@ export class Toolbar {
     this.buttons = this.presets.map(([words, level, width], k) => make("button", { "aria-pressed": "false", "aria-keyshortcuts": k + 1, text: words, on: { click: () => viewport.setWindow(level, width) } }));
     this.lesions = overlay("Opacities", "", viewport.lesionOpacity, true, view.layers.lesions || view.layers.lungs, () => viewport.setLesions(this.lesions.box.checked, Number(this.lesions.slider.value)));
     this.activation = overlay("Activation", "activation", 0.4, false, view.layers.activation, () => actions.activation(this.activation.box.checked, Number(this.activation.slider.value)));
-    this.layouts = [["all", "All", "All panes"], ["axial", "Ax", "Axial pane only"], ["coronal", "Cor", "Coronal pane only"], ["sagittal", "Sag", "Sagittal pane only"]].map(([name, words, title]) => make("button", { "aria-pressed": "false", data: { layout: name }, "aria-label": title, title, text: words, on: { click: () => viewport.setLayout(name) } }));
+    this.layouts = [["all", "All", "All panes"], ["axial", "Ax", "Ax: axial pane only"], ["coronal", "Cor", "Cor: coronal pane only"], ["sagittal", "Sag", "Sag: sagittal pane only"]].map(([name, words, title]) => make("button", { "aria-pressed": "false", data: { layout: name }, "aria-label": title, title, text: words, on: { click: () => viewport.setLayout(name) } }));
     this.node = make("div", { class: "bar", role: "toolbar", "aria-label": "Picture" },
       group("Window", [this.buttons, this.level.node, this.width.node]), group("Opacities", this.lesions.node), group("Activation", this.activation.node), group("Panes", this.layouts));
     viewport.addEventListener("window", () => this.follow());

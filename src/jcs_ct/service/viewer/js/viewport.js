@@ -52,9 +52,16 @@ export class Viewport extends EventTarget {
 
   /** Take the volume, as an unpacked NIfTI file. */
   async open(buffer, window) {
+    if (!document.createElement("canvas").getContext("webgl2")) {
+      throw new Error("This browser has no WebGL 2, which the images need. Findings and files are shown all the same.");
+    }
     const known = this.view.spacing_mm !== null;
     this.nv = new Panes({ ...OPTIONS, isOrientationTextVisible: known });
     await this.nv.attachToCanvas(this.canvas, false);
+    const { max3D } = this.nv.uiData;
+    if (Math.max(...this.shape) > max3D) {
+      throw new Error(`The study has ${this.shape.join(" × ")} voxels; this computer's graphics show up to ${max3D} along each side.`);
+    }
     this.window = window;
     const image = await NVImage.loadFromUrl({ url: buffer, name: "volume.nii", colormap: "gray", cal_min: window[0] - window[1] / 2, cal_max: window[0] + window[1] / 2 });
     this.nv.addVolume(image);

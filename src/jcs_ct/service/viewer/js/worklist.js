@@ -144,7 +144,7 @@ class Worklist {
     const open = (event) => { if (!event.target.closest("a, button")) this.open(job.id); };
     return make("tr", { data: { id: job.id }, class: job.id === this.current ? "current" : null, on: { click: open } },
       make("td", { class: "study" }, title(job)),
-      make("td", { class: "state" }, stateCell(job)),
+      make("td", { class: "state" }, stateCell(job), hasResult(job) && make("div", { class: "narrow-only" }, signature(job))),
       make("td", { class: "number", text: probability(summary.probability) }),
       make("td", { class: "number" }, opacities(summary)),
       make("td", { class: "number", text: summary.severity === null || summary.severity === undefined ? "–" : `${summary.severity} / 25` }),
