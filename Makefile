@@ -18,14 +18,9 @@ DEMO_VENV ?= .venv-demo
 DEMO_OUTPUT ?= demo-output
 PYTEST_ARGS ?=
 # Debian packages that the tests need; installed by root only. They validate the DICOM objects (dciodvfy), print the
-<<<<<<< HEAD
-# reports (dsrdump, pdftotext), are the archive and the peers that objects
-# are sent to, and make certificates.
-DEBIAN_PACKAGES ?= dicom3tools dcmtk orthanc orthanc-dicomweb poppler-utils openssl
-=======
-# reports (dsrdump, pdftotext), are the archive that objects are sent to, and the browser that the page is looked at in.
-DEBIAN_PACKAGES ?= dicom3tools dcmtk orthanc orthanc-dicomweb poppler-utils chromium
->>>>>>> viewer
+# reports (dsrdump, pdftotext), are the archive and the peers that objects are sent to, make certificates, and are the
+# browser that the page is looked at in.
+DEBIAN_PACKAGES ?= dicom3tools dcmtk orthanc orthanc-dicomweb poppler-utils openssl chromium
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
