@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -159,11 +160,8 @@ def test_sagittal_series_is_not_assessable_with_the_reason(tmp_path: Path, share
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
-    weights.mkdir()
-    shipped = Path(__file__).parents[1] / "src" / "jcs_ct" / "weights"
-    for name in ("manifest.json", "classifier.onnx", "segmenter.onnx"):
-        (weights / name).write_bytes((shipped / name).read_bytes())
-    with (weights / "segmenter.onnx").open("r+b") as stream:
+    shutil.copytree(Path(__file__).parents[1] / "src" / "jcs_ct" / "weights", weights)
+    with (weights / "segmenter.int8.bin").open("r+b") as stream:
         stream.seek(1000)
         stream.write(b"\0\0\0\0")
     result = jcs("diagnose", EXAMPLES / "lung-pet-ct-dx-A0002", "-o", tmp_path / "out", "--weights", weights)

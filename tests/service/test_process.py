@@ -51,7 +51,9 @@ def test_a_fresh_service_diagnoses_a_study_and_stops_on_sigterm(tmp_path: Path) 
             assert [line for line in lines if line] == []
         assert process.wait(30) == 0
         assert time.monotonic() - began < 20
-        assert members(process.pid) == []
+        while left := members(process.pid):  # Python's own resource tracker ends when it notices that we did
+            assert time.monotonic() - began < 30, left
+            time.sleep(0.05)
     said = log.read_text()
     assert "Traceback" not in said
     assert "POST /jobs 202" in said
