@@ -11,13 +11,11 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jcs_ct.jobs
@@ -32,30 +30,10 @@ from jcs_ct.reports.formats import ReportFormat
 from tests.jobs.finished import finished, write_study
 from tests.jobs.stand_in import Orders, prepare, starts
 from tests.jobs.stores import hand_in, is_whole, quick
+from tests.killing import killed_at
 
 _CODE = str(Path(jcs_ct.jobs.__file__).parent)
 _KEY = "study"
-
-
-def killed_at(count: int, act: Callable[[], object]) -> bool:
-    """Do something in another process, which is killed at the so-manieth line of ours that it reaches."""
-    process = os.fork()
-    if process == 0:
-        reached = set()
-
-        def trace(frame: FrameType, event: str, _: Any) -> Any:
-            if not frame.f_code.co_filename.startswith(_CODE):
-                return None
-            if event == "line":
-                reached.add((frame.f_code, frame.f_lineno))
-                if len(reached) == count:
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return trace
-
-        sys.settrace(trace)
-        act()
-        os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(process, 0)[1])
 
 
 def work_off(folder: Path, settings: QueueSettings, worker: str) -> None:
@@ -71,7 +49,7 @@ def kill_work(folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
     settings = quick(folder, lease_s=0.02, heartbeat_s=0.01)
     with JobQueue(folder / "store", settings) as queue:
         job = hand_in(queue, folder, key=_KEY)
-    killed = killed_at(count, lambda: work_off(folder, settings, "first"))
+    killed = killed_at(count, lambda: work_off(folder, settings, "first"), _CODE)
     log = folder / "starts.log"
     with JobQueue(folder / "store", settings) as queue:
         published, before = queue.folders.outcome(job).exists(), len(starts(log))
@@ -99,7 +77,7 @@ def kill_submit(folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
         with JobQueue(folder / "store", settings) as queue:
             return queue.submit(upload, "anna", key="1.2.3", move=True)
 
-    killed = killed_at(count, submit)
+    killed = killed_at(count, submit, _CODE)
     with JobQueue(folder / "store", settings) as queue:
         there = len(queue.jobs())
         for lock in queue.folders.incoming.glob("*.lock"):
@@ -132,7 +110,7 @@ def kill_remove(folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
         with JobQueue(folder / "store", settings) as queue:
             queue.remove(job)
 
-    killed = killed_at(count, remove)
+    killed = killed_at(count, remove, _CODE)
     with JobQueue(folder / "store", settings) as queue:
         there = len(queue.jobs())
         checks = {"whole or gone": there == 0 or is_whole(queue, job, _KEY)}
@@ -166,7 +144,7 @@ def kill_revise(act: str, folder: Path, count: int) -> tuple[bool, dict[str, Any
         with JobQueue(folder / "store", settings) as queue:
             revise(act, queue, job, revisions(queue, job)[-1].number)
 
-    killed = killed_at(count, act_once)
+    killed = killed_at(count, act_once, _CODE)
     with JobQueue(folder / "store", settings) as queue:
         made = revisions(queue, job)
         told = queue.job(job).summary.get("revision", 0)

@@ -7,44 +7,20 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from pydicom import dcmread
 
 import jcs_ct
 from jcs_ct.errors import QueueError
+from tests.killing import killed_at
 from tests.pacs.closed import close_study, desk_at
 
+# The way into the queue; its ledger has tests of this kind itself.
 _CODE = tuple(
     str(Path(jcs_ct.__file__).parent / name) for name in ("pacs/hand_in", "pacs/folders", "pacs/records", "jobs/intake")
 )
-
-
-def killed_at(count: int, act: Callable[[], object]) -> bool:
-    """As in tests.jobs.kill_everywhere, over the way into the queue; its ledger has tests of that kind itself."""
-    process = os.fork()
-    if process == 0:
-        reached = set()
-
-        def trace(frame: FrameType, event: str, _: Any) -> Any:
-            if not frame.f_code.co_filename.startswith(_CODE):
-                return None
-            if event == "line":
-                reached.add((frame.f_code, frame.f_lineno))
-                if len(reached) == count:
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return trace
-
-        sys.settrace(trace)
-        act()
-        os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(process, 0)[1])
 
 
 def kill_once(folder: Path, images: dict[str, Path], count: int) -> tuple[bool, dict[str, bool]]:
@@ -58,7 +34,7 @@ def kill_once(folder: Path, images: dict[str, Path], count: int) -> tuple[bool, 
         with desk_at(folder) as (desk, _, _):
             desk.hand_in(closed)
 
-    killed = killed_at(count, hand_in)
+    killed = killed_at(count, hand_in, _CODE)
     with desk_at(folder) as (desk, queue, records):
         for waiting in desk.waiting():
             desk.hand_in(waiting)
