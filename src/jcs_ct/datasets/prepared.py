@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources import read_source
 
 LOG = logging.getLogger(__name__)
+_THREADS = 2
 NO_MASK, READER_MASK, EMPTY_MASK, PSEUDO_MASK = 0, 1, 2, 3
 """Where a slice's mask comes from."""
 
@@ -136,9 +137,10 @@ def _state(record: SliceRecord) -> object:
 
 def _prepared_arrays(records: Sequence[SliceRecord], size: tuple[int, int]) -> dict[str, NDArray[Any]]:
     """Columns of all slices; `record` says which record each slice is of."""
-    at_once = 1 if any(record.study for record in records) else 16
-    with ProcessPoolExecutor(2) as pool:
-        parts = list(pool.map(partial(_prepare, size=size), records, chunksize=at_once))
+    # Threads, not processes: a fork of a process in which networks have run can wait for a lock for ever, and almost all
+    # of the time is spent where the interpreter's lock is not held.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        parts = list(pool.map(partial(_prepare, size=size), records))
     flat = [one for part in parts for one in part]
     return {
         "images": np.stack([one.image for one in flat]),
