@@ -137,8 +137,8 @@ def _state(record: SliceRecord) -> object:
 
 def _prepared_arrays(records: Sequence[SliceRecord], size: tuple[int, int]) -> dict[str, NDArray[Any]]:
     """Columns of all slices; `record` says which record each slice is of."""
-    # Threads, not processes: a fork of a process in which networks have run can wait for a lock for ever, and almost all
-    # of the time is spent where the interpreter's lock is not held.
+    # Threads, not processes: a fork of a process in which networks have run can wait for a lock for ever. Almost all of
+    # the time is spent where the lock of the interpreter is not held.
     with ThreadPoolExecutor(_THREADS) as pool:
         parts = list(pool.map(partial(_prepare, size=size), records))
     flat = [one for part in parts for one in part]
