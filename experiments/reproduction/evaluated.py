@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 
 from experiments.reproduction.plan import System
-from experiments.reproduction.runs import HeldOutSlice, Place, predictions
+from experiments.reproduction.runs import HeldOutSlice, Place, predictions, trained
 from experiments.reproduction.scores import Scores, scores
 from tqdm import tqdm
 
@@ -32,6 +32,6 @@ class Evaluated:
         systems = list(systems)
         runs = [(system, seed) for seed in self.place.preset.seeds for system in systems]
         for system, seed in tqdm(runs, desc="runs", disable=not sys.stderr.isatty()):
-            predictions(system, seed, self.place, self.slices)
+            trained(system, seed, self.place)
         for system in systems:
             self(system)

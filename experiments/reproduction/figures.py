@@ -26,9 +26,7 @@ WORST = 8
 
 def show(axes: Axes, one: HeldOutSlice, predicted: NDArray[np.bool_] | None, title: str) -> None:
     """A slice with the reader's outline in green and the prediction's in red."""
-    box = one.normal.box
-    height, width = one.truth.shape
-    rows, columns = slice(max(box.top, 0), min(box.bottom, height)), slice(max(box.left, 0), min(box.right, width))
+    rows, columns = one.normal.box.inside(one.truth.shape)
     axes.imshow(one.normal.image[rows, columns], cmap="gray", vmin=0, vmax=255)
     axes.contour(one.truth[rows, columns], levels=[0.5], colors="#2ca02c", linewidths=0.8)
     if predicted is not None and predicted.any():

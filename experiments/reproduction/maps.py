@@ -55,12 +55,6 @@ def figure_9(place: Place, slices: list[HeldOutSlice], folder: Path) -> tuple[Ta
     return _table(found, place, len(slices), len(labelled)), _picture(found, slices, folder)
 
 
-def seen(one: HeldOutSlice) -> tuple[slice, slice]:
-    """Rows and columns of a slice that the network sees."""
-    box, (height, width) = one.normal.box, one.truth.shape
-    return slice(max(box.top, 0), min(box.bottom, height)), slice(max(box.left, 0), min(box.right, width))
-
-
 @torch.inference_mode()
 def _explained(weights: Path, preset: Preset, slices: list[HeldOutSlice], labelled: PreparedSlices) -> Explained:
     network = registry.classifier(preset.size).eval()
@@ -71,8 +65,11 @@ def _explained(weights: Path, preset: Preset, slices: list[HeldOutSlice], labell
         [network(batches[k]["image"]).logits.softmax(1)[:, INFECTED] for k in range(len(batches))]
     ).numpy()
     auc = roc_auc(labelled.infected == 1, probability)
+    masks = [one.truth[one.normal.box.inside(one.truth.shape)] for one in slices]
     return Explained(
-        maps, localisation(maps, [one.truth[seen(one)] for one in slices]), float("nan") if auc is None else auc
+        maps,
+        localisation(maps, masks),
+        float("nan") if auc is None else auc,
     )
 
 
@@ -80,7 +77,7 @@ def _map(network: Classifier, one: HeldOutSlice, size: tuple[int, int]) -> NDArr
     crop = preprocessing.crop_resize(one.normal.image, one.normal.box, size)
     coarse = network(torch.from_numpy(crop.copy())[None, None].float() / 255).activation_map[0, 0].numpy()
     height, width = one.truth.shape
-    return preprocessing.paste_back(coarse, one.normal.box, (height, width))[seen(one)]
+    return preprocessing.paste_back(coarse, one.normal.box, (height, width))[one.normal.box.inside(one.truth.shape)]
 
 
 def _over_seeds(values: list[float], factor: float = 100, digits: int = 1) -> str:

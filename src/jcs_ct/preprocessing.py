@@ -219,6 +219,11 @@ class Box:
         """Columns."""
         return self.right - self.left
 
+    def inside(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """Rows and columns of a picture (H, W) that the box holds: an index."""
+        height, width = shape
+        return slice(max(self.top, 0), min(self.bottom, height)), slice(max(self.left, 0), min(self.right, width))
+
     def with_margin(self, share: float) -> Box:
         """The box, larger by a share of its size on every side."""
         dy, dx = round(self.height * share), round(self.width * share)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from jcs_ct.diagnosis.classify import Progress
-from jcs_ct.engine import BATCH, Network
+from jcs_ct.engine import Network
 
 CANDIDATE = 0.25
 """Pixels above this belong to one opacity where they touch."""
@@ -32,6 +32,16 @@ def segment(
     Returns:
         (M, h, w).
     """
+    out = _probabilities(network, crops, progress)
+    if mirrored:
+        out += _probabilities(network, crops[:, :, ::-1])[:, :, ::-1]
+        out /= 2
+    for patch, region in zip(out, regions, strict=True):
+        _drop_unreachable(patch, region)
+    return out
+
+
+def _probabilities(network: Network, crops: NDArray[np.uint8], progress: Progress | None = None) -> NDArray[np.float32]:
     out = np.empty(crops.shape, np.float32)
     done = 0
     for (logits,) in network.run(crops):
@@ -40,13 +50,6 @@ def segment(
         done += count
         if progress is not None:
             progress(count)
-    if mirrored:
-        for k, (logits,) in enumerate(network.run(crops[:, :, ::-1])):
-            own = out[k * BATCH : k * BATCH + len(logits)]
-            own += _sigmoid(logits)[:, 0, :, ::-1]
-            own /= 2
-    for patch, region in zip(out, regions, strict=True):
-        _drop_unreachable(patch, region)
     return out
 
 

@@ -18,7 +18,9 @@ import errno
 import os
 import shutil
 import stat
+import tempfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -132,6 +134,19 @@ def sync_tree(root: Path) -> int:
             total += path.stat().st_size
         sync(Path(folder))
     return total
+
+
+@contextlib.contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Have `tempfile` use a folder meanwhile: what is unpacked lies on the same disk, and a kill leaves it there.
+
+    It is one for the whole process, not for a thread.
+    """
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def publish(source: Path, target: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.review import Judgement, Review, check_comment, check_name, in_iso, now
 from jcs_ct.errors import InputError, UsageError
 from jcs_ct.jobs.drafts import Draft, Revision, RevisionKind
+from jcs_ct.jobs.folders import temporary_files_in
 from jcs_ct.jobs.job import Job
 from jcs_ct.jobs.masks import FILE, keep_masks, kept_masks, on_grid
 from jcs_ct.jobs.queue import JobQueue
@@ -83,11 +83,10 @@ def _read(draft: Draft) -> Study:
     place.mkdir()
     # The folder for temporary files is one for the whole process.
     with _READING:
-        before, tempfile.tempdir = tempfile.tempdir, str(place)
         try:
-            return read_again(draft.queue, draft.job)
+            with temporary_files_in(place):
+                return read_again(draft.queue, draft.job)
         finally:
-            tempfile.tempdir = before
             shutil.rmtree(place)
 
 

@@ -14,7 +14,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -23,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jcs_ct.errors import JcsError, QueueError
-from jcs_ct.jobs.folders import DISK_FULL, PRIVATE, sync_tree
+from jcs_ct.jobs.folders import DISK_FULL, PRIVATE, sync_tree, temporary_files_in
 from jcs_ct.jobs.job import Outcome
 from jcs_ct.jobs.ledger import Claim, Loss
 from jcs_ct.jobs.queue import JobQueue
@@ -241,11 +240,8 @@ def _own_temporary_folder(attempt: Path) -> Iterator[None]:
     """Archives are unpacked within the attempt, so that what a kill leaves of them is found and removed."""
     attempt.mkdir(mode=PRIVATE)
     (attempt / "tmp").mkdir()
-    tempfile.tempdir = str(attempt / "tmp")
-    try:
+    with temporary_files_in(attempt / "tmp"):
         yield
-    finally:
-        tempfile.tempdir = None
 
 
 def _passing(error: BaseException) -> str | None:

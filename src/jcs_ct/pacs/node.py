@@ -9,7 +9,6 @@ must not forget is on the disk, so the process may be killed at any time.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 import traceback
@@ -21,6 +20,7 @@ from pynetdicom import AE
 from pynetdicom.presentation import AllStoragePresentationContexts
 
 from jcs_ct.errors import QueueError, UsageError
+from jcs_ct.jobs.folders import temporary_files_in
 from jcs_ct.jobs.job import JobOptions
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.settings import QueueSettings
@@ -95,6 +95,8 @@ class Node:
         with ExitStack() as stack:
             if not stack.enter_context(self.folders.locked()):
                 raise UsageError(f"{self.settings.store} has a node that runs already; expected one: stop the other")
+            # pynetdicom writes what arrives into temporary files: there, so that keeping one is a rename.
+            stack.enter_context(temporary_files_in(self.folders.receiving))
             stack.enter_context(self._receiving())
             for wanted, work, name in ((hand_in, self.hand_in_due, "hand-in"), (send, self._send, "sender")):
                 if wanted:
@@ -105,8 +107,6 @@ class Node:
     @contextmanager
     def _receiving(self) -> Iterator[None]:
         self.arrivals.recover()
-        # pynetdicom writes what arrives into temporary files: here, so that keeping one is a rename.
-        before, tempfile.tempdir = tempfile.tempdir, str(self.folders.receiving)
         node = self.settings.node
         handlers = Handlers(self.settings, self.arrivals, self.records, self.audit)
         entity = self._entity()
@@ -122,7 +122,6 @@ class Node:
                 longest_pdu=node.max_pdu_bytes,
             )
         except OSError as error:
-            tempfile.tempdir = before
             raise UsageError(
                 f"[node] host, port: cannot listen at {node.host} {node.port} ({error.strerror}); choose others"
             ) from error
@@ -136,7 +135,6 @@ class Node:
         finally:
             server.stop()
             thread.join()
-            tempfile.tempdir = before
             self.audit.note("stopped")
 
     def _entity(self) -> AE:

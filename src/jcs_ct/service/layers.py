@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct.jobs.folders import temporary_files_in
 from jcs_ct.jobs.masks import Masks
 from jcs_ct.jobs.revisions import masks_of, study_of
 from jcs_ct.reports.nifti_report import nifti_affine
@@ -125,14 +125,12 @@ def view_affine(study: Study) -> NDArray[np.float64]:
 
 @contextmanager
 def _temporary_folder(folder: Path) -> Iterator[None]:
-    before = tempfile.tempdir
     place = folder / f".{uuid.uuid4().hex}.partial"
     place.mkdir()
-    tempfile.tempdir = str(place)
     try:
-        yield
+        with temporary_files_in(place):
+            yield
     finally:
-        tempfile.tempdir = before
         shutil.rmtree(place, ignore_errors=True)
 
 

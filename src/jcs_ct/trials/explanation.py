@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 
 from jcs_ct import preprocessing
 from jcs_ct.datasets.normalised import NormalisedSlice, normalised
-from jcs_ct.diagnosis.lung_regions import middle_column
 from jcs_ct.diagnosis.pipeline import Diagnoser
-from jcs_ct.diagnosis.slices import both_lungs, lesion_region
 from jcs_ct.evaluation import localisation as maps
 from jcs_ct.evaluation import metrics
 from jcs_ct.trials.classification import CLASSIFICATION_SOURCES, auc_of
 from jcs_ct.trials.segmentation import SEGMENTATION_SOURCES
-from jcs_ct.trials.trial import Step, Trial, chosen_sources, mean_of, of_split
+from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region, mean_of, of_split
 
 Mask = NDArray[np.bool_]
 Crop = NDArray[np.uint8]
@@ -54,23 +52,18 @@ def shortcut(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[T
     for source in chosen_sources(data, CLASSIFICATION_SOURCES):
         records = [record for record in of_split(source, data, split) if record.infected is not None]
         found = list(normalised(records, size))
+        pictures = [crop_and_region(one, size) for _, one in found]
         infected = np.array([record.infected is True for record, _ in found])
         groups = np.array([record.group for record, _ in found])
         figures: dict[str, float | int | None] = {}
         intervals = {}
         for name, change in SEEN.items():
-            crops = np.stack([_changed(one, size, change) for _, one in found])
+            crops = np.stack([change(crop, region) for crop, region in pictures])
             probability = diagnoser.classify(crops, step).probabilities
             figures[f"auc_{name}"] = metrics.roc_auc(infected, probability)
             intervals[f"auc_{name}"] = metrics.bootstrap_interval(partial(auc_of, infected, probability), groups)
         trials.append(Trial(source, f"split {split}, {len(found)} slices", figures, intervals))
     return trials
-
-
-def _changed(one: NormalisedSlice, size: tuple[int, int], change: Change) -> Crop:
-    crop = preprocessing.crop_resize(one.image, one.box, size)
-    reach = both_lungs(one.lungs, middle_column(one.lungs[None])) if one.lungs.any() else one.lungs
-    return change(crop, lesion_region(reach, one.box, size))
 
 
 def localisation(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Trial]:
@@ -82,7 +75,7 @@ def localisation(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> li
         for record, one in normalised(of_split(source, data, split), size):
             if one.mask is not None and one.mask.any():
                 found.append(_map(diagnoser, one, size, step))
-                masks.append(_seen(one.mask, one.box))
+                masks.append(one.mask[one.box.inside(one.mask.shape)])
                 groups.append(record.group)
         if found:
             trials.append(_trial(source, split, maps.localisation(found, masks), np.array(groups)))
@@ -93,13 +86,7 @@ def _map(diagnoser: Diagnoser, one: NormalisedSlice, size: tuple[int, int], step
     crop = preprocessing.crop_resize(one.image, one.box, size)
     coarse = diagnoser.classify(crop[None], step).activation_maps[0]
     height, width = one.image.shape
-    return _seen(preprocessing.paste_back(coarse, one.box, (height, width)), one.box)
-
-
-def _seen(values: NDArray[Any], box: preprocessing.Box) -> NDArray[Any]:
-    """The part of (H, W) that a network sees."""
-    height, width = values.shape
-    return values[max(box.top, 0) : min(box.bottom, height), max(box.left, 0) : min(box.right, width)]
+    return preprocessing.paste_back(coarse, one.box, (height, width))[one.box.inside(one.image.shape)]
 
 
 def _trial(source: str, split: str, found: maps.Localisation, groups: NDArray[Any]) -> Trial:

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from jcs_ct import lungs, preprocessing
 from jcs_ct.datasets.normalised import NormalisedSlice, normalised
 from jcs_ct.datasets.records import SliceRecord
-from jcs_ct.diagnosis.lung_regions import middle_column
 from jcs_ct.diagnosis.pipeline import Diagnoser
-from jcs_ct.diagnosis.slices import both_lungs, lesion_region
 from jcs_ct.errors import DataError
 from jcs_ct.evaluation import metrics
-from jcs_ct.trials.trial import Step, Trial, chosen_sources, mean_of, of_split
+from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region, mean_of, of_split
 
 SEGMENTATION_SOURCES = ("covid-19-ct100", "covid-semiseg")
 UNINFECTED_SOURCES = ("sars-cov-2-ct",)
@@ -25,10 +23,8 @@ UNINFECTED_SOURCES = ("sars-cov-2-ct",)
 
 def _mask(diagnoser: Diagnoser, one: NormalisedSlice) -> NDArray[np.bool_]:
     """(H, W): lesion mask of a slice at its own resolution, as a diagnosis would mark it."""
-    size = diagnoser.segmenter.input_size
-    crop = preprocessing.crop_resize(one.image, one.box, size)[None]
-    reach = both_lungs(one.lungs, middle_column(one.lungs[None])) if one.lungs.any() else one.lungs
-    patch = diagnoser.segment(crop, lesion_region(reach, one.box, size)[None])[0]
+    crop, region = crop_and_region(one, diagnoser.segmenter.input_size)
+    patch = diagnoser.segment(crop[None], region[None])[0]
     height, width = one.image.shape
     return preprocessing.paste_back(patch, one.box, (height, width)) > diagnoser.settings.lesion_probability
 

@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct import preprocessing
+from jcs_ct.datasets.normalised import NormalisedSlice
 from jcs_ct.datasets.overlap import refuse_overlap
 from jcs_ct.datasets.prepared import prepare
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources import SOURCES, own_folder, read_source, sources_in
+from jcs_ct.diagnosis.lung_regions import middle_column
+from jcs_ct.diagnosis.slices import both_lungs, lesion_region
 from jcs_ct.errors import DataError
 
 CHECKED_SIZE = (160, 208)
@@ -78,6 +82,12 @@ def of_split(source: str, data: Path, split: str) -> list[SliceRecord]:
     if not records:
         raise DataError(f"{source} has no slices in the split {split!r}")
     return records
+
+
+def crop_and_region(one: NormalisedSlice, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """What a network of this input size sees of a slice, (h, w), and what every opacity on it reaches into."""
+    reach = both_lungs(one.lungs, middle_column(one.lungs[None])) if one.lungs.any() else one.lungs
+    return preprocessing.crop_resize(one.image, one.box, size), lesion_region(reach, one.box, size)
 
 
 def mean_of(values: NDArray[Any], chosen: NDArray[np.int64]) -> float:
