@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cc3d
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from jcs_ct.cores import side_by_side
+from jcs_ct.morphology import Mask, convex_hull, dilated, eroded, filled
 from jcs_ct.preprocessing import AIR_THRESHOLD, Box, Bytes, bounding_box, enclosed_regions, is_cropped
 
 WORKING_SIZE = 256
@@ -34,10 +36,6 @@ MIN_SHARE_OF_FULLEST = 0.20
 """...and it has at least this share of the lung area of the study's fullest slices: the outermost ones show little but
 partial volumes of diaphragm, stomach and chest wall, which look like opacities."""
 
-_ROUNDING = 1e-9
-
-Mask = NDArray[np.bool_]
-
 
 def overview(slices: Bytes) -> Bytes:
     """(Z, H, W) with its longer side brought to `WORKING_SIZE` at most: the grid on which lungs are sought."""
@@ -46,35 +44,43 @@ def overview(slices: Bytes) -> Bytes:
     if step <= 1:
         return slices
     size = (max(1, round(width / step)), max(1, round(height / step)))
-    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in slices])
+    return np.stack(
+        side_by_side(lambda image: np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)), list(slices))
+    )
 
 
-def find_lungs(slices: Bytes, inside: Mask | None = None) -> Mask:
+def find_lungs(slices: Bytes, inside: Mask | None = None, coarse: Bytes | None = None) -> Mask:
     """Lung mask of a stack.
 
     Args:
         slices: (Z, H, W), 0..1 stored as 0..255.
         inside: (Z, H, W), False where a pixel is padding; all True if None.
+        coarse: the `overview` of the slices, where the caller has it already.
 
     Returns:
         (Z, H, W): aerated lung with what it encloses. Dense consolidation at the pleura can be left out; opacities
         found by the segmenter are added to the lung before shares are computed.
     """
     depth, height, width = slices.shape
-    coarse = overview(slices)
+    coarse = overview(slices) if coarse is None else coarse
     small = (coarse.shape[1], coarse.shape[2])
-    dark = np.empty(coarse.shape, bool)
-    for index, reduced in enumerate(coarse):
-        own = np.ones(small, bool) if inside is None else _resized(inside[index], small)
-        air = reduced < AIR_THRESHOLD * 255
-        enclosed = enclosed_regions(air & own, own) & body_hull(~air & own, own)
-        dark[index] = _without_gas(enclosed, reduced < GAS_LEVEL * 255)
-    lungs = _closed(_large_components(dark))
+    lungs = np.empty(coarse.shape, bool)
     out = np.empty(slices.shape, bool)
-    for index in range(depth):
-        out[index] = _resized(lungs[index], (height, width))
-    if inside is not None:
-        out &= inside
+
+    def find_dark(index: int) -> None:
+        own = np.ones(small, bool) if inside is None else _resized(inside[index], small)
+        air = coarse[index] < AIR_THRESHOLD * 255
+        enclosed = enclosed_regions(air & own, own) & body_hull(~air & own, own)
+        lungs[index] = _opened(_without_gas(enclosed, coarse[index] < GAS_LEVEL * 255), 1)
+
+    def complete(index: int) -> None:
+        out[index] = _resized(_closed(lungs[index]), (height, width))
+        if inside is not None:
+            out[index] &= inside[index]
+
+    side_by_side(find_dark, range(depth))  # thin bridges are opened before components are told apart
+    lungs = _large_components(lungs)
+    side_by_side(complete, range(depth))
     return out
 
 
@@ -95,38 +101,6 @@ def _without_gas(dark: Mask, gas: Mask) -> Mask:
     return np.asarray(lung[labels])
 
 
-def convex_hull(mask: Mask) -> Mask:
-    """Convex hull of what is True in (H, W): all pixels whose centres lie in the hull of the centres of these.
-
-    Row by row between two chains: a tenth of the time of testing each pixel against each edge.
-    """
-    rows = np.flatnonzero(mask.any(1))
-    if not len(rows):
-        return mask
-    shown = mask[rows]
-    first, last = shown.argmax(1), mask.shape[1] - 1 - shown[:, ::-1].argmax(1)
-    low = np.ceil(_convex_chain(rows, first) - _ROUNDING)[:, None]
-    high = np.floor(-_convex_chain(rows, -last) + _ROUNDING)[:, None]
-    columns = np.arange(mask.shape[1])
-    out = np.zeros_like(mask)
-    out[rows[0] : rows[-1] + 1] = (columns >= low) & (columns <= high)
-    return out
-
-
-def _convex_chain(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The convex line below points, at every row from the first to the last (Andrew's monotone chain)."""
-    chain: list[tuple[int, int]] = []
-    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        while len(chain) > 1:
-            (r0, c0), (r1, c1) = chain[-2:]
-            if (c1 - c0) * (row - r0) < (column - c0) * (r1 - r0):
-                break
-            chain.pop()
-        chain.append((row, column))
-    corners = np.array(chain)
-    return np.asarray(np.interp(np.arange(rows[0], rows[-1] + 1), corners[:, 0], corners[:, 1]))
-
-
 def body_hull(tissue: Mask, inside: Mask) -> Mask:
     """Convex hull of the largest piece of tissue on a slice: leaves out the air between patient and couch.
 
@@ -139,19 +113,22 @@ def body_hull(tissue: Mask, inside: Mask) -> Mask:
     if is_cropped(tissue, inside):
         return inside
     # The opening parts the body from the couch, whose sheet is thinner than the body wall.
-    opened = ndimage.binary_opening(tissue, np.ones((3, 3), bool), iterations=2)
-    labels, count = ndimage.label(opened)
+    labels, count = ndimage.label(_opened(tissue, 2))
     if not count:
         return np.zeros_like(tissue)
     largest = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
     return convex_hull(largest)
 
 
+def _opened(mask: Mask, reach: int) -> Mask:
+    """Without what is thinner than twice `reach` and one pixels."""
+    return dilated(eroded(mask, reach), reach)
+
+
 def _large_components(dark: Mask) -> Mask:
-    """Keep the dark regions that are large beside the largest; thin bridges are opened first."""
-    opened = ndimage.binary_opening(dark, np.ones((1, 3, 3), bool))
-    labels = cc3d.connected_components(opened, connectivity=6)
-    sizes = np.bincount(labels.ravel())
+    """Keep the dark regions that are large beside the largest."""
+    labels = cc3d.connected_components(dark, connectivity=6)
+    sizes = cc3d.statistics(labels, no_slice_conversion=True)["voxel_counts"].astype(np.int64)
     sizes[0] = 0
     if sizes.max(initial=0) == 0:
         return np.zeros_like(dark)
@@ -161,41 +138,39 @@ def _large_components(dark: Mask) -> Mask:
 
 
 def _closed(lungs: Mask) -> Mask:
-    """Close over vessels and small opacities slice by slice, and fill holes."""
-    size = max(3, round(lungs.shape[2] * CLOSING_SHARE)) | 1
-    pad = size
-    padded = np.pad(lungs.astype(np.uint8), ((0, 0), (pad, pad), (pad, pad)))
-    padded = ndimage.maximum_filter(padded, (1, size, size))
-    padded = ndimage.minimum_filter(padded, (1, size, size))
-    closed = padded[:, pad:-pad, pad:-pad].astype(bool)
-    for index, mask in enumerate(closed):
-        closed[index] = ndimage.binary_fill_holes(mask)
-    return np.asarray(closed)
+    """Close over vessels and small opacities on a slice, and fill holes."""
+    size = max(3, round(lungs.shape[1] * CLOSING_SHARE)) | 1
+    padded = np.pad(lungs, size)
+    closed = eroded(dilated(padded, size // 2), size // 2)
+    return filled(closed[size:-size, size:-size])
 
 
 def lung_slices(lungs: Mask, inside: Mask | None = None) -> Mask:
     """(Z,): whether each slice of (Z, H, W) shows enough lung to be classified."""
-    areas = lungs.sum((1, 2), dtype=np.int64)
+    areas = np.array([np.count_nonzero(mask) for mask in lungs])
     own = np.full(len(lungs), lungs[0].size) if inside is None else inside.sum((1, 2), dtype=np.int64)
     fullest = np.percentile(areas, 90)
     return np.asarray((areas >= MIN_LUNG_SHARE * own) & (areas >= MIN_SHARE_OF_FULLEST * fullest))
 
 
-def lung_box(lungs: Mask, slices: Bytes) -> Box | None:
+def lung_box(lungs: Sequence[Mask] | Mask, slices: Sequence[Bytes] | Bytes) -> Box | None:
     """One box around the lungs of all slices: every slice is seen at one scale. None without lungs.
 
     The mask holds aerated lung, and consolidation gathers at the back, where one lies on it: the box reaches as far
     back as lungs do in the body that is seen.
 
     Args:
-        lungs: (Z, H, W) lung mask of upright slices.
-        slices: (Z, H, W), 0..1 stored as 0..255.
+        lungs: Z lung masks (H, W) of upright slices.
+        slices: Z slices (H, W), 0..1 stored as 0..255.
     """
-    box = bounding_box(np.asarray(lungs.any(0)))
+    reached = np.zeros_like(lungs[0])
+    for mask in lungs:
+        reached |= mask
+    box = bounding_box(reached)
     if box is None:
         return None
-    backs = [back for image in slices if (back := _back_of_lungs(image)) is not None]
-    return replace(box, bottom=max(box.bottom, min(int(np.median(backs)), slices.shape[1]))) if backs else box
+    backs = [back for back in side_by_side(_back_of_lungs, list(slices)) if back is not None]
+    return replace(box, bottom=max(box.bottom, min(int(np.median(backs)), len(reached)))) if backs else box
 
 
 def _back_of_lungs(image: Bytes) -> float | None:

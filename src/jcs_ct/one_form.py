@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
+from jcs_ct.cores import side_by_side
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import IntensityKind, SourceGrid, Study
 
@@ -28,6 +29,8 @@ class NormalStudy:
     """Upright."""
     images: NDArray[np.uint8]
     """(Z, H, W): 0..1 stored as 0..255."""
+    overview: NDArray[np.uint8]
+    """(Z, h, w): the same on the coarse grid that lungs are sought on."""
     lungs: NDArray[np.bool_]
     """(Z, H, W): what holds air, and what that encloses."""
     shown: NDArray[np.bool_]
@@ -39,7 +42,8 @@ class NormalStudy:
         """Around the lungs of all slices that show enough, of the shape that networks of this input size take."""
         if not self.shown.any():
             return None
-        box = lung_search.lung_box(self.lungs[self.shown], self.images[self.shown])
+        shown = np.flatnonzero(self.shown)
+        box = lung_search.lung_box([self.lungs[k] for k in shown], [self.images[k] for k in shown])
         return None if box is None else preprocessing.network_box(box, size)
 
 
@@ -57,8 +61,11 @@ def one_form(study: Study) -> NDArray[np.uint8]:
     """(Z, H, W): the study's voxels on the one intensity scale."""
     if study.intensity is IntensityKind.HU:
         out = np.empty(study.voxels.shape, np.uint8)
-        for index, hu in enumerate(study.voxels):  # slice by slice: no float copy of the volume
-            out[index] = preprocessing.window_hu(hu)
+
+        def window(index: int) -> None:
+            out[index] = preprocessing.window_hu(study.voxels[index])
+
+        side_by_side(window, range(len(out)))  # slice by slice: no float copy of the volume
         return out
     inside = inside_mask(study)
     grey = study.voxels.astype(np.uint8, copy=False)
@@ -96,10 +103,11 @@ def lies_on_its_side(study: Study, lungs: NDArray[np.bool_]) -> bool:
 def normal_study(study: Study) -> NormalStudy:
     """Bring a study of any source to the one form, upright, and find its lungs."""
     images = one_form(study)
-    lungs = lung_search.find_lungs(images, inside_mask(study))
+    overview = lung_search.overview(images)
+    lungs = lung_search.find_lungs(images, inside_mask(study), overview)
     turned = lies_on_its_side(study, lungs)
     if turned:
         study = turned_upright(study)
-        images = np.ascontiguousarray(np.rot90(images, 1, (1, 2)))
+        images, overview = (np.ascontiguousarray(np.rot90(stack, 1, (1, 2))) for stack in (images, overview))
         lungs = np.ascontiguousarray(np.rot90(lungs, 1, (1, 2)))
-    return NormalStudy(study, images, lungs, lung_search.lung_slices(lungs, inside_mask(study)), turned)
+    return NormalStudy(study, images, overview, lungs, lung_search.lung_slices(lungs, inside_mask(study)), turned)

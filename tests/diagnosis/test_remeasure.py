@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from jcs_ct.diagnosis.lung_regions import Mask
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.remeasure import (
     CARRIED_OVER,
@@ -19,6 +18,7 @@ from jcs_ct.diagnosis.remeasure import (
 )
 from jcs_ct.diagnosis.result import Diagnosis, Lesion, Verdict
 from jcs_ct.errors import UsageError
+from jcs_ct.morphology import Mask
 from jcs_ct.one_form import turned_upright
 from jcs_ct.study.outlines import OutlineSource
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of

@@ -11,14 +11,13 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, KDTree
 from scipy.spatial.distance import pdist, squareform
 
-from jcs_ct.diagnosis.lung_regions import filled
+from jcs_ct.cores import side_by_side
+from jcs_ct.morphology import dilated, eroded, filled
 from jcs_ct.preprocessing import bounding_box
 
 # A pixel's diameter is taken between the middles of its edges: exact along rows and columns, and less than a pixel off
 # along diagonals, where corners would add and centres would take away 0.4 pixels at each end.
 _EDGES = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)])
-
-_AROUND = np.ones((3, 3), bool)
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,14 @@ def axial_diameters(labels: NDArray[np.uint16], count: int, pixel_spacing: tuple
         count: number of opacities.
         pixel_spacing: between rows and between columns, mm.
     """
+    shown = np.flatnonzero(labels.any((1, 2))).tolist()
+
+    def boxes_on(z: int) -> Sequence[tuple[slice, ...] | None]:
+        return ndimage.find_objects(labels[z], max_label=count)
+
+    found = side_by_side(boxes_on, shown)
     best: dict[int, Diameters] = {}
-    for z in np.flatnonzero(labels.any((1, 2))):
-        boxes: Sequence[tuple[slice, ...] | None] = ndimage.find_objects(labels[z], max_label=count)
+    for z, boxes in zip(shown, found, strict=True):
         for k, box in enumerate(boxes, start=1):
             if box is None:
                 continue
@@ -51,7 +55,7 @@ def axial_diameters(labels: NDArray[np.uint16], count: int, pixel_spacing: tuple
                 continue
             long_axis, across = planar_diameters(mask, pixel_spacing)
             if k not in best or best[k].long_axis_mm < long_axis:
-                best[k] = Diameters(long_axis, across, int(z))
+                best[k] = Diameters(long_axis, across, z)
     return best
 
 
@@ -84,23 +88,32 @@ def pleural_distances(
         lungs: (Z, H, W); holes in it (vessels) are no pleura.
         pixel_spacing: between rows and between columns, mm.
     """
+    found = side_by_side(
+        lambda z: _distances_on_slice(labels[z], lungs[z], pixel_spacing), np.flatnonzero(labels.any((1, 2))).tolist()
+    )
     nearest = np.full(count + 1, np.inf)
-    for z in np.flatnonzero(labels.any((1, 2))):
-        box = bounding_box(lungs[z] | (labels[z] > 0))
-        if box is None:
-            continue
-        # One pixel of what is around the lungs has to be seen; the rest only takes time.
-        rows, columns = (slice(max(a - 1, 0), b + 1) for a, b in ((box.top, box.bottom), (box.left, box.right)))
-        ids = labels[z, rows, columns]
-        lung = filled(lungs[z, rows, columns] | (ids > 0))
-        outside = np.argwhere(ndimage.binary_dilation(lung, _AROUND) & ~lung)
-        own = ids > 0
-        rim = own & ~ndimage.binary_erosion(own, _AROUND)
-        inner = np.argwhere(rim)
-        if not len(outside):
-            continue
-        _, found = KDTree(outside * pixel_spacing).query(inner * pixel_spacing)
-        # Pixels are squares: what lies between two of them is a pixel less than from centre to centre.
-        steps = np.maximum(np.abs(inner - outside[found]) - 1, 0) * pixel_spacing
-        np.minimum.at(nearest, ids[rim], np.hypot(steps[:, 0], steps[:, 1]))
+    for ids, distances in found:
+        np.minimum.at(nearest, ids, distances)
     return nearest
+
+
+def _distances_on_slice(
+    labels: NDArray[np.uint16], lungs: NDArray[np.bool_], pixel_spacing: tuple[float, float]
+) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
+    """Ids of pixels at the rim of opacities (H, W), and how far each of them is from the edge of the lung."""
+    lung = lungs | (labels > 0)
+    box = bounding_box(lung)
+    if box is None:
+        return np.zeros(0, np.uint16), np.zeros(0)
+    # One pixel of what is around the lungs has to be seen; the rest only takes time.
+    rows, columns = (slice(max(a - 1, 0), b + 1) for a, b in ((box.top, box.bottom), (box.left, box.right)))
+    ids, lung = labels[rows, columns], filled(lung[rows, columns])
+    outside = np.argwhere(dilated(lung, 1) & ~lung)
+    rim = (ids > 0) & ~eroded(ids > 0, 1)
+    inner = np.argwhere(rim)
+    if not len(outside):
+        return np.zeros(0, np.uint16), np.zeros(0)
+    _, nearest = KDTree(outside * pixel_spacing).query(inner * pixel_spacing)
+    # Pixels are squares: what lies between two of them is a pixel less than from centre to centre.
+    steps = np.maximum(np.abs(inner - outside[nearest]) - 1, 0) * pixel_spacing
+    return ids[rim], np.hypot(steps[:, 0], steps[:, 1])

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from jcs_ct.cores import side_by_side
 from jcs_ct.diagnosis.result import Side
+from jcs_ct.morphology import Mask
 from jcs_ct.study.volume import Geometry, Study
 
 SIDES = ("right", "left")
@@ -42,7 +44,6 @@ _SPANS = 0.2
 _STRAY = 0.01
 """A slice with less than this share of a lung's largest area does not count for its extent."""
 
-Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
 
 
@@ -58,7 +59,8 @@ def split_sides(lungs: Mask) -> Labels:
         return sides
     middle, width = middle_column(lungs), int(columns[-1] - columns[0]) + 1
     reach = max(1, round(_SLICE_SEARCH * width))
-    for z in np.flatnonzero(lungs.any((1, 2))):
+
+    def split(z: int) -> None:
         cut = _narrowest(lungs[z].sum(0), middle, reach)
         labels, count = ndimage.label(lungs[z])
         low = np.bincount(labels[:, :cut].ravel(), minlength=count + 1)
@@ -72,6 +74,8 @@ def split_sides(lungs: Mask) -> Labels:
             both = spans[labels]
             sides[z, :, :cut][both[:, :cut]] = 1
             sides[z, :, cut:][both[:, cut:]] = 2
+
+    side_by_side(split, np.flatnonzero(lungs.any((1, 2))).tolist())
     return sides
 
 
@@ -128,12 +132,6 @@ def mirrored(lungs: Mask, both_ends: int) -> Mask:
     out = np.zeros_like(lungs)
     out[..., seen] = lungs[..., source[seen]]
     return out
-
-
-def filled(mask: Mask) -> Mask:
-    """(H, W) without holes; several times as fast as `ndimage.binary_fill_holes`, which floods step by step."""
-    labels, _ = ndimage.label(~np.pad(mask, 1))
-    return np.asarray(labels != labels[0, 0])[1:-1, 1:-1]
 
 
 def parts_of_slices(areas: NDArray[np.int64], geometry: Geometry | None, parts: int) -> NDArray[np.int64]:
@@ -200,10 +198,12 @@ def find_regions(
 def _tally(regions: Labels, labels: NDArray[np.uint16], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(Z, count) pixels of regions 1..count on each slice, all of them and those with an opacity."""
     every, lesion = np.zeros((len(regions), count), np.int64), np.zeros((len(regions), count), np.int64)
-    for z, (plane, ids) in enumerate(zip(regions, labels, strict=True)):
-        every[z] = np.bincount(plane.ravel(), minlength=count + 1)[1:]
-        if ids.any():
-            lesion[z] = np.bincount(plane[ids > 0], minlength=count + 1)[1:]
+
+    def tally(z: int) -> None:
+        every[z] = np.bincount(regions[z].ravel(), minlength=count + 1)[1:]
+        lesion[z] = np.bincount(regions[z][labels[z] > 0], minlength=count + 1)[1:]
+
+    side_by_side(tally, range(len(regions)))
     return every, lesion
 
 

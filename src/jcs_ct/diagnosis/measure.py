@@ -15,6 +15,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct.cores import side_by_side
 from jcs_ct.diagnosis.lesion_shape import axial_diameters, pleural_distances
 from jcs_ct.diagnosis.lung_measures import add_places, measure_regions
 from jcs_ct.diagnosis.lung_regions import lung_sides
@@ -190,9 +191,9 @@ def _keep_and_sort(
     """Drop components that are too small and number the rest by size, the largest as 1."""
     weights = np.ones(len(components)) if extents is None else extents
     size = np.zeros(int(components.max()) + 1)
-    for weight, plane in zip(weights, components, strict=True):
-        # cc3d numbers in scan order, so the counts of a slice end with the highest id seen so far
-        counts = np.bincount(plane[plane > 0])
+    # cc3d numbers in scan order, so the counts of a slice end with the highest id seen so far
+    found = side_by_side(lambda plane: np.bincount(plane[plane > 0]), list(components))
+    for weight, counts in zip(weights, found, strict=True):
         size[: len(counts)] += counts * weight
     if geometry is None or extents is None:
         minimum = float(settings.minimum_voxels)
@@ -204,7 +205,13 @@ def _keep_and_sort(
     kept = order[(size[order] >= minimum * (1 - 1e-9)) & (size[order] > 0)][:_MAX_LESIONS]
     lookup = np.zeros(len(size), np.uint16)
     lookup[kept] = np.arange(1, len(kept) + 1, dtype=np.uint16)
-    return lookup[components]
+    labels = np.empty(components.shape, np.uint16)
+
+    def number(z: int) -> None:
+        labels[z] = lookup[components[z]]
+
+    side_by_side(number, range(len(labels)))
+    return labels
 
 
 def _describe(
@@ -340,8 +347,7 @@ def _pixels_per_slice(
     labels: NDArray[np.uint16], lungs: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(Z,) lesion pixels and (Z,) lung pixels."""
-    lesion = np.array([np.count_nonzero(plane) for plane in labels], np.int64)
-    lung = np.array([np.count_nonzero(plane) for plane in lungs], np.int64)
+    lesion, lung = (np.array(side_by_side(np.count_nonzero, list(volume)), np.int64) for volume in (labels, lungs))
     return lesion, lung
 
 

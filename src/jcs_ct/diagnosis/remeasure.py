@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from jcs_ct._version import __version__
 from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.clock import Clock
-from jcs_ct.diagnosis.lung_regions import Mask, sides_are_known
+from jcs_ct.diagnosis.lung_regions import sides_are_known
 from jcs_ct.diagnosis.measure import (
     Measured,
     MeasureSettings,
@@ -27,6 +27,7 @@ from jcs_ct.diagnosis.result import Diagnosis, Measures, Provenance, RuleOutcome
 from jcs_ct.diagnosis.slices import FoundLungs, find_lungs
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.errors import UsageError
+from jcs_ct.morphology import Mask
 from jcs_ct.one_form import inside_mask, lies_on_its_side, turned_upright
 from jcs_ct.study import quality
 from jcs_ct.study.outlines import SEMIAUTOMATIC, OutlineSource

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
+from jcs_ct.cores import side_by_side
 from jcs_ct.diagnosis.lung_regions import middle_column, mirrored
+from jcs_ct.morphology import convex_hull, dilated
 from jcs_ct.one_form import normal_study
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import Study
@@ -69,11 +69,12 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
     if box is None:
         return None
     lungs, indices = normal.lungs, np.flatnonzero(normal.shown)
-    crops = np.stack([preprocessing.crop_resize(normal.images[k], box, size) for k in indices])
     middle = middle_column(lungs)
-    regions = np.stack([lesion_region(both_lungs(lungs[k], middle), box, size) for k in indices])
-    overview = lung_search.overview(normal.images)
-    return LungSlices(normal.study, lungs, overview, normal.shown, indices, crops, regions, box)
+    crops = side_by_side(lambda k: preprocessing.crop_resize(normal.images[k], box, size), indices.tolist())
+    regions = side_by_side(lambda k: lesion_region(both_lungs(lungs[k], middle), box, size), indices.tolist())
+    return LungSlices(
+        normal.study, lungs, normal.overview, normal.shown, indices, np.stack(crops), np.stack(regions), box
+    )
 
 
 def find_lungs(study: Study) -> FoundLungs | None:
@@ -81,7 +82,7 @@ def find_lungs(study: Study) -> FoundLungs | None:
     normal = normal_study(study)
     if not normal.shown.any():
         return None
-    return FoundLungs(normal.study, normal.lungs, lung_search.overview(normal.images), normal.shown)
+    return FoundLungs(normal.study, normal.lungs, normal.overview, normal.shown)
 
 
 def both_lungs(lungs: NDArray[np.bool_], middle: int) -> NDArray[np.bool_]:
@@ -109,5 +110,4 @@ def lesion_region(lungs: NDArray[np.bool_], box: Box, size: tuple[int, int]) -> 
     """
     cropped = preprocessing.crop_resize(lungs.astype(np.uint8) * 255, box, size) > 127
     # On both sides of the border pixels hold lung and opacity; neither the mask nor the outline need hold these.
-    hull = lung_search.convex_hull(cropped)
-    return np.asarray(ndimage.binary_dilation(hull, np.ones((3, 3), bool), iterations=BORDER))
+    return dilated(convex_hull(cropped), BORDER)

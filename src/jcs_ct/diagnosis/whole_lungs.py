@@ -26,9 +26,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from jcs_ct.diagnosis.lung_regions import LOBES, Labels, Mask, filled, middle_column, mirrored, split_sides
+from jcs_ct.cores import side_by_side
+from jcs_ct.diagnosis.lung_regions import LOBES, Labels, middle_column, mirrored, split_sides
 from jcs_ct.errors import UsageError
-from jcs_ct.preprocessing import AIR_THRESHOLD, Bytes
+from jcs_ct.morphology import Mask, dilated, eroded, filled
+from jcs_ct.preprocessing import AIR_THRESHOLD, Bytes, bounding_box
 from jcs_ct.study.volume import Study
 
 GAP = 0.12
@@ -109,13 +111,23 @@ def whole_lungs(
         (Z, H, W): holds `lungs` and `lesions`.
     """
     shape = (overview.shape[1], overview.shape[2])
-    known = np.stack([_resized(a | b, shape) for a, b in zip(lungs, lesions, strict=True)])
-    outlined = np.stack([_resized(mask, shape) for mask in lesions])
+    known, outlined = np.empty(overview.shape, bool), np.empty(overview.shape, bool)
+    whole = np.empty(lungs.shape, bool)
+
+    def reduce(z: int) -> None:
+        known[z], outlined[z] = _resized(lungs[z] | lesions[z], shape), _resized(lesions[z], shape)
+
+    def complete(z: int) -> None:
+        whole[z] = lungs[z] | lesions[z]
+        if added[z].any():
+            whole[z] |= _resized(added[z], (lungs.shape[1], lungs.shape[2]))
+        if inside is not None:
+            whole[z] &= inside[z]
+
+    side_by_side(reduce, range(len(lungs)))
     added = _missing(known, outlined, overview, np.ones(len(lungs), bool) if assessed is None else assessed)
-    whole = lungs | lesions
-    for z in np.flatnonzero(added.any((1, 2))):
-        whole[z] |= _resized(added[z], (lungs.shape[1], lungs.shape[2]))
-    return whole if inside is None else whole & inside
+    side_by_side(complete, range(len(lungs)))
+    return whole
 
 
 def _missing(known: Mask, outlined: Mask, overview: Bytes, assessed: Mask) -> Mask:
@@ -127,57 +139,111 @@ def _missing(known: Mask, outlined: Mask, overview: Bytes, assessed: Mask) -> Ma
     width = int(columns[-1] - columns[0]) + 1
     rim = max(1, round(RIM * width))
     both_ends = _symmetry(known, width)
-    tissue = (overview > AIR_THRESHOLD * 255) & (overview < BONE)
-    free = tissue & ~known
-    sides = split_sides(known)
-    alike = _alike_rim(outlined & tissue, both_ends, overview, rim) & free
-    for side, low_columns_first in ((1, True), (2, False)):
-        own = sides == side
-        if not own.any():
-            continue
-        surface = _Surface.of(own if low_columns_first else own[..., ::-1])
-        costal = surface if low_columns_first else surface.flipped()
-        lung = own | (_closing(own, round(GAP * width)) & free & costal.gap)
-        other = mirrored(sides == 3 - side, both_ends)
-        dense = outlined & own & tissue
-        lung |= _completed(other & free, dense, costal.open, rim)
-        lung |= alike & _grown(dense, rim)
-        _go_on(lung, other, tissue, assessed, rim)
-        for z in np.flatnonzero(lung.any((1, 2))):
-            added[z] |= filled(lung[z])
+    part = _reach_of_lungs(known, both_ends, rim + 1)
+    search = _Search(known[part], outlined[part], overview[part], both_ends - 2 * part[2].start, width)
+    for side in (1, 2):
+        lung = search.completed(side, assessed)
+        if lung is not None:
+            added[part] |= lung
     return added & ~known
+
+
+def _reach_of_lungs(lungs: Mask, both_ends: int, margin: int) -> tuple[slice, slice, slice]:
+    """All slices, the rows of the lungs, and the columns of lungs and mirrored lungs, about the picture's middle."""
+    shown = np.asarray(lungs.any(0))
+    rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
+    first, last, width = int(columns[0]), int(columns[-1]), lungs.shape[2]
+    ends = (first, width - 1 - last, both_ends - last, width - 1 - (both_ends - first))
+    beside = max(min(ends) - margin, 0)
+    top, bottom = max(int(rows[0]) - margin, 0), int(rows[-1]) + 1 + margin
+    return slice(None), slice(top, bottom), slice(beside, width - beside)
+
+
+class _Search:
+    """Both lungs of a study, (Z, h, w), on the part of the overview that they reach over.
+
+    Args:
+        known: lung as far as it is known.
+        outlined: opacities.
+        overview: the slices in the one form.
+        both_ends: sum of two columns that lie opposite to each other.
+        width: of both lungs, pixels.
+    """
+
+    def __init__(self, known: Mask, outlined: Mask, overview: Bytes, both_ends: int, width: int) -> None:
+        self._both_ends, self._gap, self._rim = both_ends, round(GAP * width), max(1, round(RIM * width))
+        self._tissue = (overview > AIR_THRESHOLD * 255) & (overview < BONE)
+        self._free = self._tissue & ~known
+        self._sides = split_sides(known)
+        self._dense = outlined & self._tissue
+        self._alike = np.zeros_like(known)
+
+        def find_alike(z: int) -> None:
+            self._alike[z] = _alike_rim(self._dense[z], both_ends, overview[z], self._rim) & self._free[z]
+
+        side_by_side(find_alike, np.flatnonzero(outlined.any((1, 2))).tolist())
+
+    def completed(self, side: int, assessed: Mask) -> Mask | None:
+        """(Z, h, w): the lung of one side with what is dense in it; None where there is none."""
+        own = self._sides == side
+        if not own.any():
+            return None
+        lung: Mask = np.empty_like(own)
+        dense = self._dense & own
+        other = mirrored(self._sides == 3 - side, self._both_ends)
+
+        def find(z: int) -> None:
+            costal = _Surface.of(own[z]) if side == 1 else _Surface.of(own[z, :, ::-1]).flipped()
+            lung[z] = own[z] | (_closing(own[z], self._gap) & self._free[z] & costal.gap)
+            near = np.asarray(dense[max(z - 1, 0) : z + 2].any(0))
+            if near.any():
+                lung[z] |= _completed(other[z] & self._free[z], dense[z], near, costal.open, self._rim)
+                lung[z] |= self._alike[z] & _grown(dense[z], self._rim)
+
+        def fill(z: int) -> None:
+            lung[z] = filled(lung[z])
+
+        side_by_side(find, range(len(own)))
+        _go_on(lung, other, self._tissue, assessed, self._rim)
+        side_by_side(fill, np.flatnonzero(lung.any((1, 2))).tolist())
+        return lung
 
 
 @dataclass(frozen=True)
 class _Surface:
-    """Where pixels lie to the lung of one side, in the canonical array."""
+    """Where pixels of a slice lie to the lung of one side, in the canonical array."""
 
     gap: Mask
-    """(Z, h, w): between lung on both sides along the costal surface, and no lung further out."""
+    """(h, w): between lung on both sides along the costal surface, and no lung further out."""
     open: Mask
-    """(Z, h, w): no lung further out or further back. Heart, hilum and diaphragm have lung around them."""
+    """(h, w): no lung further out or further back. Heart, hilum and diaphragm have lung around them."""
 
     @classmethod
     def of(cls, lung: Mask) -> _Surface:
         """For a lung whose lateral side is at low columns."""
-        lateral = np.logical_or.accumulate(lung, axis=2)
-        medial = np.logical_or.accumulate(lung[..., ::-1], axis=2)[..., ::-1]
-        front = np.logical_or.accumulate(lung, axis=1)
-        back = np.logical_or.accumulate(lung[:, ::-1], axis=1)[:, ::-1]
+        lateral = np.logical_or.accumulate(lung, axis=1)
+        medial = np.logical_or.accumulate(lung[:, ::-1], axis=1)[:, ::-1]
+        front = np.logical_or.accumulate(lung, axis=0)
+        back = np.logical_or.accumulate(lung[::-1], axis=0)[::-1]
         beside, along = lateral & medial, front & back
         return cls((~lateral & along) | (beside & (~front | ~back)), ~lateral | ~back)
 
     def flipped(self) -> _Surface:
         """Of a lung whose columns were reversed."""
-        return _Surface(self.gap[..., ::-1], self.open[..., ::-1])
+        return _Surface(self.gap[:, ::-1], self.open[:, ::-1])
 
 
 def _closing(lung: Mask, size: int) -> Mask:
-    """Close gaps up to `size` pixels, slice by slice."""
-    padded = np.pad(lung.astype(np.uint8), ((0, 0), (size, size), (size, size)))
-    padded = ndimage.maximum_filter(padded, (1, size | 1, size | 1))
-    padded = ndimage.minimum_filter(padded, (1, size | 1, size | 1))
-    return np.asarray(padded[:, size : padded.shape[1] - size, size : padded.shape[2] - size] > 0)
+    """Close gaps of (h, w) up to `size` pixels."""
+    box = bounding_box(lung)
+    if box is None:
+        return lung
+    own = (slice(box.top, box.bottom), slice(box.left, box.right))  # closing adds nothing beyond
+    reach = (size | 1) // 2
+    padded = eroded(dilated(np.pad(lung[own], reach), reach), reach)
+    closed = np.zeros_like(lung)
+    closed[own] = padded[reach : padded.shape[0] - reach, reach : padded.shape[1] - reach]
+    return closed
 
 
 def _symmetry(lungs: Mask, width: int) -> int:
@@ -192,36 +258,28 @@ def _symmetry(lungs: Mask, width: int) -> int:
     return start + int(agreement[start : middle + reach + 1].argmax())
 
 
-def _completed(candidates: Mask, outlined: Mask, surface: Mask, rim: int) -> Mask:
-    """(Z, h, w): candidates at the surface in dense regions that are mostly outlined, and those beside outlines.
+def _completed(candidates: Mask, outlined: Mask, near: Mask, surface: Mask, rim: int) -> Mask:
+    """(h, w): candidates at the surface in dense regions that are mostly outlined, and those beside outlines.
 
-    Beside is within `rim` pixels on a slice, and right above or below on the next one.
+    Beside is within `rim` pixels on the slice, and right above or below on the next one (`near`).
     """
-    out = np.zeros_like(candidates)
-    near = outlined.copy()
-    near[1:] |= outlined[:-1]
-    near[:-1] |= outlined[1:]
-    for z in np.flatnonzero(near.any((1, 2))):
-        labels, count = ndimage.label(candidates[z] | outlined[z], np.ones((3, 3), bool))
-        area = np.bincount(labels.ravel(), minlength=count + 1)
-        known = np.bincount(labels[outlined[z]], minlength=count + 1)
-        mostly = known >= MOSTLY_OUTLINED * np.maximum(area, 1)
-        mostly[0] = False
-        beside = near[z] | ndimage.binary_dilation(outlined[z], iterations=rim)
-        out[z] = candidates[z] & ((mostly[labels] & surface[z]) | beside)
-    return out
+    labels, count = ndimage.label(candidates | outlined, np.ones((3, 3), bool))
+    area = np.bincount(labels.ravel(), minlength=count + 1)
+    known = np.bincount(labels[outlined], minlength=count + 1)
+    mostly = known >= MOSTLY_OUTLINED * np.maximum(area, 1)
+    mostly[0] = False
+    return candidates & ((mostly[labels] & surface) | near | _grown(outlined, rim))
 
 
 def _alike_rim(outlined: Mask, both_ends: int, overview: Bytes, rim: int) -> Mask:
-    """(Z, h, w): half a rim around outlines that lie opposite to outlines, of what is as dense as these."""
-    out = np.zeros_like(outlined)
+    """(h, w): half a rim around outlines that lie opposite to outlines, of what is as dense as these."""
     opposite = outlined & _grown(mirrored(outlined, both_ends), rim)
-    for z in np.flatnonzero(opposite.any((1, 2))):
-        levels = overview[z][outlined[z]]
-        reach = max(ALIKE * float(levels.std()), ALIKE_AT_LEAST)
-        near = np.abs(overview[z] - float(levels.mean())) <= reach
-        out[z] = near & ndimage.binary_dilation(opposite[z], iterations=max(1, rim // 2))
-    return out
+    if not opposite.any():
+        return opposite
+    levels = overview[outlined]
+    reach = max(ALIKE * float(levels.std()), ALIKE_AT_LEAST)
+    near = np.abs(overview - float(levels.mean())) <= reach
+    return np.asarray(near & _grown(opposite, max(1, rim // 2)))
 
 
 def _go_on(lung: Mask, other: Mask, tissue: Mask, assessed: Mask, rim: int) -> None:
@@ -244,15 +302,12 @@ def _go_on(lung: Mask, other: Mask, tissue: Mask, assessed: Mask, rim: int) -> N
             dense = lung[before] & tissue[before]
             if held.sum() < DENSE_THROUGHOUT * expected.sum() or dense.sum() < MOSTLY_OUTLINED * lung[before].sum():
                 break
-            lung[z] |= other[z] & tissue[z] & ndimage.binary_dilation(dense, iterations=rim)
+            lung[z] |= other[z] & tissue[z] & _grown(dense, rim)
 
 
 def _grown(mask: Mask, pixels: int) -> Mask:
-    """(Z, h, w) dilated within its slices."""
-    out = mask.copy()
-    for z in np.flatnonzero(mask.any((1, 2))):
-        out[z] = ndimage.binary_dilation(mask[z], iterations=pixels)
-    return out
+    """(h, w) dilated by a diamond."""
+    return np.asarray(ndimage.binary_dilation(mask, iterations=pixels)) if mask.any() else mask
 
 
 def _resized(mask: Mask, shape: tuple[int, int]) -> Mask:
