@@ -196,6 +196,27 @@ def test_info_of_other_inputs_tells_what_they_hold(tmp_path: Path) -> None:
     assert_refused(jcs("info", tmp_path / "nowhere"), tmp_path / "out")
 
 
+def test_what_is_known_is_streamed_as_soon_as_it_is(tmp_path: Path) -> None:
+    phantom = phantoms.ChestPhantom.infected(shape=(48, 128, 128), spacing=(4.0, 2.6, 2.6))
+    phantoms.write_dicom_series(tmp_path / "in", phantom.hu, positions=[4.0 * z for z in range(48)])
+    weights = write_weights(tmp_path / "weights")
+    result = jcs(
+        "diagnose", tmp_path / "in", "-o", tmp_path / "out", "--weights", weights, "--stream", "--format", "csv"
+    )
+    assert result.returncode == 0, result.stderr
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds[:2] == ["stage", "first_look"], "before the rest is read"
+    assert kinds[-1] == "result"
+    assert kinds.count("first_look") == 1
+    look, last = events[1], events[-1]
+    assert look["provisional"] is True
+    assert look["seen"] == 16
+    assert 0 < look["infected"] <= look["assessed"] <= 16
+    assert last["verdict"] == json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))["verdict"]
+    assert [event["seconds"] for event in events] == sorted(event["seconds"] for event in events)
+
+
 def test_phantom_without_lesions_is_not_positive(tmp_path: Path) -> None:
     phantom = phantoms.ChestPhantom.healthy()
     phantoms.write_nifti(tmp_path / "healthy.nii.gz", phantom.hu)

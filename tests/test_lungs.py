@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.morphology import convex_hull_image
 
-from jcs_ct import lungs, morphology, preprocessing
+from jcs_ct import lungs, preprocessing
 from tests.phantoms import AIR, CONSOLIDATION, COUCH, GROUND_GLASS, ChestPhantom, to_grey
 
 Mask = NDArray[np.bool_]
@@ -167,26 +165,3 @@ def test_lungs_one_above_the_other_are_to_be_turned(turns: int, expected: int) -
 
 def test_nothing_is_turned_without_lungs() -> None:
     assert lungs.quarter_turns(np.zeros((3, 20, 20), bool)) == 0
-
-
-def test_a_hull_is_that_of_scikit_image() -> None:
-    random = np.random.default_rng(0)
-    for _ in range(60):
-        shape = random.integers(3, 200, 2)
-        mask = np.zeros(shape, bool)
-        points = random.integers(3, 40)
-        mask[random.integers(0, shape[0], points), random.integers(0, shape[1], points)] = True
-        mask = ndimage.binary_dilation(mask, np.ones((3, 3), bool), iterations=int(random.integers(1, 9)))
-        expected = convex_hull_image(mask, offset_coordinates=False)  # type: ignore[no-untyped-call]
-        assert np.array_equal(morphology.convex_hull(mask), expected)
-
-
-def test_a_hull_of_a_point_a_line_and_nothing() -> None:
-    mask = np.zeros((7, 9), bool)
-    assert not morphology.convex_hull(mask).any()
-    mask[3, 4] = True
-    assert np.array_equal(morphology.convex_hull(mask), mask)
-    mask[3, 1] = True
-    assert np.flatnonzero(morphology.convex_hull(mask).ravel()).tolist() == [28, 29, 30, 31]
-    mask[5, 1] = True
-    assert morphology.convex_hull(mask).sum() == 4 + 2 + 1

@@ -24,8 +24,12 @@ _limit: ContextVar[int | None] = ContextVar("cores that may be used; all if None
 
 def cores() -> int:
     """Cores to work on: those that this process may use, fewer within `at_most`."""
-    free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    free = _free()
     return min(free, _limit.get() or free)
+
+
+def _free() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

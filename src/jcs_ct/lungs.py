@@ -127,14 +127,18 @@ def _opened(mask: Mask, reach: int) -> Mask:
 
 def _large_components(dark: Mask) -> Mask:
     """Keep the dark regions that are large beside the largest."""
-    labels = cc3d.connected_components(dark, connectivity=6)
-    sizes = cc3d.statistics(labels, no_slice_conversion=True)["voxel_counts"].astype(np.int64)
+    kept = np.zeros_like(dark)
+    box = bounding_box(np.asarray(dark.any(0)))
+    if box is None:
+        return kept
+    within = (slice(None), slice(box.top, box.bottom), slice(box.left, box.right))
+    labels = cc3d.connected_components(np.ascontiguousarray(dark[within]), connectivity=6)
+    sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    if sizes.max(initial=0) == 0:
-        return np.zeros_like(dark)
     keep = sizes >= MIN_SHARE_OF_LARGEST * sizes.max()
     keep[0] = False
-    return np.asarray(keep[labels])
+    kept[within] = keep[labels]
+    return kept
 
 
 def _closed(lungs: Mask) -> Mask:

@@ -6,6 +6,8 @@ Imports are inside the functions: the help and the other commands need none of t
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,12 +15,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jcs_ct.cli.options import Deidentify, Formats, Lobes, Lungs, Output, SeriesUid, StudyInput, UidKey
-from jcs_ct.cli.progress import Progress
+from jcs_ct.cli.progress import Progress, Stream
+from jcs_ct.cores import at_most
 from jcs_ct.errors import UsageError
 from jcs_ct.reports.formats import ReportFormat, check_formats
 
 if TYPE_CHECKING:
+    from jcs_ct.diagnosis.pipeline import Diagnoser
     from jcs_ct.diagnosis.result import Diagnosis
+    from jcs_ct.diagnosis.whole_lungs import GivenMasks
     from jcs_ct.reports.deidentify import UidMap
     from jcs_ct.study.volume import Study
 
@@ -35,26 +40,47 @@ def diagnose(
     formats: Formats = None,
     deidentify: Deidentify = False,
     uid_key: UidKey = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print what is known as soon as it is, one JSON object a line.")
+    ] = False,
 ) -> None:
     """Diagnose one study: verdict, reasons, lesions and their measures.
 
     Exit status: 0 result written, 2 bad input or usage, 3 not assessable (result written, with the reasons).
     """
-    from jcs_ct.diagnosis.decide import PatientRule
-    from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
-    from jcs_ct.diagnosis.whole_lungs import GivenMasks
-    from jcs_ct.study.outlines import read_given_masks
-
     if threshold < 1:
         raise UsageError(f"--threshold: found {threshold}, expected at least 1 infected slice")
-    settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold))
     uids = _uid_map(deidentify, uid_key)
-    with Progress() as progress:
-        read = _read(study, series_uid, formats, progress)
-        given = GivenMasks(*read_given_masks(read, lungs, lobes))
-        diagnosis = Diagnoser(weights, settings, threads).run(read, progress, given)
+    with Stream() if stream else Progress() as progress, at_most(threads), ThreadPoolExecutor(1) as ahead:
+        # Networks are made ready while files are read: one is Python's work, the other is not.
+        ready = ahead.submit(_diagnoser, weights, threshold, threads)
+
+        def look(few: Study) -> None:
+            progress.first_look(ready.result().first_look(few))
+
+        read = _read(study, series_uid, formats, progress, look)
+        given = _given_masks(read, lungs, lobes)
+        diagnosis = ready.result().run(read, progress, given)
         summary = _write(diagnosis, output, formats, uids, progress)
-    _end(diagnosis, summary)
+    _end(diagnosis, progress.result(diagnosis, summary))
+
+
+def _diagnoser(weights: Path | None, threshold: int, threads: int | None) -> Diagnoser:
+    from jcs_ct.diagnosis.decide import PatientRule
+    from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
+
+    return Diagnoser(weights, DiagnoserSettings(rule=PatientRule(paper_threshold=threshold)), threads)
+
+
+def _given_masks(study: Study, lungs: Path | None, lobes: Path | None) -> GivenMasks:
+    """The masks that measures are made against; read by libraries that nobody waits for who gives none."""
+    from jcs_ct.diagnosis.whole_lungs import GivenMasks
+
+    if lungs is None and lobes is None:
+        return GivenMasks()
+    from jcs_ct.study.outlines import read_given_masks
+
+    return GivenMasks(*read_given_masks(study, lungs, lobes))
 
 
 def measure(
@@ -115,19 +141,29 @@ def _uid_map(deidentify: bool, uid_key: Path | None) -> UidMap | None:
     return UidMap() if uid_key is None else UidMap.from_file(uid_key)
 
 
-def _read(study: Path, series_uid: str | None, formats: list[ReportFormat] | None, progress: Progress) -> Study:
+def _read(
+    study: Path,
+    series_uid: str | None,
+    formats: list[ReportFormat] | None,
+    progress: Progress | Stream,
+    look: Callable[[Study], None] | None = None,
+) -> Study:
     """Read a study and check, before minutes are spent, that it allows the formats."""
     from jcs_ct.study.reader import read_study
 
     progress.stage("reading", 0)
-    read = read_study(study, series_uid)
+    read = read_study(study, series_uid, look)
     if formats:
         check_formats(formats, read)
     return read
 
 
 def _write(
-    diagnosis: Diagnosis, output: Path, formats: list[ReportFormat] | None, uids: UidMap | None, progress: Progress
+    diagnosis: Diagnosis,
+    output: Path,
+    formats: list[ReportFormat] | None,
+    uids: UidMap | None,
+    progress: Progress | Stream,
 ) -> str:
     """Write the reports; the line that a caller reads."""
     from jcs_ct.reports.deidentify import deidentified

@@ -1,9 +1,17 @@
-"""How far a command has come, on a terminal."""
+"""How far a command has come: a bar on a terminal, or lines that programs read."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
-from typing import Any, Self
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
+
+if TYPE_CHECKING:
+    from jcs_ct.diagnosis.result import Diagnosis, FirstLook
 
 
 class Progress:
@@ -25,6 +33,11 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def first_look(self, seen: FirstLook) -> None:
+        """What the first few slices tell."""
+        if self._bar is not None:
+            self._bar.console.print(str(seen))
+
     def stage(self, name: str, total: int) -> None:
         """A stage of `total` slices begins; 0 where their number is not known."""
         if self._bar is not None:
@@ -36,3 +49,42 @@ class Progress:
         """So many slices of the stage are done."""
         if self._bar is not None:
             self._bar.advance(self._task, count)
+
+    def result(self, diagnosis: Diagnosis, summary: str) -> str:
+        """What is printed once everything is written."""
+        return summary
+
+
+class Stream:
+    """One JSON object a line on standard output, each as soon as it is known; a context manager.
+
+    `event` is `first_look`, `stage` or `result`; `seconds` count from the start of the command.
+    """
+
+    def __enter__(self) -> Self:
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def first_look(self, seen: FirstLook) -> None:
+        """What the first few slices tell."""
+        self._tell("first_look", provisional=True, **dataclasses.asdict(seen))
+
+    def stage(self, name: str, total: int) -> None:
+        """A stage of `total` slices begins; 0 where their number is not known."""
+        self._tell("stage", name=name, total=total)
+
+    def advance(self, count: int) -> None:
+        """Not told: a line for every few slices would be noise."""
+
+    def result(self, diagnosis: Diagnosis, summary: str) -> str:
+        """What is printed once everything is written."""
+        return self._line("result", verdict=diagnosis.verdict, reasons=diagnosis.reasons, summary=summary)
+
+    def _tell(self, event: str, **facts: object) -> None:
+        typer.echo(self._line(event, **facts))
+
+    def _line(self, event: str, **facts: object) -> str:
+        return json.dumps({"event": event, "seconds": round(time.perf_counter() - self._start, 3), **facts})

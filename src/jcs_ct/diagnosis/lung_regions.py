@@ -15,6 +15,7 @@ from scipy import ndimage
 from jcs_ct.cores import side_by_side
 from jcs_ct.diagnosis.result import Side
 from jcs_ct.morphology import Mask
+from jcs_ct.preprocessing import bounding_box
 from jcs_ct.study.volume import Geometry, Study
 
 SIDES = ("right", "left")
@@ -60,22 +61,27 @@ def split_sides(lungs: Mask) -> Labels:
     middle, width = middle_column(lungs), int(columns[-1] - columns[0]) + 1
     reach = max(1, round(_SLICE_SEARCH * width))
 
-    def split(z: int) -> None:
-        cut = _narrowest(lungs[z].sum(0), middle, reach)
-        labels, count = ndimage.label(lungs[z])
+    def split_slice(z: int) -> None:
+        box = bounding_box(lungs[z])
+        if box is None:
+            return
+        own = (z, slice(box.top, box.bottom), slice(box.left, box.right))
+        cut = int(np.clip(_narrowest(lungs[z].sum(0), middle, reach) - box.left, 0, box.width))
+        labels, count = ndimage.label(lungs[own])
         low = np.bincount(labels[:, :cut].ravel(), minlength=count + 1)
         high = np.bincount(labels[:, cut:].ravel(), minlength=count + 1)
         side = np.where(low >= high, 1, 2).astype(np.uint8)
         side[0] = 0
-        sides[z] = side[labels]
+        split = side[labels]
         spans = np.minimum(low, high) >= _SPANS * (low + high)
         spans[0] = False
         if spans.any():
             both = spans[labels]
-            sides[z, :, :cut][both[:, :cut]] = 1
-            sides[z, :, cut:][both[:, cut:]] = 2
+            split[:, :cut][both[:, :cut]] = 1
+            split[:, cut:][both[:, cut:]] = 2
+        sides[own] = split
 
-    side_by_side(split, np.flatnonzero(lungs.any((1, 2))).tolist())
+    side_by_side(split_slice, np.flatnonzero(lungs.any((1, 2))).tolist())
     return sides
 
 

@@ -77,6 +77,8 @@ def find_lesions(mask: NDArray[np.bool_], study: Study, settings: MeasureSetting
     if mask.shape != study.voxels.shape:
         raise ValueError(f"the mask {mask.shape} does not fit voxels {study.voxels.shape}")
     labels = np.zeros(mask.shape, np.uint16)
+    if not mask.any():
+        return labels
     marked = _columns_of(mask)
     # Within the rows and columns that are marked: components take four bytes a voxel.
     components = _components(np.ascontiguousarray(mask[marked]), study.geometry, settings.gap_factor)

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct._version import __version__
+from jcs_ct.cores import at_most
 from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.classify import Progress, Scores, classify
 from jcs_ct.diagnosis.clock import Clock
 from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
 from jcs_ct.diagnosis.lung_regions import sides_are_known
 from jcs_ct.diagnosis.measure import Measured, find_lesions, measure_lesions, slice_burden, unassessed
-from jcs_ct.diagnosis.result import Diagnosis, Measures, Provenance, SliceFinding, Verdict
+from jcs_ct.diagnosis.result import Diagnosis, FirstLook, Measures, Provenance, SliceFinding, Verdict
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
@@ -100,7 +101,7 @@ class Diagnoser:
     def __init__(
         self, weights: Path | None = None, settings: DiagnoserSettings | None = None, threads: int | None = None
     ) -> None:
-        self.settings = settings or DiagnoserSettings()
+        self.settings, self.threads = settings or DiagnoserSettings(), threads
         files = load_manifest(weights or SHIPPED)
         if missing := {"classifier", "segmenter"} - set(files):
             raise WeightsError(f"{weights or SHIPPED}: the manifest names no {' and no '.join(sorted(missing))}")
@@ -122,7 +123,20 @@ class Diagnoser:
         Raises:
             UsageError: a given mask does not fit the study.
         """
-        report, clock, given = reporter or _Silent(), Clock(), given or GivenMasks()
+        with at_most(self.threads):
+            return self._run(study, reporter or _Silent(), given or GivenMasks())
+
+    def first_look(self, few: Study) -> FirstLook:
+        """Classify a few slices of a study whose others are still being read; see `read_study`."""
+        with at_most(self.threads):
+            slices = find_lung_slices(few, self.classifier.input_size)
+            if slices is None:
+                return FirstLook(len(few), 0, 0)
+            infected = self.classify(slices.crops).probabilities > self.settings.rule.slice_probability
+            return FirstLook(len(few), len(infected), int(infected.sum()))
+
+    def _run(self, study: Study, report: Reporter, given: GivenMasks) -> Diagnosis:
+        clock = Clock()
         given.fit(study)
         objections = quality.objections(study)
         with clock("lungs"):

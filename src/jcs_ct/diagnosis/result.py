@@ -215,6 +215,23 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class FirstLook:
+    """A few slices, evenly over the patient, that were classified while the others were read: no verdict."""
+
+    seen: int
+    """Slices that were looked at."""
+    assessed: int
+    """Of these, those that show enough lung to be classified."""
+    infected: int
+    """Of these, those that show signs of infection."""
+
+    def __str__(self) -> str:
+        if not self.assessed:
+            return f"first look: no lungs on {self.seen} slices"
+        return f"first look, provisional: {self.infected} of {self.assessed} lung slices show signs of infection"
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """The whole answer for one study."""
 

@@ -7,7 +7,7 @@ of the slices, does (PS3.3 C.7.6.2.1.1).
 from __future__ import annotations
 
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from jcs_ct.cores import side_by_side
 from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError
 from jcs_ct.study.codestreams import decode_frame
 from jcs_ct.study.dicom_frames import ForeignObject, Frame, read_frames
+from jcs_ct.study.dicom_series import Selection
 from jcs_ct.study.dicom_source import describe_source
 from jcs_ct.study.files import listing, one_line
 from jcs_ct.study.limits import refuse_too_large
@@ -33,12 +35,15 @@ from jcs_ct.study.volume import (
     content_digest,
 )
 
-_DECODING_THREADS = 2
+_LOOK = 16
+"""Slices that a first look sees, evenly over the patient."""
 _SHIFTED_MM = 1.0
 _HIGHEST_HU = np.iinfo(np.int16).max
 
 
-def read_dicom(files: list[Path], root: Path, series_uid: str | None = None) -> Study:
+def read_dicom(
+    files: list[Path], root: Path, series_uid: str | None = None, look: Callable[[Study], None] | None = None
+) -> Study:
     """Read the CT series that fits best among `files` (any order, any names).
 
     Axial slices come in canonical form. Others, which no later layer judges, keep slices along the first axis.
@@ -47,6 +52,7 @@ def read_dicom(files: list[Path], root: Path, series_uid: str | None = None) -> 
         files: At least one DICOM file.
         root: Folder that names are given relative to.
         series_uid: Series Instance UID of the series to read in place of the one that fits best.
+        look: called with a study of a few slices, as soon as these are decoded.
 
     Returns:
         A study in HU, with its slices ordered from the feet to the head.
@@ -58,39 +64,44 @@ def read_dicom(files: list[Path], root: Path, series_uid: str | None = None) -> 
     """
     choice, damaged, remarks = survey_dicom(files, root, series_uid)
     selection = choice.selection
-    grid = _grid(selection.frames[0])
-    voxels, failed = _read_voxels(selection.frames, grid)
-    kept = [frame for index, frame in enumerate(selection.frames) if index not in failed]
-    damaged += list(dict.fromkeys(failed.values()))
+    slices = _Slices(selection.frames, _grid(selection.frames[0]))
+    if look is not None and len(selection.frames) > 2 * _LOOK:
+        few = np.linspace(0, len(selection.frames) - 1, _LOOK).round().astype(int).tolist()
+        slices.decode(few)
+        if seen := [index for index in few if index not in slices.failed]:
+            look(_study(slices, seen, selection, ()))
+    slices.decode(range(len(selection.frames)))
+    damaged += list(dict.fromkeys(slices.failed.values()))
+    kept = [index for index in range(len(selection.frames)) if index not in slices.failed]
     _refuse_mostly_damaged(len(kept), damaged)
-    geometry = _geometry(kept, grid)
-    first = kept[0]
+    left_out = (f"left out: {reason}" for reason in damaged)
+    return _study(slices, kept, selection, (*remarks, *left_out, *choice.remarks, *selection.remarks))
+
+
+def _study(slices: _Slices, kept: list[int], selection: Selection, remarks: tuple[str, ...]) -> Study:
+    """The study of those slices of a selection that are to be kept; all of them are decoded."""
+    frames, grid = [slices.frames[index] for index in kept], slices.grid
+    voxels = slices.voxels if len(kept) == len(slices.voxels) else slices.voxels[kept]
+    geometry, first = _geometry(frames, grid), frames[0]
     return Study(
         voxels=voxels,
         intensity=IntensityKind.HU,
         kind=InputKind.DICOM,
-        sources=tuple(frame.name for frame in kept),
+        sources=tuple(frame.name for frame in frames),
         digest=content_digest(voxels, IntensityKind.HU, geometry),
         geometry=geometry,
         grid=grid,
         plane=first.plane,
         series_uid=first.series_uid,
-        sop_uids=tuple(frame.sop_uid for frame in kept),
-        dicom=describe_source(kept),
+        sop_uids=tuple(frame.sop_uid for frame in frames),
+        dicom=describe_source(frames),
         attributes=first.attributes,
-        remarks=(
-            *remarks,
-            *(f"left out: {reason}" for reason in damaged),
-            *choice.remarks,
-            *selection.remarks,
-            *_value_remarks(kept),
-            *_geometry_remarks(geometry),
-        ),
+        remarks=(*remarks, *_value_remarks(frames), *_geometry_remarks(geometry)),
         objections=(
             *plane_objections(first.plane),
             *image_objections(first),
             *selection.objections,
-            *_unit_objections(kept),
+            *_unit_objections(frames),
         ),
     )
 
@@ -154,26 +165,35 @@ def _grid(frame: Frame) -> SourceGrid:
     return SourceGrid((0, 2, 1), (False, along_row[1] < 0, along_column[0] < 0))
 
 
-def _read_voxels(frames: list[Frame], grid: SourceGrid) -> tuple[NDArray[np.int16], dict[int, str]]:
-    """Decode into one canonical volume; slices that fail are left out of it, with the reason by their index."""
-    rows, columns = frames[0].shape if grid.axes == (0, 1, 2) else frames[0].shape[::-1]
-    by_file: dict[Path, list[int]] = defaultdict(list)
-    for index, frame in enumerate(frames):
-        by_file[frame.path].append(index)
-    packed = sum(path.stat().st_size for path in by_file)
-    refuse_too_large(len(frames) * rows * columns * 2, packed, f"{len(frames)} slices of {rows} x {columns}")
-    voxels = np.empty((len(frames), rows, columns), dtype=np.int16)
+class _Slices:
+    """Slices on their way into one canonical volume.
 
-    def decode(indices: list[int]) -> dict[int, str]:
-        return _decode_file([frames[index] for index in indices], indices, voxels, grid)
+    Raises:
+        UnsupportedInputError: the volume would be too large.
+    """
 
-    failed: dict[int, str] = {}
-    with ThreadPoolExecutor(_DECODING_THREADS) as threads:
-        for failures in threads.map(decode, by_file.values()):
-            failed |= failures
-    if failed:
-        voxels = voxels[[index for index in range(len(frames)) if index not in failed]]
-    return voxels, failed
+    def __init__(self, frames: list[Frame], grid: SourceGrid) -> None:
+        self.frames, self.grid = frames, grid
+        rows, columns = frames[0].shape if grid.axes == (0, 1, 2) else frames[0].shape[::-1]
+        packed = sum(path.stat().st_size for path in {frame.path for frame in frames})
+        refuse_too_large(len(frames) * rows * columns * 2, packed, f"{len(frames)} slices of {rows} x {columns}")
+        self.voxels = np.empty((len(frames), rows, columns), dtype=np.int16)
+        self.failed: dict[int, str] = {}
+        """Reasons by the index of slices that cannot be decoded."""
+        self._done: set[int] = set()
+
+    def decode(self, wanted: Sequence[int]) -> None:
+        """Decode these slices, as far as they are not yet."""
+        by_file: dict[Path, list[int]] = defaultdict(list)
+        for index in wanted:
+            if index not in self._done:
+                by_file[self.frames[index].path].append(index)
+        for failures in side_by_side(self._decode_file, list(by_file.values())):
+            self.failed |= failures
+        self._done.update(wanted)
+
+    def _decode_file(self, indices: list[int]) -> dict[int, str]:
+        return _decode_file([self.frames[index] for index in indices], indices, self.voxels, self.grid)
 
 
 def _decode_file(

@@ -264,7 +264,7 @@ def _frames(header: Dataset, path: Path, name: str) -> Iterator[Frame]:
     # MONOCHROME1 inverts the display only, not the stored values that become HU.
     if not text(header, "PhotometricInterpretation").startswith("MONOCHROME"):
         raise ValueError(f"PhotometricInterpretation is {text(header, 'PhotometricInterpretation') or 'missing'!r}")
-    attributes = {keyword: text(header, keyword) for keyword in ATTRIBUTES if text(header, keyword)}
+    attributes = {keyword: stated for keyword in ATTRIBUTES if (stated := text(header, keyword))}
     count = int(header.get("NumberOfFrames", 1) or 1)
     if not 1 <= count <= MAX_FRAMES:
         raise ValueError(f"{count} frames, expected at most {MAX_FRAMES}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +34,7 @@ class Contents:
     remarks: tuple[str, ...] = ()
 
 
-def read_study(path: str | Path, series_uid: str | None = None) -> Study:
+def read_study(path: str | Path, series_uid: str | None = None, look: Callable[[Study], None] | None = None) -> Study:
     """Read one CT study from a file, a folder or a zip archive; the content decides what it is, not the name.
 
     A folder may hold DICOM series at any depth, one NIfTI file, or pictures. A study that was read but must not be
@@ -45,6 +45,8 @@ def read_study(path: str | Path, series_uid: str | None = None) -> Study:
             (DICOMDIR) stands for the disc.
         series_uid: Series Instance UID of the DICOM series to read, in place of the one that is fit for diagnosis by
             the rules of `series_choice`.
+        look: Called with a study of a few slices, evenly over the patient, before the others are decoded; for DICOM
+            series of more than twice as many.
 
     Returns:
         The study in canonical form, with what the reader noticed in `remarks`.
@@ -61,7 +63,7 @@ def read_study(path: str | Path, series_uid: str | None = None) -> Study:
         ((301, 512, 512), <IntensityKind.HU: 'HU'>)
     """
     with _opened(Path(path)) as found:
-        study = _read(found, series_uid)
+        study = _read(found, series_uid, look)
         return replace(study, remarks=(*_folder_remarks(found), *study.remarks))
 
 
@@ -151,11 +153,11 @@ def _folder_remarks(found: _Found) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def _read(found: _Found, series_uid: str | None) -> Study:
+def _read(found: _Found, series_uid: str | None, look: Callable[[Study], None] | None = None) -> Study:
     """Read what was found: DICOM before NIfTI before pictures, which often lie beside the former as previews."""
     dicom, nifti, images = (found.files[kind] for kind in (FileKind.DICOM, FileKind.NIFTI, FileKind.IMAGE))
     if dicom:
-        return read_dicom(dicom, found.root, series_uid)
+        return read_dicom(dicom, found.root, series_uid, look)
     if series_uid is not None:
         raise UsageError(f"{found.called} holds no DICOM series, so none can be chosen: leave out the series UID")
     if len(nifti) > 1:
