@@ -64,14 +64,17 @@ def convex_hull(mask: Mask) -> Mask:
 
 
 def _convex_chain(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The convex line below points, at every row from the first to the last (Andrew's monotone chain)."""
-    chain: list[tuple[int, int]] = []
-    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        while len(chain) > 1:
-            (r0, c0), (r1, c1) = chain[-2:]
-            if (c1 - c0) * (row - r0) < (column - c0) * (r1 - r0):
-                break
-            chain.pop()
-        chain.append((row, column))
-    corners = np.array(chain)
-    return np.asarray(np.interp(np.arange(rows[0], rows[-1] + 1), corners[:, 0], corners[:, 1]))
+    """The convex line below points, at every row from the first to the last.
+
+    A point above the line between its neighbours is no corner, also if they are none; where no such point is left, the
+    line is convex.
+    """
+    first, last = int(rows[0]), int(rows[-1])
+    while len(rows) > 2:
+        over = (columns[1:-1] - columns[:-2]) * (rows[2:] - rows[:-2])
+        corner = over < (columns[2:] - columns[:-2]) * (rows[1:-1] - rows[:-2])
+        if corner.all():
+            break
+        kept = np.flatnonzero(np.concatenate([[True], corner, [True]]))
+        rows, columns = rows[kept], columns[kept]
+    return np.asarray(np.interp(np.arange(first, last + 1), rows, columns))

@@ -58,7 +58,7 @@ def diagnose(
         def look(few: Study) -> None:
             progress.first_look(ready.result().first_look(few))
 
-        read = _read(study, series_uid, formats, progress, look)
+        read = _read(study, series_uid, formats, progress, look if progress.watched else None)
         given = _given_masks(read, lungs, lobes)
         diagnosis = ready.result().run(read, progress, given)
         summary = _write(diagnosis, output, formats, uids, progress)

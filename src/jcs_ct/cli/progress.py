@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 class Progress:
     """A bar on a terminal, nothing in a pipe; a context manager."""
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody sees a first look."""
+        return self._bar is not None
+
     def __enter__(self) -> Self:
         self._bar: Any = None
         self._task: Any = None
@@ -60,6 +65,8 @@ class Stream:
 
     `event` is `first_look`, `stage` or `result`; `seconds` count from the start of the command.
     """
+
+    watched = True
 
     def __enter__(self) -> Self:
         self._start = time.perf_counter()

@@ -206,7 +206,7 @@ def _tally(regions: Labels, labels: NDArray[np.uint16], count: int) -> tuple[NDA
     every, lesion = np.zeros((len(regions), count), np.int64), np.zeros((len(regions), count), np.int64)
 
     def tally(z: int) -> None:
-        every[z] = np.bincount(regions[z].ravel(), minlength=count + 1)[1:]
+        every[z] = [np.count_nonzero(regions[z] == k) for k in range(1, count + 1)]  # sooner than by counting all
         lesion[z] = np.bincount(regions[z][labels[z] > 0], minlength=count + 1)[1:]
 
     side_by_side(tally, range(len(regions)))

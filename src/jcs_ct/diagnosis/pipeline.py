@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct._version import __version__
-from jcs_ct.cores import at_most
+from jcs_ct.cores import at_most, side_by_side
 from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.classify import Progress, Scores, classify
 from jcs_ct.diagnosis.clock import Clock
@@ -246,11 +246,21 @@ def _extents(slices: LungSlices) -> NDArray[np.float64] | None:
 
 def _lesion_volume(slices: LungSlices, suspect: NDArray[np.int64], patches: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(Z, H, W): lesion probability stored as 0..255."""
+    return _on_grid(slices, slices.indices[suspect], patches, 255.0)
+
+
+def _on_grid(
+    slices: LungSlices, indices: NDArray[np.int64], patches: NDArray[np.float32], scale: float
+) -> NDArray[np.uint8]:
+    """(Z, H, W): values on the crops of some slices, times `scale`, on the study's grid."""
     volume = np.zeros(slices.study.voxels.shape, np.uint8)
-    for k, patch in zip(suspect, patches, strict=True):
-        own = slices.study.own_pixels(int(slices.indices[k]))
-        values = slices.to_grid(patch)
-        volume[(slices.indices[k], *own)] = np.round(255 * values[own])
+
+    def put(k: int) -> None:
+        index = int(indices[k])
+        own = slices.study.own_pixels(index)
+        volume[(index, *own)] = np.round(scale * slices.to_grid(patches[k])[own])
+
+    side_by_side(put, range(len(indices)))
     return volume
 
 
@@ -275,14 +285,10 @@ def _cautions(slices: LungSlices, mask: NDArray[np.bool_], given: GivenMasks) ->
 
 def _activation_volume(slices: LungSlices, scores: Scores) -> NDArray[np.uint8]:
     """(Z, H, W): activation maps, 255 = the strongest of the study."""
-    volume = np.zeros(slices.study.voxels.shape, np.uint8)
     strongest = float(scores.activation_maps.max(initial=0.0))
     if strongest <= 0:
-        return volume
-    for index, activation in zip(slices.indices, scores.activation_maps, strict=True):
-        own = slices.study.own_pixels(int(index))
-        volume[(index, *own)] = np.round(255 / strongest * slices.to_grid(activation)[own])
-    return volume
+        return np.zeros(slices.study.voxels.shape, np.uint8)
+    return _on_grid(slices, slices.indices, scores.activation_maps, 255 / strongest)
 
 
 def _findings(

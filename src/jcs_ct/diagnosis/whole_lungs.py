@@ -30,7 +30,7 @@ from jcs_ct.cores import side_by_side
 from jcs_ct.diagnosis.lung_regions import LOBES, Labels, middle_column, mirrored, split_sides
 from jcs_ct.errors import UsageError
 from jcs_ct.morphology import Mask, dilated, eroded, filled
-from jcs_ct.preprocessing import AIR_THRESHOLD, Bytes, bounding_box
+from jcs_ct.preprocessing import AIR_THRESHOLD, Bytes
 from jcs_ct.study.volume import Study
 
 GAP = 0.12
@@ -188,22 +188,22 @@ class _Search:
         own = self._sides == side
         if not own.any():
             return None
-        lung: Mask = np.empty_like(own)
+        costal = _Surface.of(own) if side == 1 else _Surface.of(own[..., ::-1]).flipped()
+        lung: Mask = own | (_closing(own, self._gap) & self._free & costal.gap)
         dense = self._dense & own
+        near = dense.copy()
+        near[1:] |= dense[:-1]
+        near[:-1] |= dense[1:]
         other = mirrored(self._sides == 3 - side, self._both_ends)
 
-        def find(z: int) -> None:
-            costal = _Surface.of(own[z]) if side == 1 else _Surface.of(own[z, :, ::-1]).flipped()
-            lung[z] = own[z] | (_closing(own[z], self._gap) & self._free[z] & costal.gap)
-            near = np.asarray(dense[max(z - 1, 0) : z + 2].any(0))
-            if near.any():
-                lung[z] |= _completed(other[z] & self._free[z], dense[z], near, costal.open, self._rim)
-                lung[z] |= self._alike[z] & _grown(dense[z], self._rim)
+        def complete(z: int) -> None:
+            lung[z] |= _completed(other[z] & self._free[z], dense[z], near[z], costal.open[z], self._rim)
+            lung[z] |= self._alike[z] & _grown(dense[z], self._rim)
 
         def fill(z: int) -> None:
             lung[z] = filled(lung[z])
 
-        side_by_side(find, range(len(own)))
+        side_by_side(complete, np.flatnonzero(near.any((1, 2))).tolist())
         _go_on(lung, other, self._tissue, assessed, self._rim)
         side_by_side(fill, np.flatnonzero(lung.any((1, 2))).tolist())
         return lung
@@ -211,39 +211,41 @@ class _Search:
 
 @dataclass(frozen=True)
 class _Surface:
-    """Where pixels of a slice lie to the lung of one side, in the canonical array."""
+    """Where pixels lie on their slices to the lung of one side, in the canonical array."""
 
     gap: Mask
-    """(h, w): between lung on both sides along the costal surface, and no lung further out."""
+    """(Z, h, w): between lung on both sides along the costal surface, and no lung further out."""
     open: Mask
-    """(h, w): no lung further out or further back. Heart, hilum and diaphragm have lung around them."""
+    """(Z, h, w): no lung further out or further back. Heart, hilum and diaphragm have lung around them."""
 
     @classmethod
     def of(cls, lung: Mask) -> _Surface:
         """For a lung whose lateral side is at low columns."""
-        lateral = np.logical_or.accumulate(lung, axis=1)
-        medial = np.logical_or.accumulate(lung[:, ::-1], axis=1)[:, ::-1]
-        front = np.logical_or.accumulate(lung, axis=0)
-        back = np.logical_or.accumulate(lung[::-1], axis=0)[::-1]
+        lateral, front = _from_first_on(lung, 2), _from_first_on(lung, 1)
+        medial = _from_first_on(lung[..., ::-1], 2)[..., ::-1]
+        back = _from_first_on(lung[:, ::-1], 1)[:, ::-1]
         beside, along = lateral & medial, front & back
         return cls((~lateral & along) | (beside & (~front | ~back)), ~lateral | ~back)
 
     def flipped(self) -> _Surface:
         """Of a lung whose columns were reversed."""
-        return _Surface(self.gap[:, ::-1], self.open[:, ::-1])
+        return _Surface(self.gap[..., ::-1], self.open[..., ::-1])
+
+
+def _from_first_on(mask: Mask, axis: int) -> Mask:
+    """True from the first True on, along an axis of (Z, h, w)."""
+    length = mask.shape[axis]
+    first = np.where(mask.any(axis), mask.argmax(axis), length).astype(np.int16)
+    steps = np.arange(length, dtype=np.int16).reshape((-1, 1) if axis == 1 else (1, -1))
+    return np.asarray(steps >= np.expand_dims(first, axis))
 
 
 def _closing(lung: Mask, size: int) -> Mask:
-    """Close gaps of (h, w) up to `size` pixels."""
-    box = bounding_box(lung)
-    if box is None:
-        return lung
-    own = (slice(box.top, box.bottom), slice(box.left, box.right))  # closing adds nothing beyond
+    """Close gaps up to `size` pixels, slice by slice."""
     reach = (size | 1) // 2
-    padded = eroded(dilated(np.pad(lung[own], reach), reach), reach)
-    closed = np.zeros_like(lung)
-    closed[own] = padded[reach : padded.shape[0] - reach, reach : padded.shape[1] - reach]
-    return closed
+    padded = np.pad(lung, ((0, 0), (reach, reach), (reach, reach)))
+    closed = eroded(dilated(padded, reach), reach)
+    return closed[:, reach : closed.shape[1] - reach, reach : closed.shape[2] - reach]
 
 
 def _symmetry(lungs: Mask, width: int) -> int:
