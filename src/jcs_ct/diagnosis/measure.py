@@ -9,7 +9,7 @@ Everything runs slice by slice over integer labels: a study of 300 slices of 512
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cc3d
 import numpy as np
@@ -82,11 +82,11 @@ def find_lesions(mask: NDArray[np.bool_], study: Study, settings: MeasureSetting
     marked = _columns_of(mask)
     # Within the rows and columns that are marked: components take four bytes a voxel.
     components = _components(np.ascontiguousarray(mask[marked]), study.geometry, settings.gap_factor)
-    labels[marked] = _keep_and_sort(components, study.geometry, _known_extents(study.geometry), settings)
+    _keep_and_sort(components, study.geometry, _known_extents(study.geometry), settings, labels[marked])
     return labels
 
 
-def _columns_of(marked: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+def _columns_of(marked: NDArray[Any]) -> tuple[slice, slice, slice]:
     """All slices, and the rows and columns of (Z, H, W) that anything is marked in."""
     shown = np.asarray(marked.any(axis=0))
     rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
@@ -114,7 +114,7 @@ def measure_lesions(
     if not labels.shape == lung_mask.shape == study.voxels.shape:
         raise ValueError(f"masks {labels.shape} and {lung_mask.shape} do not fit voxels {study.voxels.shape}")
     extents, count = _known_extents(study.geometry), int(labels.max())
-    lungs = lung_mask | (labels > 0)  # a lesion is lung even where the lung mask left it out
+    lungs = _with_lesions(lung_mask, labels)
     sides = lung_sides(lungs, lobes)
     sums = _sum_over_slices(labels, count, probability, study, extents)
     lesions = _describe(labels, count, probability is not None, sums, study, extents)
@@ -125,6 +125,13 @@ def measure_lesions(
     ml = None if study.geometry is None or extents is None else study.geometry.pixel_area / _MM3_PER_ML
     places = measure_regions(labels, count, sides, lobes, study.geometry, weights, ml)
     return Measured(labels, *add_places(lesions, totals, places), lungs, sides)
+
+
+def _with_lesions(lungs: NDArray[np.bool_], labels: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """A lesion is lung even where the lung mask left it out; the mask itself where it left out none."""
+    if not any(side_by_side(lambda z: bool(((labels[z] > 0) & ~lungs[z]).any()), range(len(lungs)))):
+        return lungs
+    return np.asarray(lungs | (labels > 0))
 
 
 def unassessed(study: Study) -> tuple[SliceFinding, ...]:
@@ -143,7 +150,7 @@ def slice_burden(
 
     The share is None on a slice without lung.
     """
-    lesion, lung = _pixels_per_slice(labels, lung_mask | (labels > 0))
+    lesion, lung = _pixels_per_slice(labels, _with_lesions(lung_mask, labels))
     geometry = study.geometry
     areas: list[float | None] = [None if geometry is None else float(n * geometry.pixel_area) for n in lesion]
     shares: list[float | None] = [float(n / m) if m else None for n, m in zip(lesion, lung, strict=True)]
@@ -189,8 +196,9 @@ def _keep_and_sort(
     geometry: Geometry | None,
     extents: NDArray[np.float64] | None,
     settings: MeasureSettings,
-) -> NDArray[np.uint16]:
-    """Drop components that are too small and number the rest by size, the largest as 1."""
+    labels: NDArray[np.uint16],
+) -> None:
+    """Drop components that are too small and number the rest by size, the largest as 1, in `labels`."""
     weights = np.ones(len(components)) if extents is None else extents
     size = np.zeros(int(components.max()) + 1)
     # cc3d numbers in scan order, so the counts of a slice end with the highest id seen so far
@@ -207,13 +215,11 @@ def _keep_and_sort(
     kept = order[(size[order] >= minimum * (1 - 1e-9)) & (size[order] > 0)][:_MAX_LESIONS]
     lookup = np.zeros(len(size), np.uint16)
     lookup[kept] = np.arange(1, len(kept) + 1, dtype=np.uint16)
-    labels = np.empty(components.shape, np.uint16)
 
     def number(z: int) -> None:
         labels[z] = lookup[components[z]]
 
     side_by_side(number, range(len(labels)))
-    return labels
 
 
 def _describe(
@@ -228,7 +234,7 @@ def _describe(
     if not count:
         return ()
     # (count + 1, 6): first and last voxel along each axis
-    within = _columns_of(labels > 0)
+    within = _columns_of(labels)
     boxes = cc3d.statistics(np.ascontiguousarray(labels[within]), no_slice_conversion=True)["bounding_boxes"].astype(
         int
     )

@@ -155,13 +155,13 @@ class Diagnoser:
         with clock("segment"):
             suspect = np.flatnonzero(scores.probabilities >= self._suspicion(decision))
             report.stage("outlining opacities", len(suspect))
-            patches = self.segment(slices.crops[suspect], slices.regions[suspect], report.advance)
-            probability = _lesion_volume(slices, suspect, patches)
+            probability = self._lesion_volume(slices, suspect, report.advance)
         with clock("measure"):
-            mask = probability > int(255 * self.settings.lesion_probability)
+            above = int(255 * self.settings.lesion_probability)
             upright = given if slices.study is study else given.turned()
-            measured = _measure(slices, mask, probability, upright)
-            warnings = _cautions(slices, mask, upright)
+            warnings = _cautions(slices, probability, above, upright)
+            measured = _measure(slices, probability, above, upright)
+            del probability  # a volume: not needed while another one is made
         return self._diagnosis(slices, scores, decision, measured, suspect, self._provenance(given), warnings, clock)
 
     def classify(self, crops: NDArray[np.uint8], progress: Progress | None = None, calibrated: bool = True) -> Scores:
@@ -174,6 +174,11 @@ class Diagnoser:
     ) -> NDArray[np.float32]:
         """Lesion probability of slices; see `segment.segment`."""
         return segment(self.segmenter, crops, regions, progress, self.settings.mirrored)
+
+    def _lesion_volume(self, slices: LungSlices, suspect: NDArray[np.int64], progress: Progress) -> NDArray[np.uint8]:
+        """(Z, H, W): lesion probability stored as 0..255."""
+        patches = self.segment(slices.crops[suspect], slices.regions[suspect], progress)
+        return _on_grid(slices, slices.indices[suspect], patches, 255.0)
 
     def _suspicion(self, decision: Decision) -> float:
         """From which probability on slices are segmented (paper §III-C: only where the patient is positive)."""
@@ -244,11 +249,6 @@ def _extents(slices: LungSlices) -> NDArray[np.float64] | None:
     return None if np.isnan(extents).any() else extents
 
 
-def _lesion_volume(slices: LungSlices, suspect: NDArray[np.int64], patches: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(Z, H, W): lesion probability stored as 0..255."""
-    return _on_grid(slices, slices.indices[suspect], patches, 255.0)
-
-
 def _on_grid(
     slices: LungSlices, indices: NDArray[np.int64], patches: NDArray[np.float32], scale: float
 ) -> NDArray[np.uint8]:
@@ -264,21 +264,26 @@ def _on_grid(
     return volume
 
 
-def _measure(
-    slices: LungSlices, mask: NDArray[np.bool_], probability: NDArray[np.uint8], given: GivenMasks
-) -> Measured:
-    """Measure opacities (Z, H, W) against the whole lungs, or against those that the user gave."""
-    lungs = given.whole_lungs()
-    labels = find_lesions(mask if lungs is None else mask & lungs, slices.study)
+def _measure(slices: LungSlices, probability: NDArray[np.uint8], above: int, given: GivenMasks) -> Measured:
+    """Measure what is above a probability (Z, H, W) against the whole lungs, or against those that the user gave.
+
+    The whole lungs take the place of `slices.lung_mask`, which nothing after this needs: each volume counts.
+    """
+    lungs, mask = given.whole_lungs(), probability > above
+    if lungs is not None:
+        mask &= lungs
+    labels = find_lesions(mask, slices.study)
+    del mask  # labels say the same
     if lungs is None:
-        lungs = whole_lungs(slices.lung_mask, labels > 0, slices.overview, inside_mask(slices.study), slices.assessed)
+        found, inside = slices.lung_mask, inside_mask(slices.study)
+        lungs = whole_lungs(found, labels, slices.overview, inside, slices.assessed, out=found)
     return measure_lesions(labels, probability, lungs, slices.study, given.lobes)
 
 
-def _cautions(slices: LungSlices, mask: NDArray[np.bool_], given: GivenMasks) -> tuple[str, ...]:
+def _cautions(slices: LungSlices, probability: NDArray[np.uint8], above: int, given: GivenMasks) -> tuple[str, ...]:
     """What a reader of the result should know: of the input, of the lungs that were seen, of the given masks."""
     study, lungs = slices.study, given.whole_lungs()
-    outside = None if lungs is None else outside_remark(mask, lungs)
+    outside = None if lungs is None else outside_remark(probability > above, lungs)
     seen = (*study.remarks, *quality.cautions(study), *fitness.lung_cautions(slices))
     return seen if outside is None else (*seen, outside)
 

@@ -20,6 +20,7 @@ that is otherwise outlined.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,30 +96,37 @@ class GivenMasks:
 
 
 def whole_lungs(
-    lungs: Mask, lesions: Mask, overview: Bytes, inside: Mask | None = None, assessed: Mask | None = None
+    lungs: Mask,
+    lesions: NDArray[Any],
+    overview: Bytes,
+    inside: Mask | None = None,
+    assessed: Mask | None = None,
+    out: Mask | None = None,
 ) -> Mask:
     """Complete the lungs by what is dense in them.
 
     Args:
         lungs: (Z, H, W) as `lungs.find_lungs` gives them.
-        lesions: (Z, H, W), outlined opacities.
+        lesions: (Z, H, W), not 0 in outlined opacities: a mask, or their labels.
         overview: (Z, h, w), the slices in the one form, on a coarser grid.
         inside: (Z, H, W), False where a pixel is padding; all True if None.
         assessed: (Z,), False where a slice was not assessed, so that it may hold opacities that nobody outlined; all
             True if None.
+        out: array (Z, H, W) for the result, a new one if None; may be `lungs`, which are then overwritten.
 
     Returns:
-        (Z, H, W): holds `lungs` and `lesions`.
+        (Z, H, W): holds `lungs` and `lesions`, as far as they are inside.
     """
     shape = (overview.shape[1], overview.shape[2])
     known, outlined = np.empty(overview.shape, bool), np.empty(overview.shape, bool)
-    whole = np.empty(lungs.shape, bool)
+    whole = np.empty(lungs.shape, bool) if out is None else out
 
     def reduce(z: int) -> None:
-        known[z], outlined[z] = _resized(lungs[z] | lesions[z], shape), _resized(lesions[z], shape)
+        opaque = lesions[z] > 0
+        known[z], outlined[z] = _resized(lungs[z] | opaque, shape), _resized(opaque, shape)
 
     def complete(z: int) -> None:
-        whole[z] = lungs[z] | lesions[z]
+        whole[z] = lungs[z] | (lesions[z] > 0)
         if added[z].any():
             whole[z] |= _resized(added[z], (lungs.shape[1], lungs.shape[2]))
         if inside is not None:

@@ -98,9 +98,12 @@ def _segmentation(
 ) -> Segmentation:
     """One object of (Z, H, W) canonical labels; slices that no segment reaches are left out."""
     shown = np.flatnonzero(labels.any(axis=(1, 2)))
+    # As small a type as holds the numbers: the copy is as large as the volume.
+    kind_of_number = np.min_scalar_type(len(described))
+    pixels = np.stack([labels[index].astype(kind_of_number) for index in shown])
     segmentation = Segmentation(
         source_images=[derivation.images[index] for index in shown],
-        pixel_array=derivation.stored(labels[shown]),
+        pixel_array=derivation.stored(pixels),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=described,
         content_label=kind.upper(),
