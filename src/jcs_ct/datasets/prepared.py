@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct import lungs, one_form, preprocessing
+from jcs_ct import lungs, morphology, one_form, preprocessing
+from jcs_ct.cores import side_by_side
 from jcs_ct.datasets import normalised as normalised_form
 from jcs_ct.datasets.normalised import normalised
 from jcs_ct.datasets.own import files_of
@@ -23,7 +23,6 @@ from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources import read_source
 
 LOG = logging.getLogger(__name__)
-_THREADS = 2
 NO_MASK, READER_MASK, EMPTY_MASK, PSEUDO_MASK = 0, 1, 2, 3
 """Where a slice's mask comes from."""
 
@@ -116,10 +115,25 @@ def prepare(sources: Sequence[str], data: Path, size: tuple[int, int], cache: Pa
     return _as_slices(records, arrays)
 
 
+def prepare_records(records: Sequence[SliceRecord], size: tuple[int, int]) -> PreparedSlices:
+    """Slices of these records in the one form, without a cache.
+
+    Raises:
+        DataError: one of their files cannot be read.
+    """
+    return _as_slices(records, _prepared_arrays(records, size))
+
+
 def _key(records: Sequence[SliceRecord], size: tuple[int, int]) -> str:
     key = hashlib.sha256(repr([(r.source, r.path.name, r.turned, r.infected, _state(r)) for r in records]).encode())
     key.update(repr(size).encode())
-    for module in (preprocessing, lungs, one_form, normalised_form):  # another way of preparing is another cache
+    for module in (
+        preprocessing,
+        morphology,
+        lungs,
+        one_form,
+        normalised_form,
+    ):  # another way of preparing is another cache
         key.update(inspect.getsource(module).encode())
     return key.hexdigest()[:16]
 
@@ -137,10 +151,7 @@ def _state(record: SliceRecord) -> object:
 
 def _prepared_arrays(records: Sequence[SliceRecord], size: tuple[int, int]) -> dict[str, NDArray[Any]]:
     """Columns of all slices; `record` says which record each slice is of."""
-    # Threads, not processes: a fork of a process in which networks have run can wait for a lock for ever. Almost all of
-    # the time is spent where the lock of the interpreter is not held.
-    with ThreadPoolExecutor(_THREADS) as pool:
-        parts = list(pool.map(partial(_prepare, size=size), records))
+    parts = side_by_side(partial(_prepare, size=size), records)
     flat = [one for part in parts for one in part]
     return {
         "images": np.stack([one.image for one in flat]),
