@@ -4,8 +4,8 @@ Slices are compared by what is fine in their lungs: the box around the lungs, re
 blurred version, so that the outline that all chests share counts for little and vessels and opacities for much. Two
 slices are alike if these correlate, in any of the eight ways that a square can be turned and mirrored.
 
-The threshold comes from public slices (`experiments/overlap_figures.py`, docs/overlap.json). Among 10.8 million pairs of
-slices of different patients (mosmed-slices, which has one slice a patient, with itself; and it, coronacases,
+The threshold comes from public slices (`experiments/overlap_figures.py`, docs/overlap.json). Among 10.8 million pairs
+of slices of different patients (mosmed-slices, which has one slice a patient, with itself; and it, coronacases,
 ucsd-covid-ct, sars-cov-2-ct and covid-19-ct100 with each other) the highest correlation is 0.84. Neighbours in one scan
 of coronacases have 0.97 in the median, and of the 98 slices of covid-19-ct100, 82 have more than 0.9 with their rotated
 crops in covid-semiseg. Of copies, 99 % are found after JPEG at quality 30, 98 % at half the size, 95 % under another

@@ -127,13 +127,8 @@ def prepare_records(records: Sequence[SliceRecord], size: tuple[int, int]) -> Pr
 def _key(records: Sequence[SliceRecord], size: tuple[int, int]) -> str:
     key = hashlib.sha256(repr([(r.source, r.path.name, r.turned, r.infected, _state(r)) for r in records]).encode())
     key.update(repr(size).encode())
-    for module in (
-        preprocessing,
-        morphology,
-        lungs,
-        one_form,
-        normalised_form,
-    ):  # another way of preparing is another cache
+    ways = (preprocessing, morphology, lungs, one_form, normalised_form)
+    for module in ways:  # another way of preparing is another cache
         key.update(inspect.getsource(module).encode())
     return key.hexdigest()[:16]
 
