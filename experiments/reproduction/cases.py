@@ -39,8 +39,8 @@ def table_2(place: Place) -> Table:
             found = json.loads(Path(folder, "out", "result.json").read_text(encoding="utf-8"))
         rows.append((kind.value, name, paper, f"{seconds:.1f}", found["verdict"].replace("_", " ")))
     protocol = (
-        f"Ours: {slices} slices of 512 × 512 as DICOM files, from the command's start to all reports, two CPU cores; the "
-        "uninfected case is made of those slices of the patient that are called uninfected. "
+        f"Ours: {slices} slices of 512 × 512 as DICOM files, from the command's start to all reports, two CPU cores. "
+        "The uninfected case is made of those slices of the patient that are called uninfected. "
         "Paper: about 300 slices, networks only, on an RTX 2080 Ti."
     )
     return Table(
