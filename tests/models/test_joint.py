@@ -70,3 +70,32 @@ def test_every_stage_of_the_classifier_changes_the_mask() -> None:
     logits = model.segmenter.decoder(combined, top)[0]
     for gradient in torch.autograd.grad(logits.sum(), stages):
         assert float(gradient.abs().sum()) > 0
+
+
+def test_a_joint_model_starts_where_its_segmenter_stands() -> None:
+    torch.manual_seed(0)
+    model, slices = small_joint(), torch.rand(4, 1, 64, 96)
+    for module in model.segmenter.modules():  # as after a training: statistics that are not the first ones
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0.2, 0.3)
+    model.start_from_segmenter(slices)
+    assert model.segmenter.training
+    model.eval()
+    with torch.inference_mode():
+        joint, alone = model(slices).segmentation, model.segmenter(slices)
+        scrambled = small_joint().eval()
+        scrambled.segmenter.load_state_dict(model.segmenter.state_dict())
+        otherwise = scrambled(slices).segmentation
+    for one, other, third in zip(joint.side_logits, alone.side_logits, otherwise.side_logits, strict=True):
+        assert float((one - other).abs().max()) < 0.02 * float((third - other).abs().max())
+
+
+def test_a_combination_that_passes_through_still_learns_from_the_classifier() -> None:
+    torch.manual_seed(0)
+    combination, given = FeatureCombination(8, 24), torch.rand(4, 8, 16, 16)
+    combination.pass_through(given)
+    combination.train()(given, torch.rand(4, 24, 8, 8)).square().sum().backward()
+    weight = next(layer.weight for layer in combination.reduce if isinstance(layer, nn.Conv2d))
+    assert weight.grad is not None
+    assert float(weight.grad[:, 8:].abs().sum()) > 0

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from jcs_ct.models.activation_map import margin_activation_map
 from jcs_ct.models.classifier import Classification, Classifier
-from jcs_ct.models.layers import SqueezeExcitation, conv_bn_relu, resize_like
+from jcs_ct.models.layers import SqueezeExcitation, conv_bn_relu, pass_through, resize_like
 from jcs_ct.models.segmenter import Segmentation, Segmenter
 
 
@@ -29,6 +29,12 @@ class FeatureCombination(nn.Module):
         self.attention = SqueezeExcitation(channels_segmenter)
         self.transition = conv_bn_relu(channels_segmenter, channels_segmenter)
 
+    def pass_through(self, segmenter: Tensor) -> None:
+        """Set so that M_E^k comes out as it went in, whatever A_k is; `segmenter` is M_E^k of some slices."""
+        pass_through(self.reduce, segmenter)
+        factor = self.attention.pass_through()
+        pass_through(self.transition, factor * segmenter, 1 / factor)
+
     def forward(self, segmenter: Tensor, classifier: Tensor) -> Tensor:
         """M_E^k (N, C, H, W) and A_k (N, C', h, w) to N_E^k (N, C, H, W)."""
         x = torch.cat([segmenter, resize_like(classifier, segmenter)], dim=1)
@@ -46,6 +52,22 @@ class JointModel(nn.Module):
         self.combinations = nn.ModuleList(
             FeatureCombination(m, a) for m, a in zip(segmenter.encoder.widths, classifier.backbone.widths, strict=True)
         )
+
+    @torch.no_grad()
+    def start_from_segmenter(self, x: Tensor) -> None:
+        """Set the combinations so that the joint model outlines as its segmenter does, and learns from there.
+
+        Combinations of random weights give the decoder features that it never saw: in a short training it does not
+        recover from that.
+
+        Args:
+            x: (N, 1, H, W) in 0..1, slices as they will come.
+        """
+        training = self.segmenter.training
+        levels, _ = self.segmenter.eval().encode(x)
+        self.segmenter.train(training)
+        for combination, level in zip(self.combinations, levels, strict=True):
+            combination.pass_through(level)  # type: ignore[operator]  # it is a FeatureCombination
 
     def forward(self, x: Tensor) -> JointPrediction:
         """(N, 1, H, W) in 0..1 to classification and segmentation."""

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+_OPEN = 2.0
+"""Before the sigmoid: a factor of 0.88, where the sigmoid is not yet flat."""
+
 
 def conv_bn_relu(channels_in: int, channels_out: int, kernel: int = 3, dilation: int = 1) -> nn.Sequential:
     """Convolution that keeps the size, batch normalisation, ReLU."""
@@ -15,6 +18,28 @@ def conv_bn_relu(channels_in: int, channels_out: int, kernel: int = 3, dilation:
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     )
+
+
+@torch.no_grad()
+def pass_through(layer: nn.Sequential, features: Tensor, factor: float = 1.0) -> None:
+    """Set a layer of `conv_bn_relu` so that it gives the first channels of what comes in, times a factor.
+
+    The normalisation takes away what it puts back: mean and variance of each channel over `features`. Function
+    preserving as in Net2Net (Chen et al., ICLR 2016), so that a layer can be put into a trained network.
+
+    Args:
+        layer: takes at least as many channels as it gives.
+        features: (N, C, H, W), not negative, as they will come: C of the layer's output.
+        factor: that the output is multiplied by.
+    """
+    convolution, normalisation = layer[0], layer[1]
+    if not isinstance(convolution, nn.Conv2d) or not isinstance(normalisation, nn.BatchNorm2d):
+        raise TypeError(f"expected a convolution and a normalisation, found {layer}")
+    nn.init.dirac_(convolution.weight)
+    mean, variance = features.mean((0, 2, 3)), features.var((0, 2, 3))
+    normalisation.running_mean, normalisation.running_var = mean.clone(), variance.clone()
+    normalisation.weight.copy_(factor * (variance + normalisation.eps).sqrt())
+    normalisation.bias.copy_(factor * mean)
 
 
 def resize_like(x: Tensor, reference: Tensor) -> Tensor:
@@ -34,6 +59,13 @@ class SqueezeExcitation(nn.Module):
         super().__init__()
         self.squeeze = nn.Conv2d(channels, max(1, channels // reduction), 1)
         self.excite = nn.Conv2d(max(1, channels // reduction), channels, 1)
+
+    @torch.no_grad()
+    def pass_through(self) -> float:
+        """Set every factor to one number, whatever comes in, and return it; near 1, where it can still be learned."""
+        self.excite.weight.zero_()
+        self.excite.bias.fill_(_OPEN)  # type: ignore[union-attr]  # it has a bias
+        return float(torch.sigmoid(torch.tensor(_OPEN)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same, each channel multiplied by a factor in 0..1."""

@@ -42,6 +42,8 @@ from jcs_ct.weights import SHIPPED
 LOG = logging.getLogger(__name__)
 VALIDATION_LIMIT = 100
 """Validation slices of one source that are looked at; a fixed, even choice of them."""
+_SEEN_FIRST = 8
+"""Slices that the joint model's combinations are set on."""
 LARGEST_HALF = torch.finfo(torch.float16).max
 
 
@@ -205,6 +207,9 @@ def build_task(config: TrainConfig, training: PreparedSlices) -> Task:
     joint = registry.joint(config.size)
     _start(joint.classifier, config, "classifier")
     _start(joint.segmenter, config, "segmenter")
+    if "segmenter" in config.init:
+        some = evenly(training.mask_kinds != NO_MASK, _SEEN_FIRST)
+        joint.start_from_segmenter(torch.from_numpy(training.images[some])[:, None].float() / 255)
     return JointTask(joint, config)
 
 
