@@ -217,7 +217,8 @@ def _keep_and_sort(
     lookup[kept] = np.arange(1, len(kept) + 1, dtype=np.uint16)
 
     def number(z: int) -> None:
-        labels[z] = lookup[components[z]]
+        if len(found[z]):  # else nothing is marked, and zeros that nobody writes take no memory
+            labels[z] = lookup[components[z]]
 
     side_by_side(number, range(len(labels)))
 

@@ -31,6 +31,8 @@ from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import SHIPPED, ModelFile, NetworkFile, load_manifest
 
+_SEGMENTED_AT_ONCE = 64
+"""Slices whose probabilities are held as floats."""
 NO_LUNGS = "no lungs were found on the pictures; expected axial slices of a chest CT"
 
 
@@ -177,8 +179,12 @@ class Diagnoser:
 
     def _lesion_volume(self, slices: LungSlices, suspect: NDArray[np.int64], progress: Progress) -> NDArray[np.uint8]:
         """(Z, H, W): lesion probability stored as 0..255."""
-        patches = self.segment(slices.crops[suspect], slices.regions[suspect], progress)
-        return _on_grid(slices, slices.indices[suspect], patches, 255.0)
+        volume = np.zeros(slices.study.voxels.shape, np.uint8)
+        for start in range(0, len(suspect), _SEGMENTED_AT_ONCE):
+            few = suspect[start : start + _SEGMENTED_AT_ONCE]
+            patches = self.segment(slices.crops[few], slices.regions[few], progress)
+            _put_on_grid(volume, slices, slices.indices[few], patches, 255.0)
+        return volume
 
     def _suspicion(self, decision: Decision) -> float:
         """From which probability on slices are segmented (paper §III-C: only where the patient is positive)."""
@@ -249,11 +255,14 @@ def _extents(slices: LungSlices) -> NDArray[np.float64] | None:
     return None if np.isnan(extents).any() else extents
 
 
-def _on_grid(
-    slices: LungSlices, indices: NDArray[np.int64], patches: NDArray[np.float32], scale: float
-) -> NDArray[np.uint8]:
-    """(Z, H, W): values on the crops of some slices, times `scale`, on the study's grid."""
-    volume = np.zeros(slices.study.voxels.shape, np.uint8)
+def _put_on_grid(
+    volume: NDArray[np.uint8],
+    slices: LungSlices,
+    indices: NDArray[np.int64],
+    patches: NDArray[np.float32],
+    scale: float,
+) -> None:
+    """Values on the crops of some slices, times `scale`, into (Z, H, W) on the study's grid."""
 
     def put(k: int) -> None:
         index = int(indices[k])
@@ -261,7 +270,6 @@ def _on_grid(
         volume[(index, *own)] = np.round(scale * slices.to_grid(patches[k])[own])
 
     side_by_side(put, range(len(indices)))
-    return volume
 
 
 def _measure(slices: LungSlices, probability: NDArray[np.uint8], above: int, given: GivenMasks) -> Measured:
@@ -269,7 +277,9 @@ def _measure(slices: LungSlices, probability: NDArray[np.uint8], above: int, giv
 
     The whole lungs take the place of `slices.lung_mask`, which nothing after this needs: each volume counts.
     """
-    lungs, mask = given.whole_lungs(), probability > above
+    lungs, mask = given.whole_lungs(), np.zeros(probability.shape, bool)
+    for z in np.flatnonzero(probability.any((1, 2))):  # zeros that nobody writes take no memory
+        mask[z] = probability[z] > above
     if lungs is not None:
         mask &= lungs
     labels = find_lesions(mask, slices.study)
@@ -290,10 +300,11 @@ def _cautions(slices: LungSlices, probability: NDArray[np.uint8], above: int, gi
 
 def _activation_volume(slices: LungSlices, scores: Scores) -> NDArray[np.uint8]:
     """(Z, H, W): activation maps, 255 = the strongest of the study."""
+    volume = np.zeros(slices.study.voxels.shape, np.uint8)
     strongest = float(scores.activation_maps.max(initial=0.0))
-    if strongest <= 0:
-        return np.zeros(slices.study.voxels.shape, np.uint8)
-    return _on_grid(slices, slices.indices, scores.activation_maps, 255 / strongest)
+    if strongest > 0:
+        _put_on_grid(volume, slices, slices.indices, scores.activation_maps, 255 / strongest)
+    return volume
 
 
 def _findings(

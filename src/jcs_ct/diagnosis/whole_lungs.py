@@ -49,6 +49,8 @@ DENSE_THROUGHOUT = 0.9
 the other lung tells, and `MOSTLY_OUTLINED` of it was dense."""
 BONE = 255
 """Of the one form: 200 HU and above."""
+_AT_ONCE = 32
+"""Slices whose surfaces are looked at together: enough for NumPy, few for the memory."""
 AXIS_SEARCH = 0.1
 """The heart moves the gap between the lungs off the axis of symmetry by no more than this share of their width."""
 
@@ -196,22 +198,26 @@ class _Search:
         own = self._sides == side
         if not own.any():
             return None
-        costal = _Surface.of(own) if side == 1 else _Surface.of(own[..., ::-1]).flipped()
-        lung: Mask = own | (_closing(own, self._gap) & self._free & costal.gap)
+        lung: Mask = np.empty_like(own)
         dense = self._dense & own
         near = dense.copy()
         near[1:] |= dense[:-1]
         near[:-1] |= dense[1:]
         other = mirrored(self._sides == 3 - side, self._both_ends)
 
-        def complete(z: int) -> None:
-            lung[z] |= _completed(other[z] & self._free[z], dense[z], near[z], costal.open[z], self._rim)
-            lung[z] |= self._alike[z] & _grown(dense[z], self._rim)
+        def complete(few: slice) -> None:
+            costal = _Surface.of(own[few]) if side == 1 else _Surface.of(own[few, :, ::-1]).flipped()
+            lung[few] = own[few] | (_closing(own[few], self._gap) & self._free[few] & costal.gap)
+            for z, is_open in zip(range(few.start, few.stop), costal.open, strict=True):
+                if near[z].any():
+                    lung[z] |= _completed(other[z] & self._free[z], dense[z], near[z], is_open, self._rim)
+                    lung[z] |= self._alike[z] & _grown(dense[z], self._rim)
 
         def fill(z: int) -> None:
             lung[z] = filled(lung[z])
 
-        side_by_side(complete, np.flatnonzero(near.any((1, 2))).tolist())
+        count = len(own)
+        side_by_side(complete, [slice(z, min(z + _AT_ONCE, count)) for z in range(0, count, _AT_ONCE)])
         _go_on(lung, other, self._tissue, assessed, self._rim)
         side_by_side(fill, np.flatnonzero(lung.any((1, 2))).tolist())
         return lung
