@@ -15,6 +15,7 @@ from jcs_ct.training.losses import (
     mask_loss,
     mix,
     mixed_cross_entropy,
+    stray_share,
 )
 
 SURE = 30.0
@@ -158,3 +159,28 @@ def test_the_lesion_reading_leaves_out_unknown_masks() -> None:
     torch.testing.assert_close(reading(activation, mask, known), reading(activation[known], mask[known], known[known]))
     nothing = reading(activation.requires_grad_(), mask, torch.zeros(3, dtype=torch.bool))
     assert float(nothing.detach()) == 0
+
+
+def test_only_what_is_far_from_the_lungs_is_stray() -> None:
+    lung, mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool), torch.zeros(1, 1, 64, 64)
+    lung[..., 16:48, 16:32] = True
+    mask[..., 16:48, 32:48] = 1.0  # consolidation: no lung by its density
+    everywhere = torch.ones(1, 1, 8, 8)
+    # Places of 8 pixels; lung and lesion with their reach of one pixel touch 6 by 6 of the 64.
+    assert float(stray_share(everywhere, lung, mask)) == pytest.approx(28 * 64 / (64 * 64 + 1))
+    inside = torch.zeros(1, 1, 8, 8)
+    inside[..., 2:6, 2:6] = 1
+    assert float(stray_share(inside, lung, mask)) == 0
+    corner = torch.zeros(1, 1, 8, 8)
+    corner[..., 0, 0] = 100
+    assert float(stray_share(corner, lung, mask)) == pytest.approx(1, abs=1e-3)
+    assert float(stray_share(1e-6 * corner, lung, mask)) < 0.01, "no evidence, no share of it"
+
+
+def test_stray_evidence_is_driven_away() -> None:
+    lung = torch.zeros(2, 1, 64, 64, dtype=torch.bool)
+    lung[..., 24:40, 24:40] = True
+    strength = torch.rand(2, 1, 8, 8, requires_grad=True)
+    (slope,) = torch.autograd.grad(stray_share(strength, lung, torch.zeros(2, 1, 64, 64)), strength)
+    assert bool((slope[..., 0, 0] > 0).all())
+    assert bool((slope[..., 4, 4] < 0).all())

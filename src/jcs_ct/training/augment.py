@@ -16,13 +16,13 @@ def _uniform(count: int, low: float, high: float, generator: torch.Generator) ->
 
 
 class Augment:
-    """Random change of (N, 1, H, W) images in 0..1 and their masks."""
+    """Random change of (N, 1, H, W) images in 0..1 and of what lies on them."""
 
     def __init__(self, settings: AugmentSettings) -> None:
         self.settings = settings
 
     def __call__(self, image: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Both (N, 1, H, W), changed alike in place; masks stay in 0..1 and are not made binary."""
+        """Images (N, 1, H, W) and masks (N, C, H, W), changed alike in place; masks in 0..1 are not made binary."""
         grid = self._grid(image, generator)
         image = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         mask = F.grid_sample(mask, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -118,6 +118,8 @@ class TrainConfig:
     """Weight of L_seg, equation (4)."""
     lesion_weight: float = 0.0
     """Weight of equation (6) between the classifier's map, not normalised, and the masks; see `LesionReading`."""
+    stray_weight: float = 0.0
+    """Weight of the share of the classifier's map that lies far from the lungs; see `stray_share`."""
     label_smoothing: float = 0.0
     deep_supervision: bool = True
     """Loss on all five side outputs, equation (6), or on the last alone."""

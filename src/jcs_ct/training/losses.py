@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from jcs_ct.models.activation_map import normalised
 from jcs_ct.models.layers import resize_like
 
+STRAY_REACH = 0.02
+"""Around lungs and lesions, as a share of the picture's width: the map's own places are several times as wide."""
 DICE_SMOOTHING = 1.0
 """Pixels added above and below the fraction, so that an empty prediction of an empty mask costs nothing."""
 
@@ -78,6 +80,28 @@ def activation_map_loss(activation_map: Tensor, mask: Tensor, known: Tensor) -> 
     difference = normalised(activation_map[known]) - target[known]
     distance: Tensor = torch.linalg.vector_norm(difference.flatten(1), dim=1)
     return (distance / (height * width)).mean()
+
+
+def stray_share(activation_map: Tensor, lung: Tensor, mask: Tensor) -> Tensor:
+    """Share of the map that lies far from the lungs, mean over images: what outlines or air gave.
+
+    Our own, beside the paper's losses: labels alone leave the map free to look anywhere. A place of the map is far if
+    no lung and no lesion is within `STRAY_REACH` of the picture's width around it.
+
+    Args:
+        activation_map: (N, 1, h, w), not negative.
+        lung: (N, 1, H, W), bool.
+        mask: (N, 1, H, W) in 0..1; consolidation is not in the mask of the lungs.
+    """
+    near = (lung | (mask > 0)).float()
+    reach = max(1, round(STRAY_REACH * near.shape[-1]))
+    near = F.max_pool2d(near, 2 * reach + 1, stride=1, padding=reach)
+    far = (F.adaptive_max_pool2d(near, activation_map.shape[-2:]) == 0).float()
+    height, width = activation_map.shape[-2:]
+    evidence = activation_map * (height * width)  # as in `LesionReading`
+    # Where there is hardly any evidence, its share means nothing.
+    share: Tensor = (evidence * far).sum((1, 2, 3)) / (evidence.sum((1, 2, 3)) + 1.0)
+    return share.mean()
 
 
 class LesionReading(nn.Module):

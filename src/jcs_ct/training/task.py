@@ -57,9 +57,11 @@ class Task(lightning.LightningModule):
         image, mask = with_lookalikes(
             batch["image"].cpu(), batch["mask"].cpu(), batch["lung"].cpu(), own.domes, own.thick, generator
         )
-        image, mask = self.augment(image, mask, generator)
+        # The lungs go where the picture goes, as a second channel of the mask.
+        image, masks = self.augment(image, torch.cat([mask, batch["lung"].cpu().float()], 1), generator)
         image = image.to(self.device, memory_format=torch.channels_last)
-        moved = {**batch, "image": image, "mask": mask.to(self.device)}
+        masks = masks.to(self.device)
+        moved = {**batch, "image": image, "mask": masks[:, :1], "lung": masks[:, 1:] > 0.5}
         losses = self.losses(moved, generator)
         total = torch.stack(list(losses.values())).sum()
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, on_step=True)
