@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jcs_ct.cores import at_most
 from jcs_ct.diagnosis.decide import PatientRule
 from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings, Reporter
 from jcs_ct.diagnosis.result import Diagnosis, Verdict
@@ -32,13 +33,14 @@ def prepare(threads: int | None, weights: str | None = None, threshold: int = 25
     diagnoser = Diagnoser(None if weights is None else Path(weights), settings, threads)
 
     def diagnose(study: Path, reports: Path, options: JobOptions, reporter: Reporter) -> Outcome:
-        reporter.stage("reading", 0)
-        read = read_study(study, options.series_uid)
-        if options.formats:
-            check_formats(options.formats, read)  # before minutes are spent
-        diagnosis = diagnoser.run(read, reporter)
-        reporter.stage("writing", 0)
-        return write_result(diagnosis, read, reports, options)
+        with at_most(threads):
+            reporter.stage("reading", 0)
+            read = read_study(study, options.series_uid)
+            if options.formats:
+                check_formats(options.formats, read)  # before minutes are spent
+            diagnosis = diagnoser.run(read, reporter)
+            reporter.stage("writing", 0)
+            return write_result(diagnosis, read, reports, options)
 
     return diagnose
 
