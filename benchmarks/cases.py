@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
@@ -25,27 +27,62 @@ class Case(StrEnum):
     """Of the uninfected patient `lung-pet-ct-dx-A0002`, the slices that are called uninfected; not compressed."""
 
 
-def write_case(data: Path, case: Case, folder: Path, slices: int) -> None:
-    """Write `slices` DICOM files, evenly over a chest, from the slices of a series in their order along the patient."""
-    source = data / "dicom" / ("ricord-001012" if case is Case.INFECTED else "lung-pet-ct-dx-A0002")
-    paths = sorted(source.rglob("*.dcm"), key=_height)
+SOURCES = {Case.INFECTED: "ricord-001012", Case.UNINFECTED: "lung-pet-ct-dx-A0002"}
+
+
+def write_case(data: Path, case: Case, folder: Path, slices: int, infected_share: float | None = None) -> None:
+    """Write `slices` DICOM files, evenly over a chest, from the slices of a series in their order along the patient.
+
+    Args:
+        data: holds `dicom`.
+        case: what they are made from.
+        folder: where to; must not be there.
+        slices: how many.
+        infected_share: of the slices, those that are made from slices called infected; as it comes if None.
+    """
+    source = data / "dicom" / SOURCES[case]
+    paths = _in_order(source)
     if case is Case.UNINFECTED:
-        findings = Diagnoser().run(read_study(source)).slices
-        paths = [path for path, finding in zip(paths, findings, strict=True) if not finding.infected]
-    _write_evenly(paths, folder, slices)
+        infected_share = 0.0
+    if infected_share is None:
+        chosen = _evenly(np.arange(len(paths)), slices)
+    else:
+        infected = np.array(_called_infected(source))
+        wanted = round(infected_share * slices)
+        ill, well = _evenly(np.flatnonzero(infected), wanted), _evenly(np.flatnonzero(~infected), slices - wanted)
+        chosen = np.sort(np.concatenate([ill, well]))
+    write_series([paths[index] for index in chosen], folder)
+
+
+def _in_order(source: Path) -> list[Path]:
+    return sorted(source.rglob("*.dcm"), key=_height)
 
 
 def _height(path: Path) -> float:
     return float(dcmread(path, stop_before_pixels=True).ImagePositionPatient[2])
 
 
-def _write_evenly(paths: Sequence[Path], folder: Path, slices: int) -> None:
+@cache
+def _called_infected(source: Path) -> tuple[bool, ...]:
+    """Of each slice, in their order along the patient."""
+    return tuple(finding.infected is True for finding in Diagnoser().run(read_study(source)).slices)
+
+
+def _evenly(indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    if not len(indices) and count:
+        raise ValueError("the series has no slice of the wanted kind")
+    places = np.linspace(0, len(indices) - 1, count).round().astype(np.int64)
+    return np.asarray(indices[places], np.int64)
+
+
+def write_series(paths: Sequence[Path], folder: Path) -> None:
+    """Write a series of DICOM files that are given in their order along the patient, evenly over a chest."""
     series = generate_uid()
     folder.mkdir(parents=True)
-    for number, index in enumerate(np.linspace(0, len(paths) - 1, slices).round().astype(int)):
-        dataset = dcmread(paths[index])
+    for number, path in enumerate(paths):
+        dataset = dcmread(path)
         x, y, _ = dataset.ImagePositionPatient
-        dataset.ImagePositionPatient = [x, y, number * EXTENT_MM / slices]
+        dataset.ImagePositionPatient = [x, y, number * EXTENT_MM / len(paths)]
         dataset.SeriesInstanceUID = series
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         dataset.InstanceNumber = number + 1

@@ -1,7 +1,9 @@
-"""Exported networks: order, scale, and files that are none."""
+"""Exported networks: order, scale, backends that agree, and files that are none."""
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from jcs_ct.engine import BATCH, Network
-from jcs_ct.errors import WeightsError
+from jcs_ct.engine import BACKENDS, BATCH, Device, Network, OnnxRuntime
+from jcs_ct.errors import UsageError, WeightsError
+from jcs_ct.weights import load_manifest
 from tests.opacity_networks import constant_network
 
 
@@ -70,3 +73,42 @@ def test_a_network_of_another_input_is_a_weights_error(shape: list[str | int], t
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "n.onnx")
     with pytest.raises(WeightsError, match="expected \\(N, 1, H, W\\)"):
         Network(tmp_path / "n.onnx")
+
+
+# ---------------------------------------------------------------------------------------------- ONNX Runtime
+
+
+@pytest.mark.parametrize("name", ["classifier", "segmenter"])
+def test_onnx_runtime_gives_what_openvino_gives(name: str) -> None:
+    pytest.importorskip("onnxruntime")
+    path = load_manifest()[name].exact.path
+    own = Network(path, threads=1)
+    other = Network(path, threads=1, backend=partial(OnnxRuntime, provider="CPUExecutionProvider"))
+    assert other.input_size == own.input_size
+    slices = np.random.default_rng(0).integers(0, 256, (BATCH + 1, *own.input_size), np.uint8)
+    for expected, found in zip(own.run(slices), other.run(slices), strict=True):
+        assert [array.shape for array in found] == [array.shape for array in expected]
+        for one, two in zip(expected, found, strict=True):
+            np.testing.assert_allclose(two, one, atol=1e-3 * max(1.0, float(np.abs(one).max())))
+
+
+def test_onnx_runtime_refuses_what_is_no_network(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "network.onnx"
+    path.write_bytes(b"no network at all")
+    with pytest.raises(WeightsError, match=r"cannot load the network .*network\.onnx"):
+        Network(path, backend=partial(OnnxRuntime, provider="CPUExecutionProvider"))
+
+
+def test_a_gpu_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("ONNX Runtime can compute on a GPU here")
+    with pytest.raises(UsageError, match=r"expected CUDAExecutionProvider.*jcs-ct\[cuda\]"):
+        Network(constant_network(tmp_path / "mean.onnx"), backend=BACKENDS[Device.CUDA])
+
+
+def test_onnx_runtime_that_is_not_installed_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UsageError, match="needs ONNX Runtime"):
+        Network(constant_network(tmp_path / "mean.onnx"), backend=BACKENDS[Device.CUDA])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from jcs_ct.reports.deidentify import UidMap
     from jcs_ct.study.volume import Study
 
+DeviceName = Literal["cpu", "cuda"]
+"""Of `engine.Device`, which the help must not load."""
+
 
 def diagnose(
     study: StudyInput,
@@ -34,6 +37,9 @@ def diagnose(
     weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
     threshold: Annotated[int, typer.Option(help="Patient rule: infected slices of a scan like the paper's.")] = 25,
     threads: Annotated[int | None, typer.Option(help="Cores to use; all if not given.")] = None,
+    device: Annotated[
+        DeviceName, typer.Option(help="Where the networks compute; cuda needs an NVIDIA GPU and jcs-ct[cuda].")
+    ] = "cpu",
     lungs: Lungs = None,
     lobes: Lobes = None,
     series_uid: SeriesUid = None,
@@ -53,7 +59,7 @@ def diagnose(
     uids = _uid_map(deidentify, uid_key)
     with Stream() if stream else Progress() as progress, at_most(threads), ThreadPoolExecutor(1) as ahead:
         # Networks are made ready while files are read: one is Python's work, the other is not.
-        ready = ahead.submit(_diagnoser, weights, threshold, threads)
+        ready = ahead.submit(_diagnoser, weights, threshold, threads, device)
 
         def look(few: Study) -> None:
             progress.first_look(ready.result().first_look(few))
@@ -65,11 +71,13 @@ def diagnose(
     _end(diagnosis, progress.result(diagnosis, summary))
 
 
-def _diagnoser(weights: Path | None, threshold: int, threads: int | None) -> Diagnoser:
+def _diagnoser(weights: Path | None, threshold: int, threads: int | None, device: DeviceName) -> Diagnoser:
     from jcs_ct.diagnosis.decide import PatientRule
     from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
+    from jcs_ct.engine import Device
 
-    return Diagnoser(weights, DiagnoserSettings(rule=PatientRule(paper_threshold=threshold)), threads)
+    settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold))
+    return Diagnoser(weights, settings, threads, Device(device))
 
 
 def _given_masks(study: Study, lungs: Path | None, lobes: Path | None) -> GivenMasks:

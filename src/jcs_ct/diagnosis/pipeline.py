@@ -23,7 +23,7 @@ from jcs_ct.diagnosis.result import Diagnosis, FirstLook, Measures, Provenance, 
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
-from jcs_ct.engine import Network
+from jcs_ct.engine import BACKENDS, Device, Network
 from jcs_ct.errors import WeightsError
 from jcs_ct.evaluation.calibration import PlattScaling
 from jcs_ct.one_form import inside_mask
@@ -89,9 +89,11 @@ class Diagnoser:
         weights: folder with `manifest.json` and exported networks; those that ship if None.
         settings: see `DiagnoserSettings`.
         threads: cores to use; all if None.
+        device: on what the networks compute; the 8-bit networks are for the CPU, a GPU computes in fp32.
 
     Raises:
         WeightsError: weights are missing or differ from their checksum.
+        UsageError: the device is not there.
 
     Example:
         >>> from jcs_ct import Diagnoser, read_study
@@ -101,15 +103,22 @@ class Diagnoser:
     """
 
     def __init__(
-        self, weights: Path | None = None, settings: DiagnoserSettings | None = None, threads: int | None = None
+        self,
+        weights: Path | None = None,
+        settings: DiagnoserSettings | None = None,
+        threads: int | None = None,
+        device: Device = Device.CPU,
     ) -> None:
-        self.settings, self.threads = settings or DiagnoserSettings(), threads
+        settings = settings or DiagnoserSettings()
+        if device is not Device.CPU:
+            settings = dataclasses.replace(settings, precision=Precision.FP32)
+        self.settings, self.threads, self.device = settings, threads, device
         files = load_manifest(weights or SHIPPED)
         if missing := {"classifier", "segmenter"} - set(files):
             raise WeightsError(f"{weights or SHIPPED}: the manifest names no {' and no '.join(sorted(missing))}")
         ran = {name: _to_run(file, self.settings.precision) for name, file in files.items()}
-        self.classifier = Network(ran["classifier"].path, threads)
-        self.segmenter = Network(ran["segmenter"].path, threads)
+        self.classifier = Network(ran["classifier"].path, threads, BACKENDS[device])
+        self.segmenter = Network(ran["segmenter"].path, threads, BACKENDS[device])
         calibration = files["classifier"].calibration
         self.calibration = None if calibration is None else PlattScaling(**calibration)
         self.weights = {name: file.trace() for name, file in ran.items()}
@@ -235,6 +244,7 @@ class Diagnoser:
         calibration = None if self.calibration is None else dataclasses.asdict(self.calibration)
         settings = {
             **dataclasses.asdict(self.settings),
+            "device": self.device,
             "calibration": calibration,
             "given_masks": given.names(),
         }

@@ -1,0 +1,156 @@
+"""Networks on other engines than ours, all as `jcs_ct.engine.Backend`: the functions of a diagnosis run on each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from jcs_ct.datasets.normalised import normalised
+from jcs_ct.engine import Network, OnnxRuntime, Outputs
+from jcs_ct.errors import JcsError
+from jcs_ct.models import registry
+from jcs_ct.preprocessing import crop_resize
+from jcs_ct.training.run import load_weights
+from jcs_ct.trials.trial import of_split
+from jcs_ct.weights import NetworkFile
+
+CALIBRATED_ON = "covid-19-ct100"
+"""Whose training slices tell ONNX Runtime's quantisation the ranges of activations."""
+
+
+class Torch:
+    """A network of the registry in torch, with the weights that lie beside the exported file.
+
+    Args:
+        path: exported file, named as in the registry; the safetensors beside it are loaded.
+        threads: not of one network but of torch; left as they are.
+        input_size: height and width.
+        compiled: by torch.compile; the first run takes a minute.
+    """
+
+    def __init__(self, path: Path, threads: int | None, input_size: tuple[int, int], compiled: bool = False) -> None:
+        network = registry.build(path.stem)
+        load_weights(network, path.with_suffix(".safetensors"))
+        eager = network.eval().to(memory_format=torch.channels_last)
+        self._run: Callable[[Tensor], Any] = torch.compile(eager) if compiled else eager
+        self.shape: tuple[int | None, ...] = (None, 1, *input_size)
+
+    @torch.inference_mode()
+    def infer(self, batch: NDArray[np.float32]) -> Outputs:
+        """See `jcs_ct.engine.Backend`."""
+        output = self._run(torch.from_numpy(batch).contiguous(memory_format=torch.channels_last))
+        wanted = (output.logits, output.activation_map) if hasattr(output, "activation_map") else (output.logits,)
+        return tuple(tensor.numpy() for tensor in wanted)
+
+    def release(self) -> None:
+        """See `jcs_ct.engine.Backend`."""
+
+
+def calibration_slices(data: Path, size: tuple[int, int], count: int) -> NDArray[np.uint8]:
+    """(N, h, w): training slices as the networks see them."""
+    records = of_split(CALIBRATED_ON, data, "train")[:count]
+    return np.stack([crop_resize(one.image, one.box, size) for _, one in normalised(records, size)])
+
+
+def quantised_for_onnx_runtime(path: Path, slices: NDArray[np.uint8], folder: Path) -> Path:
+    """A network in 8 bits by ONNX Runtime's static quantisation; for each channel, signed (QDQ).
+
+    Args:
+        path: exported ONNX.
+        slices: (N, h, w) that tell the ranges.
+        folder: where to.
+    """
+    import onnxruntime
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # has no types
+        def __init__(self) -> None:
+            self._batches: Iterator[dict[str, NDArray[np.float32]]] = (
+                {"image": one[None, None].astype(np.float32) / np.float32(255)} for one in slices
+            )
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            return next(self._batches, None)
+
+    folded = folder / f"{path.stem}.folded.onnx"
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # Weights are stored as fp16 beside the graph, with a cast behind each: they must be constants to be quantised.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(folded)
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    target = folder / f"{path.stem}.int8.onnx"
+    kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+    quantize_static(str(folded), str(target), Reader(), per_channel=True, **kinds)
+    return target
+
+
+Made = Network | str
+"""A network, or why there is none."""
+
+
+def every_engine(
+    file: NetworkFile, input_size: tuple[int, int], data: Path, folder: Path, count: int
+) -> dict[str, Made]:
+    """One network on every engine.
+
+    Args:
+        file: the network.
+        input_size: its height and width.
+        data: tells ONNX Runtime's quantisation the ranges.
+        folder: for its file.
+        count: slices that do.
+    """
+    path = file.exact.path
+    on_cpu = partial(OnnxRuntime, provider="CPUExecutionProvider")
+
+    def onnx_runtime_int8() -> Network:
+        return Network(
+            quantised_for_onnx_runtime(path, calibration_slices(data, input_size, count), folder), None, on_cpu
+        )
+
+    makers: dict[str, Callable[[], Network]] = {
+        "torch eager": lambda: Network(path, None, partial(Torch, input_size=input_size)),
+        "torch.compile": lambda: Network(path, None, partial(Torch, input_size=input_size, compiled=True)),
+        "OpenVINO fp32": lambda: Network(path),
+        "ONNX Runtime fp32": lambda: Network(path, None, on_cpu),
+        "ONNX Runtime int8": onnx_runtime_int8,
+    }
+    if file.quantised is not None:
+        quantised = file.quantised.path
+        makers["OpenVINO int8"] = lambda: Network(quantised)
+    return {name: _tried(make) for name, make in makers.items()}
+
+
+def _tried(make: Callable[[], Network]) -> Made:
+    try:
+        network = make()
+        for _ in network.run(np.zeros((1, *network.input_size), np.uint8)):
+            pass
+    except (JcsError, ImportError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return network
+
+
+def parameters_and_flops(network: nn.Module, input_size: tuple[int, int]) -> tuple[int, int]:
+    """Parameters, and operations for one slice as torch counts them: a multiplication and an addition are two."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network.eval()(torch.zeros(1, 1, *input_size))
+    return sum(parameter.numel() for parameter in network.parameters()), int(counter.get_total_flops())
+
+
+def product_gflops(rounds: int, size: int = 2048) -> float:
+    """GFLOPS of a plain fp32 matrix product in torch on as many threads as networks get: the best of some rounds."""
+    from benchmarks.speed_sections.plan import timed
+
+    one, two = torch.rand(size, size), torch.rand(size, size)
+    return 2 * size**3 / min(timed(lambda: one @ two) for _ in range(rounds + 1)) / 1e9

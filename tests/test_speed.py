@@ -1,0 +1,91 @@
+"""Speed as ratios within one run, so that a slow or busy machine measures both sides of each: no seconds are compared.
+
+Each bound lies far from what was measured (two cores of an AMD EPYC with AVX-512 and VNNI, a training beside it; medians
+of pairs that were taken one right after the other):
+
+| what | measured | bound |
+|---|---|---|
+| classifier in fp32 against the default | MEASURED_CLASSIFIER | 1.2 |
+| segmenter in fp32 against the default | MEASURED_SEGMENTER | 1.2 |
+| one after the other against side by side | MEASURED_SIDE | 1.3 |
+| a diagnosis of 30 slices against matrix products of the same size | MEASURED_WHOLE | BOUND_WHOLE |
+| 90 slices against 30, for each slice | MEASURED_GROWTH | 1.3 |
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.cases import write_series
+from benchmarks.speed_sections.plan import timed
+from scipy import ndimage
+
+from jcs_ct import Diagnoser, read_study
+from jcs_ct.cores import cores, side_by_side
+from jcs_ct.diagnosis.pipeline import DiagnoserSettings, Precision
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "lung-pet-ct-dx-A0002"
+pytestmark = pytest.mark.slow
+
+
+def ratio(one: Callable[[], object], other: Callable[[], object], rounds: int = 7) -> float:
+    """How many times as long as the other one takes, median of pairs measured one right after the other."""
+    one()
+    other()
+    return statistics.median(timed(one) / timed(other) for _ in range(rounds))
+
+
+@pytest.fixture(scope="module")
+def diagnoser() -> Diagnoser:
+    return Diagnoser()
+
+
+@pytest.fixture(scope="module")
+def exact() -> Diagnoser:
+    return Diagnoser(settings=DiagnoserSettings(precision=Precision.FP32))
+
+
+def crops(diagnoser: Diagnoser, count: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    return np.random.default_rng(0).integers(0, 256, (count, *diagnoser.segmenter.input_size), np.uint8)
+
+
+def test_the_classifier_computes_faster_than_in_fp32(diagnoser: Diagnoser, exact: Diagnoser) -> None:
+    images = crops(diagnoser, 8)
+    assert ratio(lambda: exact.classify(images), lambda: diagnoser.classify(images)) > 1.2
+
+
+def test_the_segmenter_computes_faster_than_in_fp32(diagnoser: Diagnoser, exact: Diagnoser) -> None:
+    images = crops(diagnoser, 8)
+    found = ratio(lambda: list(exact.segmenter.run(images)), lambda: list(diagnoser.segmenter.run(images)))
+    assert found > 1.2
+
+
+@pytest.mark.skipif(cores() < 2, reason="one core: nothing can be done side by side")
+def test_slices_are_worked_on_side_by_side() -> None:
+    slices = list(np.random.default_rng(0).random((16, 256, 256)))
+
+    def work(image: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> object:
+        return ndimage.gaussian_filter(image, 8.0)
+
+    assert ratio(lambda: [work(image) for image in slices], lambda: side_by_side(work, slices)) > 1.3
+
+
+def test_a_diagnosis_takes_no_longer_than_so_many_matrix_products(diagnoser: Diagnoser) -> None:
+    study = read_study(EXAMPLE)
+    one, two = np.random.default_rng(0).random((2, 2048, 2048), np.float32)
+    assert ratio(lambda: diagnoser.run(study), lambda: one @ two, 5) < 100
+
+
+def test_slices_of_long_series_take_no_longer(diagnoser: Diagnoser, tmp_path: Path) -> None:
+    paths = sorted(EXAMPLE.glob("*.dcm"))
+    write_series(paths, tmp_path / "30")
+    write_series([path for path in paths for _ in range(3)], tmp_path / "90")
+
+    def diagnosed(name: str) -> Callable[[], object]:
+        return lambda: diagnoser.run(read_study(tmp_path / name))
+
+    assert ratio(diagnosed("90"), diagnosed("30"), 3) / 3 < 1.3
