@@ -89,7 +89,7 @@ def _cases(found: Figures) -> list[str]:
         "## Cases", "", *_table(head, rows), "", "Seconds by stage:", "", *_table(("case", *stages), by_stage), "",
         "The paper's networks (random weights; classifier 224 × 224, all else 512 × 512), median of a few slices:", "",
         *_table(("network and engine", "ms a slice"), a_slice), "",
-        "The same over the infected case, **extrapolated** from those slices: networks only, ours is a whole diagnosis:",
+        "The same over the infected case, **extrapolated** from those slices: networks only; ours, a whole diagnosis:",
         "", *_table(("what runs", "s", "times ours"), whole),
     ]  # fmt: skip
 
@@ -107,7 +107,15 @@ def _engines(found: Figures) -> list[str]:
         ]
         eager = next(row["ms_a_slice"] for row in network["rows"] if row["engine"] == "torch eager")
         lines += _table(
-            ("engine", "ms a slice", "times as fast as torch eager", "GFLOPS", "of the product", measure[name]),
+            (
+                "engine",
+                "ms a slice",
+                "times as fast as torch eager",
+                "GFLOPS",
+                "of the product",
+                "memory, GB",
+                measure[name],
+            ),
             [_engine_row(row, eager) for row in network["rows"]],
         )
         lines.append("")
@@ -116,10 +124,10 @@ def _engines(found: Figures) -> list[str]:
 
 def _engine_row(row: Figures, eager: float) -> tuple[str, ...]:
     if "absent" in row:
-        return row["engine"], f"not here: {row['absent']}", *["–"] * 4
+        return row["engine"], f"not here: {row['absent']}", *["–"] * 5
     return (
         row["engine"], _number(row["ms_a_slice"]), _number(eager / row["ms_a_slice"], 2), _number(row["gflops"], 0),
-        f"{100 * row['of_product']:.0f} %", _number(row["accuracy"], 4),
+        f"{100 * row['of_product']:.0f} %", _number(row["memory_gb"], 2), _number(row["accuracy"], 4),
     )  # fmt: skip
 
 
