@@ -1,20 +1,21 @@
-"""Speed as ratios within one run, so that a slow or busy machine measures both sides of each: no seconds are compared.
+"""Speed as ratios within one run: a slow or busy machine measures both sides of each, so no seconds are compared.
 
-Each bound lies far from what was measured (two cores of an AMD EPYC with AVX-512 and VNNI, a training beside it; medians
-of pairs that were taken one right after the other):
+Each bound lies far from what was measured (two cores of an AMD EPYC with AVX-512 and VNNI, a training beside it;
+medians of pairs that were taken one right after the other):
 
 | what | measured | bound |
 |---|---|---|
-| classifier in fp32 against the default | MEASURED_CLASSIFIER | 1.2 |
-| segmenter in fp32 against the default | MEASURED_SEGMENTER | 1.2 |
-| one after the other against side by side | MEASURED_SIDE | 1.3 |
-| a diagnosis of 30 slices against matrix products of the same size | MEASURED_WHOLE | BOUND_WHOLE |
+| classifier in fp32 against the default | 3.1 | 1.2 |
+| segmenter in fp32 against the default | 2.8 | 1.2 |
+| one after the other against side by side | MEASURED_SIDE | 1.4 |
+| a diagnosis of 30 slices on one core against a Gaussian filter of them | 3.0; with AVX2 and nothing newer 3.8 | 7.5 |
 | 90 slices against 30, for each slice | MEASURED_GROWTH | 1.3 |
 """
 
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,18 +67,18 @@ def test_the_segmenter_computes_faster_than_in_fp32(diagnoser: Diagnoser, exact:
 
 @pytest.mark.skipif(cores() < 2, reason="one core: nothing can be done side by side")
 def test_slices_are_worked_on_side_by_side() -> None:
-    slices = list(np.random.default_rng(0).random((16, 256, 256)))
+    def work(item: int) -> int:
+        time.sleep(0.05)  # and not computing: cores may be busy with other things, and then two threads gain nothing
+        return item
 
-    def work(image: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> object:
-        return ndimage.gaussian_filter(image, 8.0)
-
-    assert ratio(lambda: [work(image) for image in slices], lambda: side_by_side(work, slices)) > 1.3
+    assert ratio(lambda: [work(item) for item in range(8)], lambda: side_by_side(work, range(8)), 3) > 1.4
 
 
-def test_a_diagnosis_takes_no_longer_than_so_many_matrix_products(diagnoser: Diagnoser) -> None:
-    study = read_study(EXAMPLE)
-    one, two = np.random.default_rng(0).random((2, 2048, 2048), np.float32)
-    assert ratio(lambda: diagnoser.run(study), lambda: one @ two, 5) < 100
+def test_a_diagnosis_takes_no_longer_than_so_many_filters_of_its_study() -> None:
+    # Both on one core, so that neither their number nor other work on them tells.
+    study, diagnoser = read_study(EXAMPLE), Diagnoser(threads=1)
+    voxels = study.voxels.astype(np.float32)
+    assert ratio(lambda: diagnoser.run(study), lambda: ndimage.gaussian_filter(voxels, 4.0), 5) < 7.5
 
 
 def test_slices_of_long_series_take_no_longer(diagnoser: Diagnoser, tmp_path: Path) -> None:

@@ -59,13 +59,13 @@ def calibration_slices(data: Path, size: tuple[int, int], count: int) -> NDArray
     return np.stack([crop_resize(one.image, one.box, size) for _, one in normalised(records, size)])
 
 
-def quantised_for_onnx_runtime(path: Path, slices: NDArray[np.uint8], folder: Path) -> Path:
-    """A network in 8 bits by ONNX Runtime's static quantisation; for each channel, signed (QDQ).
+def quantise_for_onnx_runtime(path: Path, slices: NDArray[np.uint8], target: Path) -> None:
+    """Write a network in 8 bits by ONNX Runtime's static quantisation (QDQ): weights by channel.
 
     Args:
         path: exported ONNX.
         slices: (N, h, w) that tell the ranges.
-        folder: where to.
+        target: where to.
     """
     import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
@@ -79,42 +79,37 @@ def quantised_for_onnx_runtime(path: Path, slices: NDArray[np.uint8], folder: Pa
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
             return next(self._batches, None)
 
-    folded = folder / f"{path.stem}.folded.onnx"
+    folded = target.with_suffix(".folded")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # Weights are stored as fp16 beside the graph, with a cast behind each: they must be constants to be quantised.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(folded)
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    target = folder / f"{path.stem}.int8.onnx"
     kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
     quantize_static(str(folded), str(target), Reader(), per_channel=True, **kinds)
-    return target
 
 
-Made = Network | str
-"""A network, or why there is none."""
-
-
-def every_engine(
+def engine_makers(
     file: NetworkFile, input_size: tuple[int, int], data: Path, folder: Path, count: int
-) -> dict[str, Made]:
-    """One network on every engine.
+) -> dict[str, Callable[[], Network]]:
+    """What makes one network ready, for every engine.
 
     Args:
         file: the network.
         input_size: its height and width.
         data: tells ONNX Runtime's quantisation the ranges.
-        folder: for its file.
+        folder: for its file, which is made once.
         count: slices that do.
     """
     path = file.exact.path
     on_cpu = partial(OnnxRuntime, provider="CPUExecutionProvider")
 
     def onnx_runtime_int8() -> Network:
-        return Network(
-            quantised_for_onnx_runtime(path, calibration_slices(data, input_size, count), folder), None, on_cpu
-        )
+        target = folder / f"{path.stem}.int8.onnx"
+        if not target.exists():
+            quantise_for_onnx_runtime(path, calibration_slices(data, input_size, count), target)
+        return Network(target, None, on_cpu)
 
     makers: dict[str, Callable[[], Network]] = {
         "torch eager": lambda: Network(path, None, partial(Torch, input_size=input_size)),
@@ -126,10 +121,11 @@ def every_engine(
     if file.quantised is not None:
         quantised = file.quantised.path
         makers["OpenVINO int8"] = lambda: Network(quantised)
-    return {name: _tried(make) for name, make in makers.items()}
+    return makers
 
 
-def _tried(make: Callable[[], Network]) -> Made:
+def tried(make: Callable[[], Network]) -> Network | str:
+    """A network that has run once, or why it cannot."""
     try:
         network = make()
         for _ in network.run(np.zeros((1, *network.input_size), np.uint8)):

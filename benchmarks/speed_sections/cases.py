@@ -30,7 +30,13 @@ def cases(plan: Plan) -> Figures:
     product = product_gflops(plan.rounds)
     for run in runs.values():
         run["network_gflops"] = network_gflops(run)
-    return {"runs": runs, "paper_size": paper, "product_gflops": product, "original": against(runs["infected"], paper)}
+    return {
+        "runs": runs,
+        "paper_size": paper,
+        "product_gflops": product,
+        "original": against(runs["infected"], paper),
+        "stages_at_paper_size_s": stages_at_paper_size(runs["infected"], paper),
+    }
 
 
 def network_gflops(run: Figures) -> dict[str, float]:
@@ -42,6 +48,15 @@ def network_gflops(run: Figures) -> dict[str, float]:
         if run[count] and run["stages_s"].get(stage):
             found[stage] = flops * run[count] / run["stages_s"][stage] / 1e9
     return found
+
+
+def stages_at_paper_size(run: Figures, paper: Figures) -> dict[str, float]:
+    """Seconds by stage of our diagnosis if its networks were of the paper's size, in OpenVINO: extrapolated."""
+    seconds = paper["seconds_a_slice"]
+    stages: dict[str, float] = dict(run["stages_s"])
+    stages["classify"] = seconds["classifier, OpenVINO fp32"] * run["assessed_slices"]
+    stages["segment"] = seconds["segmenter, OpenVINO fp32"] * run["segmented_slices"]
+    return stages
 
 
 def against(run: Figures, paper: Figures) -> Figures:

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 from benchmarks.speed_sections.backends import (
     calibration_slices,
-    every_engine,
+    engine_makers,
     parameters_and_flops,
     product_gflops,
+    tried,
 )
+from benchmarks.speed_sections.engine_memory import memory_gb
 from benchmarks.speed_sections.plan import AVX2, Figures, Plan, interleaved
 from numpy.typing import NDArray
 
@@ -27,7 +29,7 @@ from jcs_ct.evaluation.metrics import roc_auc
 from jcs_ct.models import registry
 from jcs_ct.trials import segmentation, slice_probabilities
 from jcs_ct.trials.trial import of_split
-from jcs_ct.weights import load_manifest
+from jcs_ct.weights import NetworkFile, load_manifest
 
 SEGMENTED = "covid-19-ct100"
 CLASSIFIED = "sars-cov-2-ct"
@@ -35,46 +37,47 @@ CLASSIFIED = "sars-cov-2-ct"
 
 def engines(plan: Plan) -> Figures:
     """Every engine in this process, by turns."""
-    slices = 4 if plan.quick else 24
-    files, found = load_manifest(), {}
-    diagnoser = Diagnoser()
     with tempfile.TemporaryDirectory() as folder:
-        for name, file in files.items():
-            size = diagnoser.classifier.input_size if name == "classifier" else diagnoser.segmenter.input_size
-            made = every_engine(file, size, plan.data, Path(folder), 4 if plan.quick else 32)
-            parameters, flops = parameters_and_flops(registry.build(name), size)
-            images = calibration_slices(plan.data, size, slices)
-            working = {engine: network for engine, network in made.items() if isinstance(network, Network)}
-            seconds = interleaved({engine: _over(network, images) for engine, network in working.items()}, plan.rounds)
-            accuracy = {engine: _accuracy(name, network, plan) for engine, network in working.items()}
-            product = product_gflops(plan.rounds)
-            rows = [
-                _row(engine, network, seconds.get(engine), len(images), flops, product, accuracy.get(engine))
-                for engine, network in made.items()
-            ]
-            found[name] = {"input_size": list(size), "parameters": parameters, "gflop_a_slice": flops / 1e9,
-                           "product_gflops": product, "slices": len(images), "rows": rows}  # fmt: skip
+        found = {name: _engines_of(name, file, plan, Path(folder)) for name, file in load_manifest().items()}
     return {"networks": found, "instruction_sets": "AVX2" if "ONEDNN_MAX_CPU_ISA" in os.environ else "all"}
+
+
+def _engines_of(name: str, file: NetworkFile, plan: Plan, folder: Path) -> Figures:
+    size = Network(file.exact.path).input_size
+    made = {engine: tried(make) for engine, make in engine_makers(file, size, plan.data, folder, 32).items()}
+    parameters, flops = parameters_and_flops(registry.build(name), size)
+    images = calibration_slices(plan.data, size, 4 if plan.quick else 24)
+    working = {engine: network for engine, network in made.items() if isinstance(network, Network)}
+    seconds = interleaved({engine: _over(network, images) for engine, network in working.items()}, plan.rounds)
+    product = product_gflops(plan.rounds)
+    rows: list[Figures] = []
+    for engine, network in made.items():
+        if isinstance(network, str):
+            rows.append({"engine": engine, "absent": network})
+            continue
+        reached = flops * len(images) / seconds[engine] / 1e9
+        rows.append(
+            {
+                "engine": engine,
+                "ms_a_slice": 1000 * seconds[engine] / len(images),
+                "gflops": reached,
+                "of_product": reached / product,
+                "memory_gb": memory_gb(name, engine, size, plan.data, folder),
+                "accuracy": _accuracy(name, network, plan),
+            }
+        )
+    return {
+        "input_size": list(size),
+        "parameters": parameters,
+        "gflop_a_slice": flops / 1e9,
+        "product_gflops": product,
+        "slices": len(images),
+        "rows": rows,
+    }
 
 
 def _over(network: Network, images: NDArray[np.uint8]) -> Callable[[], object]:
     return lambda: list(network.run(images))
-
-
-def _row(
-    engine: str,
-    network: Network | str,
-    seconds: float | None,
-    slices: int,
-    flops: int,
-    product: float,
-    accuracy: float | None,
-) -> Figures:
-    if isinstance(network, str) or seconds is None:
-        return {"engine": engine, "absent": network}
-    reached = flops * slices / seconds / 1e9
-    return {"engine": engine, "ms_a_slice": 1000 * seconds / slices, "gflops": reached,
-            "of_product": reached / product, "accuracy": accuracy}  # fmt: skip
 
 
 def _accuracy(name: str, network: Network, plan: Plan) -> float | None:

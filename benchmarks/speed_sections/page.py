@@ -26,13 +26,14 @@ def write_page(documents: dict[str, Figures], folder: Path) -> Path:
         folder: of the figures.
     """
     sections = {name: document["figures"] for name, document in documents.items()}
+    counted = {name: sections[name] for name, document in documents.items() if not document["quick"]}
     parts = ["# Speed", "", INTRO, ""]
     if quick := [name for name, document in documents.items() if document["quick"]]:
         parts += [
             f"**Measured with `--quick`, to see that it works; no figure of these counts: {', '.join(quick)}.**",
             "",
         ]
-    parts += ["## Goals", "", *_table(("goal", "bound", "found", "reached"), goals.rows(sections)), ""]
+    parts += ["## Goals", "", *_table(("goal", "bound", "found", "reached"), goals.rows(counted)), ""]
     parts += ["## Machine", "", *_machines(documents), ""]
     for name, render in RENDERED.items():
         if name in sections:
@@ -82,6 +83,8 @@ def _cases(found: Figures) -> list[str]:
     by_stage = [
         (name, *(_number(run["stages_s"].get(stage), 2) for stage in stages)) for name, run in found["runs"].items()
     ]
+    shown = [_number(found["stages_at_paper_size_s"].get(stage), 2) for stage in stages]
+    by_stage.append(("infected, networks of the paper's size, fp32 (extrapolated)", *shown))
     paper = found["paper_size"]
     a_slice = [(name, _number(1000 * value, 0)) for name, value in paper["seconds_a_slice"].items()]
     whole = [(name, _number(one["seconds"], 0), _number(one["times_ours"])) for name, one in found["original"].items()]
@@ -89,7 +92,7 @@ def _cases(found: Figures) -> list[str]:
         "## Cases", "", *_table(head, rows), "", "Seconds by stage:", "", *_table(("case", *stages), by_stage), "",
         "The paper's networks (random weights; classifier 224 × 224, all else 512 × 512), median of a few slices:", "",
         *_table(("network and engine", "ms a slice"), a_slice), "",
-        "The same over the infected case, **extrapolated** from those slices: networks only, ours is a whole diagnosis:",
+        "The same over the infected case, **extrapolated** from those slices: networks only; ours, a whole diagnosis:",
         "", *_table(("what runs", "s", "times ours"), whole),
     ]  # fmt: skip
 
@@ -107,7 +110,15 @@ def _engines(found: Figures) -> list[str]:
         ]
         eager = next(row["ms_a_slice"] for row in network["rows"] if row["engine"] == "torch eager")
         lines += _table(
-            ("engine", "ms a slice", "times as fast as torch eager", "GFLOPS", "of the product", measure[name]),
+            (
+                "engine",
+                "ms a slice",
+                "times as fast as torch eager",
+                "GFLOPS",
+                "of the product",
+                "memory, GB",
+                measure[name],
+            ),
             [_engine_row(row, eager) for row in network["rows"]],
         )
         lines.append("")
@@ -116,10 +127,10 @@ def _engines(found: Figures) -> list[str]:
 
 def _engine_row(row: Figures, eager: float) -> tuple[str, ...]:
     if "absent" in row:
-        return row["engine"], f"not here: {row['absent']}", *["–"] * 4
+        return row["engine"], f"not here: {row['absent']}", *["–"] * 5
     return (
         row["engine"], _number(row["ms_a_slice"]), _number(eager / row["ms_a_slice"], 2), _number(row["gflops"], 0),
-        f"{100 * row['of_product']:.0f} %", _number(row["accuracy"], 4),
+        f"{100 * row['of_product']:.0f} %", _number(row["memory_gb"], 2), _number(row["accuracy"], 4),
     )  # fmt: skip
 
 

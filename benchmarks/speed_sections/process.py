@@ -52,7 +52,8 @@ def diagnosed(case: Path, *options: str, environment: Mapping[str, str] | None =
         "assessed_slices": sum(one["assessed"] for one in slices),
         "infected_slices": sum(one["infected"] is True for one in slices),
         "segmented_slices": sum(one["lesion_share"] is not None for one in slices),
-        "stages_s": _stages([(at, event) for at, event in told if event["event"] == "stage"], result, told[-1][0]),
+        "stages_s": _stages([(at, event) for at, event in told if event["event"] == "stage"], result, told[-1][0])
+        | {"end": seconds - told[-1][0]},
     }
 
 
