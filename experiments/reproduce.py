@@ -72,11 +72,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
     parser.add_argument("--devices", type=int, default=1, help="GPUs, trained on with DDP")
     parser.add_argument("--precision", default="32-true", help="Lightning's; bf16-mixed on a GPU")
+    parser.add_argument("--workers", type=int, default=1, help="trainings side by side, on a CPU with as many cores")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     place = Place(
-        given.data, given.output, PRESETS[given.preset], given.imagenet, given.device, given.devices, given.precision
-    )
+        given.data, given.output, PRESETS[given.preset], given.imagenet, given.device, given.devices, given.precision,
+        given.workers,
+    )  # fmt: skip
     wanted = NAMES if "all" in given.what else tuple(given.what)
     page = given.page or place.folder / "page"
     try:

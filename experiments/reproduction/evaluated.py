@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 
 from experiments.reproduction.plan import System
-from experiments.reproduction.runs import HeldOutSlice, Place, predictions, trained
+from experiments.reproduction.runs import HeldOutSlice, Place, predictions, train_all
 from experiments.reproduction.scores import Scores, scores
-from tqdm import tqdm
 
 
 class Evaluated:
@@ -30,8 +28,6 @@ class Evaluated:
     def all(self, systems: Iterable[System]) -> None:
         """Train and evaluate many, seed by seed, with a progress bar: what is there early is a whole table."""
         systems = list(systems)
-        runs = [(system, seed) for seed in self.place.preset.seeds for system in systems]
-        for system, seed in tqdm(runs, desc="runs", disable=not sys.stderr.isatty()):
-            trained(system, seed, self.place)
+        train_all(((system, seed) for seed in self.place.preset.seeds for system in systems), self.place, "runs")
         for system in systems:
             self(system)

@@ -10,10 +10,9 @@ import torch
 from experiments.reproduction.figures import show
 from experiments.reproduction.parts import Figure, Table, save
 from experiments.reproduction.plan import EXPLAINED, MAPS, Preset
-from experiments.reproduction.runs import HeldOutSlice, Place, trained
+from experiments.reproduction.runs import HeldOutSlice, Place, train_all, trained
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from jcs_ct import preprocessing
 from jcs_ct.datasets.prepared import PreparedSlices, prepare
@@ -49,7 +48,8 @@ def figure_9(place: Place, slices: list[HeldOutSlice], folder: Path) -> tuple[Ta
         labelled = labelled.subset(np.isin(np.arange(len(labelled)), few))
     found: dict[str, list[Explained]] = {system.key: [] for system in MAPS}
     runs = [(system, seed) for seed in place.preset.seeds for system in MAPS]
-    for system, seed in tqdm(runs, desc="maps", disable=None):
+    train_all(runs, place, "maps")
+    for system, seed in runs:
         weights = trained(system, seed, place) / "classifier.safetensors"
         found[system.key].append(_explained(weights, place.preset, slices, labelled))
     return _table(found, place, len(slices), len(labelled)), _picture(found, slices, folder)

@@ -34,15 +34,20 @@ class System:
     published: float | None = None
     """Dice in percent that Inf-Net's paper (Fan et al., TMI 2020, Table II) gives on the 50/48 split, at the adaptive
     threshold."""
+    continued: bool = False
+    """Goes on from the finished segmenter, for as many steps as the joint model does."""
 
     @property
     def key(self) -> str:
         """Name of its runs' folders."""
-        return "-".join([self.name, *(f"{k}={v}" for k, v in self.settings.items())])
+        name = f"{self.name}-continued" if self.continued else self.name
+        return "-".join([name, *(f"{k}={v}" for k, v in self.settings.items())])
 
 
 JCS = System("segmenter", "JCS, segmentation alone", paper=(77.5, 65.4, 92.0))
 JOINT = System("joint", "JCS, with the classifier's features", paper=(78.5, 66.4, 92.7))
+CONTINUED = System("segmenter", "JCS, segmentation alone, for as many steps as the joint model", continued=True)
+"""The joint model starts from the segmenter and learns on; what the mere learning on gives is this one's."""
 ABLATION = (
     System("segmenter-plain", "neither EFM nor AFF", paper=(71.0, 57.7, 88.0)),
     System("segmenter-efm", "EFM", paper=(74.3, 61.4, 88.9)),
@@ -69,7 +74,7 @@ MAPS = (
 )
 """Figure 9's."""
 COMPARED = (*PEERS, dataclasses.replace(JCS, label="JCS, segmentation alone"), JOINT)
-EVERY = tuple({system.key: system for system in (*ABLATION, *COMPARED)}.values())
+EVERY = tuple({system.key: system for system in (*ABLATION, *COMPARED, CONTINUED)}.values())
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,11 @@ PRESETS = {
 """`smoke` for a test of the machinery, `cpu` for the results that are kept, `paper` as published, for a GPU."""
 
 HAS_VGG_ENCODER = frozenset(s.name for s in EVERY) - {"unet", "infnet", "miniseg", "joint"}
+STARTS = {"infnet": ("backbone",), **dict.fromkeys(HAS_VGG_ENCODER, ("encoder",))}
+"""What systems start from, of ImageNet: VGG-16's encoder, or the Res2Net that has learned to give its features. U-Net
+and MiniSeg start from random weights, as in their papers."""
+LEARN_ON_RATE = 1e-4
+"""Of what has been trained before, in the joint model and in the segmenter that goes on."""
 
 
 def config_of(system: System, preset: Preset, seed: int, starts: dict[str, Path], precision: str) -> TrainConfig:
@@ -166,12 +176,16 @@ def config_of(system: System, preset: Preset, seed: int, starts: dict[str, Path]
         return _config("classifier", batch, settings, ("backbone",), preset, seed,
                        starts, precision)  # fmt: skip
     if system.name == "joint":
-        settings |= {"steps": preset.joint_steps, "mixing": 0.5, "map_weight": 20.0, "encoder_rate": 1e-4}
+        settings |= {"steps": preset.joint_steps, "mixing": 0.5, "map_weight": 20.0, "encoder_rate": LEARN_ON_RATE}
         settings["validate_every"] = min(settings["validate_every"], preset.joint_steps)
         return _config("joint", (MASKED, LABELLED), settings, ("classifier", "segmenter"), preset, seed, starts,
                        precision)  # fmt: skip
-    parts = ("encoder",) if system.name in HAS_VGG_ENCODER else ()
-    return _config("segmenter", (MASKED,), settings | {"network": system.name}, parts, preset, seed, starts, precision)
+    settings |= {"network": system.name}
+    if not system.continued:
+        return _config("segmenter", (MASKED,), settings, STARTS.get(system.name, ()), preset, seed, starts, precision)
+    settings |= {"steps": preset.joint_steps, "learning_rate": LEARN_ON_RATE, "encoder_rate": LEARN_ON_RATE}
+    settings["validate_every"] = min(settings["validate_every"], preset.joint_steps)
+    return _config("segmenter", (MASKED,), settings, ("segmenter",), preset, seed, starts, precision)
 
 
 def _config(

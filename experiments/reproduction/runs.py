@@ -5,8 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 import shutil
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,7 @@ import torch
 from experiments.reproduction.plan import EXPLAINED, JCS, MASKED, Preset, System, config_of
 from numpy.typing import NDArray
 from torch import nn
+from tqdm import tqdm
 
 from jcs_ct import preprocessing
 from jcs_ct.datasets.normalised import NormalisedSlice, normalise_slice
@@ -41,6 +47,8 @@ class Place:
     device: str = "cpu"
     devices: int = 1
     precision: str = "32-true"
+    workers: int = 1
+    """Trainings side by side, on a CPU."""
 
     @property
     def folder(self) -> Path:
@@ -70,13 +78,15 @@ def held_out_slices(place: Place) -> list[HeldOutSlice]:
 
 
 def starts(place: Place, seed: int) -> dict[str, Path]:
-    """Weights that systems start from: the ImageNet encoder at the preset's width, ours for the joint model."""
+    """Weights that systems start from: of ImageNet, at the preset's width, and ours for what learns on."""
     found: dict[str, Path] = {}
     if place.imagenet is not None:
         found["encoder"] = _warm_start("encoder", {"imagenet": place.imagenet}, 1, place)
+        if steps := place.preset.backbone_steps:
+            found["backbone"] = _warm_start("backbone", {"encoder": found["encoder"]}, steps, place)
     if place.preset.size == "default":
         found["classifier"] = SHIPPED / "classifier.safetensors"
-    own = place.folder / "runs" / f"{JCS.key}-seed{seed}" / "segmenter.safetensors"
+    own = _folder(JCS, seed, place) / "segmenter.safetensors"
     if own.exists():
         found["segmenter"] = own
     return found
@@ -99,22 +109,56 @@ def _warm_start(task: str, init: dict[str, Path], steps: int, place: Place) -> P
     return weights
 
 
+def needs_segmenter(system: System) -> bool:
+    """Whether a system starts from our finished segmenter."""
+    return system.name == "joint" or system.continued
+
+
+def train_all(runs: Iterable[tuple[System, int]], place: Place, title: str) -> None:
+    """Train all runs that are missing, `place.workers` side by side, with a progress bar.
+
+    Small networks keep one core busy, not many: two processes of one thread take less time than one of two threads.
+    """
+    runs = [run for run in runs if not finished(*run, place)]
+    if place.workers == 1 or len(runs) < 2:
+        for system, seed in tqdm(runs, desc=title, disable=not sys.stderr.isatty()):
+            trained(system, seed, place)
+        return
+    starts(place, 0)  # what all share is made once, before they are told apart
+    first = [run for run in runs if not needs_segmenter(run[0])]
+    threads = max(1, len(os.sched_getaffinity(0)) // place.workers)
+    spawned = get_context("spawn")  # a fork beside the threads of torch can wait for ever
+    pool = ProcessPoolExecutor(place.workers, spawned, torch.set_num_threads, (threads,))
+    with pool, tqdm(total=len(runs), desc=title, disable=not sys.stderr.isatty()) as bar:
+        for some in (first, [run for run in runs if run not in first]):
+            for one in as_completed([pool.submit(trained, system, seed, place) for system, seed in some]):
+                one.result()
+                bar.update()
+
+
+def _folder(system: System, seed: int, place: Place) -> Path:
+    return place.folder / "runs" / f"{system.key}-seed{seed}"
+
+
+def finished(system: System, seed: int, place: Place) -> bool:
+    """Whether a run is there, whole."""
+    return (_folder(system, seed, place) / "summary.json").exists()
+
+
 def trained(system: System, seed: int, place: Place) -> Path:
     """Folder of a finished run of one system: found, resumed, or made.
 
     Raises:
         UsageError: there is a run of other settings.
     """
-    folder = place.folder / "runs" / f"{system.key}-seed{seed}"
-    if system.name == "joint":
-        trained(JCS, seed, place)  # it starts from this one
+    folder = _folder(system, seed, place)
+    if needs_segmenter(system):
+        trained(JCS, seed, place)
     first = starts(place, seed)
-    if system.name == "classifier" and "encoder" in first and place.preset.backbone_steps:
-        first["backbone"] = _warm_start("backbone", {"encoder": first["encoder"]}, place.preset.backbone_steps, place)
     config = config_of(system, place.preset, seed, first, place.precision)
     if (folder / "config.yaml").exists() and _settings(load_config(folder / "config.yaml")) != _settings(config):
         raise UsageError(f"{folder} holds a run of other settings; move it away to train with these")
-    if not (folder / "summary.json").exists():
+    if not finished(system, seed, place):
         LOG.info("training %s, seed %d, %d steps", system.label, seed, config.steps)
         paths = RunPaths(place.data, folder, place.output / "cache")
         train(config, paths, place.device, resume=True, devices=place.devices)

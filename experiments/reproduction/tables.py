@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from experiments.reproduction.evaluated import Evaluated
 from experiments.reproduction.parts import Table
-from experiments.reproduction.plan import ABLATION, COMPARED, JCS, JOINT, System
+from experiments.reproduction.plan import ABLATION, COMPARED, CONTINUED, JCS, JOINT, System
 from experiments.reproduction.scores import FIGURES, Scores, cost
 
 from jcs_ct.evaluation.metrics import bootstrap_interval
@@ -65,7 +65,7 @@ def table_5(evaluated: Evaluated) -> Table:
 
 def table_6(evaluated: Evaluated) -> Table:
     """The segmenter without and with the classifier's features."""
-    return _segmentation("table6", "Table VI: what the classifier's features give", (JCS, JOINT), evaluated)
+    return _segmentation("table6", "Table VI: what the classifier's features give", (JCS, CONTINUED, JOINT), evaluated)
 
 
 def table_7(evaluated: Evaluated) -> Table:

@@ -28,6 +28,7 @@ from jcs_ct.datasets.prepared import NO_MASK, PSEUDO_MASK, PreparedSlices, prepa
 from jcs_ct.datasets.sources import own_folder
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.models import registry
+from jcs_ct.models.res2net import Res2NetBackbone
 from jcs_ct.models.vgg import VGGEncoder
 from jcs_ct.training.batches import FixedBatches, GroupedBatches
 from jcs_ct.training.checks import check_slices, check_sources, labelled
@@ -222,6 +223,10 @@ def _started_segmenter(config: TrainConfig) -> nn.Module:
             block.requires_grad_(requires_grad=False)
     elif "encoder" in config.init or config.frozen_blocks:
         raise UsageError(f"config: {config.network} has no VGG encoder to start from `init: encoder` or to freeze")
+    if isinstance(encoder, Res2NetBackbone):
+        _start(encoder, config, "backbone")
+    elif "backbone" in config.init:
+        raise UsageError(f"config: {config.network} has no Res2Net to start from `init: backbone`")
     _start(segmenter, config, "segmenter")
     return segmenter
 
