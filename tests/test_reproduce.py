@@ -174,13 +174,15 @@ def test_everything_runs_from_the_command_line(shared_data: Path, tmp_path: Path
         "Table V:",
         "Table VI:",
         "Table VII:",
+        "Figure 6",
+        "Figure 8",
         "Figure 9",
         "Figure 10",
         "Figure 11",
         "worst",
     ):
         assert title in text
-    assert len(list((tmp_path / "page").glob("*.png"))) == 5
+    assert len(list((tmp_path / "page").glob("*.png"))) == 7
     shutil.rmtree(tmp_path / "runs")
 
 
