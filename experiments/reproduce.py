@@ -2,7 +2,7 @@
 
     python experiments/reproduce.py all --preset cpu --data ../shared/data --imagenet vgg16_imagenet.safetensors
 
-What is named is made: `table2`, `table4` to `table7`, `figure6`, `figure8` (either gives both), `figure9` to `figure11`,
+What is named is made: `table2`, `table4` to `table7`, `figure6`, `figure8` (one gives both), `figure9` to `figure11`,
 `worst`, or `all`. Runs are kept below `runs/reproduce/PRESET` and taken up where they stopped; asking again trains
 nothing twice. The page is written into `--page` (by default beside the runs). Presets: `smoke` (a test of the
 machinery), `cpu` (the results that are kept; hours on two cores), `paper` (as published; needs a GPU: `--device cuda

@@ -16,6 +16,7 @@ from experiments.reproduction.parts import Figure, Table
 from experiments.reproduction.plan import (
     ABLATION,
     COMPARED,
+    CONTINUED,
     EVERY,
     JCS,
     JOINT,
@@ -26,15 +27,25 @@ from experiments.reproduction.plan import (
     System,
     config_of,
 )
-from experiments.reproduction.runs import HeldOutSlice, Place, held_out_slices, predictions, summary_of, trained
+from experiments.reproduction.runs import (
+    HeldOutSlice,
+    Place,
+    finished,
+    held_out_slices,
+    predictions,
+    summary_of,
+    train_all,
+    trained,
+)
 from experiments.reproduction.scores import cost, scores
-from experiments.reproduction.tables import table_5
+from experiments.reproduction.tables import published, ranking, table_5
 from numpy.typing import NDArray
 
 from jcs_ct.datasets.normalised import NormalisedSlice
 from jcs_ct.datasets.records import SliceRecord
-from jcs_ct.errors import UsageError
+from jcs_ct.errors import JcsError, UsageError
 from jcs_ct.preprocessing import Box
+from jcs_ct.training.config import load_config
 from tests.mini_data import write_mini_data
 
 ROOT = Path(__file__).parents[1]
@@ -134,6 +145,40 @@ def test_an_interrupted_run_is_taken_up(place: Place, tmp_path: Path) -> None:
     folder = trained(MINISEG, 0, elsewhere)
     (folder / "summary.json").unlink()  # as if it had been stopped before its end
     assert (trained(MINISEG, 0, elsewhere) / "summary.json").exists()
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_are_those_that_are_missing(place: Place, tmp_path: Path) -> None:
+    elsewhere = replace(place, output=tmp_path, workers=2)
+    there = trained(MINISEG, 0, elsewhere) / "segmenter.safetensors"
+    before = there.stat().st_mtime_ns
+    train_all([(MINISEG, 0), (MINISEG, 1), (CONTINUED, 0)], elsewhere, "runs")
+    assert there.stat().st_mtime_ns == before
+    assert all(finished(system, seed, elsewhere) for system, seed in [(MINISEG, 1), (CONTINUED, 0), (JCS, 0)])
+    # What it goes on from, and for as long as the joint model.
+    config = load_config(trained(CONTINUED, 0, elsewhere) / "config.yaml")
+    assert Path(config.init["segmenter"]).parent == trained(JCS, 0, elsewhere)
+    assert config.steps == place.preset.joint_steps
+
+
+def test_an_error_in_a_run_side_by_side_reaches_the_caller(place: Place, tmp_path: Path) -> None:
+    nowhere = replace(place, data=tmp_path / "nowhere", output=tmp_path, workers=2)
+    with pytest.raises(JcsError):
+        train_all([(MINISEG, 0), (MINISEG, 1)], nowhere, "runs")
+
+
+def test_a_peer_is_held_against_what_was_published_for_it(place: Place) -> None:
+    evaluated = Evaluated(place, held_out_slices(place))
+    truth = [one.truth.astype(np.uint8) * 255 for one in evaluated.slices]
+    perfect = scores(truth, evaluated.slices)
+    nothing = scores([np.zeros_like(one) for one in truth], evaluated.slices)
+    evaluated.kept = {system.key: [nothing] for system in PEERS} | {"infnet": [perfect], JCS.key: [perfect]}
+    assert "U-Net does not reach its published figure" in published(evaluated)
+    assert "Inf-Net, Res2Net reaches its published figure" in published(evaluated)
+    said = ranking(evaluated)
+    ahead, behind = said.split("It is not ahead of:")
+    assert "U-Net (+100.0; +100.0 to +100.0)" in ahead
+    assert behind.strip() == "Inf-Net, Res2Net (+0.0; +0.0 to +0.0)."
 
 
 def test_predictions_are_kept_and_lie_on_the_slices(place: Place) -> None:

@@ -103,11 +103,11 @@ def table_7(evaluated: Evaluated) -> Table:
     )  # fmt: skip
     return Table(
         "table7", "Table VII: all systems under one protocol", _protocol(evaluated), head, rows,
-        f"{_ranking(evaluated)} {_published(evaluated)}",
+        f"{ranking(evaluated)} {published(evaluated)}",
     )  # fmt: skip
 
 
-def _ranking(evaluated: Evaluated) -> str:
+def ranking(evaluated: Evaluated) -> str:
     """By how much JCS is ahead of each peer, or is not, and how sure that is."""
     ahead: list[str] = []
     behind: list[str] = []
@@ -122,7 +122,7 @@ def _ranking(evaluated: Evaluated) -> str:
     return text + (f" It is not ahead of: {', '.join(behind)}." if behind else "")
 
 
-def _published(evaluated: Evaluated) -> str:
+def published(evaluated: Evaluated) -> str:
     """Whether peers reach on this split what was published for it, by the rule of the published figure."""
     said = []
     for system in PEERS:

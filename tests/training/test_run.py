@@ -299,6 +299,22 @@ def test_a_network_without_a_vgg_encoder_cannot_start_from_one(encoder_weights: 
         train(config, paths, device="cpu")
 
 
+def test_a_res2net_encoder_starts_from_a_backbone(paths: RunPaths, tmp_path: Path) -> None:
+    weights = tmp_path / "backbone.safetensors"
+    save_weights(registry.classifier("default").backbone, weights)
+    config = config_for("segmenter", network="infnet", init={"backbone": str(weights)}, learning_rate=0.0, ema=None)
+    after = load_file(train(config, paths, device="cpu"))
+    for key, value in load_file(weights).items():
+        if "running" not in key and "num_batches" not in key:  # these follow the slices whatever the rate
+            torch.testing.assert_close(after[f"encoder.{key}"], value)
+
+
+def test_a_network_without_a_res2net_cannot_start_from_one(paths: RunPaths, tmp_path: Path) -> None:
+    config = config_for("segmenter", init={"backbone": str(tmp_path / "backbone.safetensors")})
+    with pytest.raises(UsageError, match="segmenter has no Res2Net"):
+        train(config, paths, device="cpu")
+
+
 def test_frozen_blocks_stay_as_they_are(encoder_weights: Path, paths: RunPaths) -> None:
     config = config_for("segmenter", ema=None, init={"encoder": str(encoder_weights)}, frozen_blocks=2)
     before, after = load_file(encoder_weights), load_file(train(config, paths, device="cpu"))
