@@ -3,10 +3,10 @@
     python experiments/reproduce.py all --preset cpu --data ../shared/data --imagenet vgg16_imagenet.safetensors
 
 What is named is made: `table2`, `table4` to `table7`, `figure6`, `figure8` (one gives both), `figure9` to `figure11`,
-`worst`, or `all`. Runs are kept below `runs/reproduce/PRESET` and taken up where they stopped; asking again trains
-nothing twice. The page is written into `--page` (by default beside the runs). Presets: `smoke` (a test of the
-machinery), `cpu` (the results that are kept; hours on two cores), `paper` (as published; needs a GPU: `--device cuda
---precision bf16-mixed --devices 2`).
+`worst`, `folds` (five folds, beyond the paper), or `all`. Runs are kept below `runs/reproduce/PRESET` and taken up
+where they stopped; asking again trains nothing twice. The page is written into `--page` (by default beside the runs).
+Presets: `smoke` (a test of the machinery), `cpu` (the results that are kept; hours on two cores), `paper` (as
+published; needs a GPU: `--device cuda --precision bf16-mixed --devices 2`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # as a script, only its own folder is on the path
 
-from experiments.reproduction import cases, data, figures, maps, tables  # noqa: E402
+from experiments.reproduction import cases, data, figures, folds, maps, tables  # noqa: E402
 from experiments.reproduction.evaluated import Evaluated  # noqa: E402
 from experiments.reproduction.page import into_results, write_page  # noqa: E402
 from experiments.reproduction.plan import PRESETS  # noqa: E402
@@ -28,7 +28,7 @@ from experiments.reproduction.runs import Place, held_out_slices  # noqa: E402
 from jcs_ct.errors import JcsError  # noqa: E402
 
 TRAINED = ("table5", "table6", "table7", "figure9", "figure10", "figure11", "worst")
-NAMES = ("table2", "table4", "figure6", "figure8", *TRAINED)
+NAMES = ("table2", "table4", "folds", "figure6", "figure8", *TRAINED)
 """In the order of the page."""
 
 
@@ -57,6 +57,8 @@ def reproduce(place: Place, wanted: tuple[str, ...], page: Path) -> list[Path]:
             made_tables.append(table)
             made_figures.append(figure)
         made_figures += [figure(evaluated, page) for name, figure in figures.FIGURES.items() if name in wanted]
+    if "folds" in wanted:
+        made_tables.append(folds.folds(place))
     return write_page(made_tables, made_figures, page, f"--preset {place.preset.name} --precision {place.precision}")
 
 

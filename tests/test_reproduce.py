@@ -219,6 +219,7 @@ def test_everything_runs_from_the_command_line(shared_data: Path, tmp_path: Path
         "Table V:",
         "Table VI:",
         "Table VII:",
+        "Five folds",
         "Figure 6",
         "Figure 8",
         "Figure 9",

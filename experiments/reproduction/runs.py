@@ -22,6 +22,7 @@ from torch import nn
 from tqdm import tqdm
 
 from jcs_ct import preprocessing
+from jcs_ct.datasets.folds import Fold, refolded
 from jcs_ct.datasets.normalised import NormalisedSlice, normalise_slice
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources import read_source
@@ -65,9 +66,15 @@ class HeldOutSlice:
     truth: NDArray[np.bool_]
 
 
-def held_out_slices(place: Place) -> list[HeldOutSlice]:
-    """The 48 test slices of the 50/48 split (or as many as the preset looks at), at their own resolution."""
-    records = [record for record in read_source(SOURCE, place.data) if record.split == "test"][: place.preset.slices]
+def held_out_slices(place: Place, fold: str | None = None) -> list[HeldOutSlice]:
+    """The 48 test slices of the 50/48 split, or those of a fold (or as many as the preset looks at).
+
+    At their own resolution.
+    """
+    records = read_source(SOURCE, place.data)
+    if fold is not None:
+        records = refolded(records, Fold.parse(fold))
+    records = [record for record in records if record.split == "test"][: place.preset.slices]
     out = []
     for record in records:
         normal = normalise_slice(record, place.preset.input_size)

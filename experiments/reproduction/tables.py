@@ -29,7 +29,7 @@ def _over_seeds(of_seeds: list[Scores]) -> NDArray[np.float64]:
     return np.asarray(np.mean([one.dice for one in of_seeds], axis=0))
 
 
-def _interval(values: NDArray[np.float64], sign: str = "") -> str:
+def interval_of(values: NDArray[np.float64], sign: str = "") -> str:
     """95 % bootstrap interval of the mean over slices (N,), in percent."""
     low, high = bootstrap_interval(lambda chosen: float(values[chosen].mean()), np.arange(len(values)))
     return f"{100 * low:{sign}.1f} to {100 * high:{sign}.1f}"
@@ -61,7 +61,7 @@ def _segmentation(name: str, title: str, systems: Iterable[System], evaluated: E
                 system.label,
                 *_paper(system),
                 *(_shown(f, found) for f in ("dice", "iou", "e_measure")),
-                _interval(_over_seeds(found)),
+                interval_of(_over_seeds(found)),
             )
         )
     head = ("system", "paper Dice", "paper IoU", "paper Eφ", "Dice", "IoU", "Eφ", "Dice, 95 % interval")
@@ -89,7 +89,7 @@ def table_7(evaluated: Evaluated) -> Table:
                 system.label,
                 *_paper(system),
                 *(_shown(figure, found) for figure in FIGURES),
-                _interval(_over_seeds(found)),
+                interval_of(_over_seeds(found)),
                 _shown("dice_adaptive", found),
                 "–" if system.published is None else f"{system.published:.1f}",
                 f"{price.parameters / 1e6:.2f}",
@@ -113,7 +113,7 @@ def ranking(evaluated: Evaluated) -> str:
     behind: list[str] = []
     for system in PEERS:
         gain = _over_seeds(evaluated(JCS)) - _over_seeds(evaluated(system))
-        text = f"{system.label} ({100 * gain.mean():+.1f}; {_interval(gain, '+')})"
+        text = f"{system.label} ({100 * gain.mean():+.1f}; {interval_of(gain, '+')})"
         (ahead if gain.mean() > 0 else behind).append(text)
     text = (
         "Mean Dice per image of JCS (segmentation alone) less that of each peer, with the 95 % bootstrap interval over "

@@ -16,7 +16,9 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from jcs_ct.datasets.folds import Fold, refolded
 from jcs_ct.datasets.prepared import NO_MASK, PSEUDO_MASK
+from jcs_ct.datasets.sources import read_source
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.models import registry
 from jcs_ct.models.segmenter import Segmenter
@@ -216,6 +218,16 @@ def test_validation_sources_can_be_chosen_and_slices_of_unknown_mask_are_left_ou
     _, validation = training_slices(config, paths)
     assert {record.source for record in validation.records} == {"covid-19-ct100", "sars-cov-2-ct"}
     assert not (validation.mask_kinds == NO_MASK).any()
+
+
+def test_a_fold_takes_the_place_of_the_sources_own_split(paths: RunPaths) -> None:
+    config = config_for("classifier", fold="sars-cov-2-ct:1of3")
+    training, validation = training_slices(config, paths)
+    dealt = refolded(read_source("sars-cov-2-ct", paths.data), Fold("sars-cov-2-ct", 1, 3))
+    wanted = {split: {r.path for r in dealt if r.split == split} for split in ("train", "val", "test")}
+    of_source = [{r.path for r in some.of_source("sars-cov-2-ct").records} for some in (training, validation)]
+    assert of_source == [wanted["train"], wanted["val"]]
+    assert wanted["test"]
 
 
 def test_pseudo_masks_come_from_the_segmenter_and_only_where_a_mask_is_wanted(paths: RunPaths, tmp_path: Path) -> None:

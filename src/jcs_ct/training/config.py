@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from jcs_ct.datasets.folds import Fold
 from jcs_ct.errors import UsageError
 from jcs_ct.models.registry import SEGMENTERS, SIZES
 
@@ -131,6 +132,9 @@ class TrainConfig:
     train_on_validation: tuple[str, ...] = ()
     """Sources whose validation slices are trained on as well, once they have helped to choose the settings. The last
     weights are kept then, as validation no longer tells which are best."""
+    fold: str | None = None
+    """`SOURCE:KofN`, as in `sars-cov-2-ct:1of5`: slices of that source are dealt into folds by group, in place of
+    the split that it comes with; the K-th is kept for testing, the next one validates, the others are trained on."""
     init: dict[str, str] = field(default_factory=dict)
     """Safetensors to start from, by part: `encoder`, `backbone`, `classifier`, `segmenter`; `shipped` stands for the
     classifier or the segmenter that comes with the package."""
@@ -165,6 +169,8 @@ class TrainConfig:
             raise UsageError("config: a batch group is marked `pseudo`, but `pseudo_masks` names no segmenter weights")
         if not 0 <= self.frozen_blocks <= 5:
             raise UsageError(f"config: found frozen_blocks {self.frozen_blocks}, expected 0 to 5")
+        if self.fold is not None:
+            Fold.parse(self.fold)
         if self.mixing < 0:
             raise UsageError(f"config: found mixing {self.mixing}, expected alpha >= 0")
 

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from jcs_ct.datasets.folds import Fold, refolded
 from jcs_ct.datasets.overlap import refuse_overlap
 from jcs_ct.datasets.own import read_own, write_table
 from jcs_ct.datasets.prepared import NO_MASK, PSEUDO_MASK, PreparedSlices, prepare
@@ -141,6 +142,8 @@ def training_slices(
     check_sources(config)
     batch_sources, validation_sources = _sources(config)
     slices = prepare(sorted(batch_sources | validation_sources), paths.data, config.input_size, paths.cache)
+    if config.fold is not None:
+        slices.records = refolded(slices.records, Fold.parse(config.fold))
     refuse_overlap(slices, paths.output / "similar.png", allow_similar)
     also = np.array([r.split == "val" and r.source in config.train_on_validation for r in slices.records], bool)
     training = slices.subset(np.array([record.split == "train" for record in slices.records], bool) | also)
