@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
-from experiments.reproduction.plan import System
-from experiments.reproduction.runs import HeldOutSlice, Place, predictions, train_all
+import numpy as np
+from experiments.reproduction.plan import LEARNS_BADLY, System, is_peer
+from experiments.reproduction.runs import (
+    HeldOutSlice,
+    Place,
+    predictions,
+    summary_of,
+    train_all,
+    trained,
+)
 from experiments.reproduction.scores import Scores, scores
+from numpy.typing import NDArray
 
 
 class Evaluated:
@@ -19,15 +29,44 @@ class Evaluated:
     def __call__(self, system: System) -> list[Scores]:
         """One `Scores` for each seed."""
         if system.key not in self.kept:
-            seeds = self.place.preset.seeds
-            self.kept[system.key] = [
-                scores(predictions(system, seed, self.place, self.slices), self.slices) for seed in seeds
-            ]
+            seeds = self.place.preset.seeds_of(system)
+            self.kept[system.key] = [scores(self.predicted(system, seed), self.slices) for seed in seeds]
         return self.kept[system.key]
 
     def all(self, systems: Iterable[System]) -> None:
-        """Train and evaluate many, seed by seed, with a progress bar: what is there early is a whole table."""
-        systems = list(systems)
-        train_all(((system, seed) for seed in self.place.preset.seeds for system in systems), self.place, "runs")
+        """Train and evaluate many with a progress bar, first seeds first: what is there early is a whole table."""
+        systems, preset = list(systems), self.place.preset
+        train_all(((system, preset.seeds[0]) for system in systems), self.place, "first seed")
+        others = [other for system in systems for other in other_rates(system, self.place)]
+        train_all(((other, preset.seeds[0]) for other in others), self.place, "other learning rates")
+        runs = [(at_its_rate(system, self.place), seed) for system in systems for seed in preset.seeds_of(system)]
+        train_all(runs, self.place, "other seeds")
         for system in systems:
             self(system)
+
+    def predicted(self, system: System, seed: int) -> list[NDArray[np.uint8]]:
+        """Of every slice, by the system at its own learning rate; see `runs.predictions`."""
+        return predictions(at_its_rate(system, self.place), seed, self.place, self.slices)
+
+
+def other_rates(system: System, place: Place) -> list[System]:
+    """A peer that learns badly with the first seed, at the other learning rates."""
+    rates = place.preset.peer_rates
+    if not is_peer(system) or not rates or _validated(system, place) >= LEARNS_BADLY:
+        return []
+    return [dataclasses.replace(system, settings=system.settings | {"learning_rate": rate}) for rate in rates]
+
+
+def at_its_rate(system: System, place: Place) -> System:
+    """A system at the learning rate with the best validation Dice, first seed.
+
+    A rate that suits a decoder with batch normalisation can be too high for one without: a peer that learned nothing
+    would be easy to beat.
+    """
+    others = other_rates(system, place)
+    return max((system, *others), key=lambda one: _validated(one, place)) if others else system
+
+
+def _validated(system: System, place: Place) -> float:
+    """Validation Dice of the first seed."""
+    return float(str(summary_of(trained(system, place.preset.seeds[0], place))["best"]))

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.reproduction.evaluated import Evaluated
 from experiments.reproduction.parts import Figure, save
 from experiments.reproduction.plan import COMPARED, JCS, System
-from experiments.reproduction.runs import HeldOutSlice, predictions
+from experiments.reproduction.runs import HeldOutSlice
 from experiments.reproduction.scores import FAILURE, THRESHOLD
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def figure_10(evaluated: Evaluated, folder: Path) -> Figure:
         len(chosen), len(columns), figsize=(1.7 * len(columns), 1.5 * len(chosen)), squeeze=False
     )
     for column, system in enumerate(columns):
-        values = predictions(system, seed, evaluated.place, evaluated.slices)
+        values = evaluated.predicted(system, seed)
         dice = evaluated(system)[0].dice
         for row, index in enumerate(chosen):
             called = values[index] > 255 * THRESHOLD
@@ -89,7 +89,7 @@ def worst(evaluated: Evaluated, folder: Path) -> Figure:
     """The slices that JCS outlines worst."""
     dice = np.mean([one.dice for one in evaluated(JCS)], axis=0)
     chosen = np.argsort(dice)[:WORST]
-    values = predictions(JCS, evaluated.place.preset.seeds[0], evaluated.place, evaluated.slices)
+    values = evaluated.predicted(JCS, evaluated.place.preset.seeds[0])
     figure, grid = plt.subplots(2, -(-len(chosen) // 2), figsize=(10, 4.6), squeeze=False)
     for axes in grid.flat:
         axes.axis("off")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from experiments.reproduction.evaluated import at_its_rate
 from experiments.reproduction.parts import Table
 from experiments.reproduction.plan import JCS, PEERS, System
 from experiments.reproduction.runs import SOURCE, HeldOutSlice, Place, held_out_slices, predictions, train_all
@@ -23,7 +24,8 @@ CROSSED = (JCS, next(system for system in PEERS if system.name == "miniseg"))
 def folds(place: Place) -> Table:
     """Every slice once, outlined by a system that was not trained on it."""
     names = [f"{SOURCE}:{number}of{COUNT}" for number in range(1, COUNT + 1)]
-    parts = {system.key: [_in_fold(system, name) for name in names] for system in CROSSED}
+    own = {system.key: at_its_rate(system, place) for system in CROSSED}
+    parts = {system.key: [_in_fold(own[system.key], name) for name in names] for system in CROSSED}
     train_all([(part, 0) for some in parts.values() for part in some], place, "folds")
     held = [held_out_slices(place, name) for name in names]
     rows = []

@@ -34,6 +34,8 @@ class System:
     published: float | None = None
     """Dice in percent that Inf-Net's paper (Fan et al., TMI 2020, Table II) gives on the 50/48 split, at the adaptive
     threshold."""
+    times: int = 1
+    """Trained for so many times the preset's steps."""
     continued: bool = False
     """Goes on from the finished segmenter, for as many steps as the joint model does."""
 
@@ -41,6 +43,7 @@ class System:
     def key(self) -> str:
         """Name of its runs' folders."""
         name = f"{self.name}-continued" if self.continued else self.name
+        name += f"-x{self.times}" if self.times > 1 else ""
         return "-".join([name, *(f"{k}={v}" for k, v in self.settings.items())])
 
 
@@ -56,8 +59,11 @@ ABLATION = (
     System("segmenter", "EFM and AFF, without deep supervision", {"deep_supervision": False}),
 )
 """Table V, and a row of our own."""
+LEARNS_BADLY = 0.7
+"""Validation Dice below which a peer is tried at another learning rate."""
 PEERS = (
     System("unet", "U-Net", paper=(65.1, 54.1, 79.7), published=53.2),
+    System("unet", "U-Net, three times the steps", times=3),
     System("dss", "DSS", paper=(65.7, 51.7, 79.9)),
     System("egnet", "EGNet", paper=(69.3, 55.4, 83.6)),
     System("poolnet", "PoolNet", paper=(69.7, 55.9, 83.9)),
@@ -67,6 +73,13 @@ PEERS = (
     System("miniseg", "MiniSeg"),
 )
 """Table VII's, and two beyond it."""
+
+
+def is_peer(system: System) -> bool:
+    """Whether a system is somebody else's."""
+    return system.name in {peer.name for peer in PEERS}
+
+
 MAPS = (
     System("classifier", "as is", {"mixing": 0.0, "map_weight": 0.0}),
     System("classifier", "mixing", {"mixing": 0.5, "map_weight": 0.0}),
@@ -93,10 +106,18 @@ class Preset:
     joint_steps: int
     case_slices: int
     """Slices of the cases that are timed."""
+    peer_rates: tuple[float, ...] = ()
+    """Learning rates at which a peer is tried that learns badly at the preset's; see `evaluated.at_its_rate`."""
+    peer_seeds: int | None = None
+    """How many of the seeds peers are trained with; all if None."""
     slices: int | None = None
     """Test slices that are looked at; all if None."""
     explained_factor: int = 1
     """By which the batches of `EXPLAINED` are larger."""
+
+    def seeds_of(self, system: System) -> tuple[int, ...]:
+        """Those that a system is trained with."""
+        return self.seeds[: self.peer_seeds] if is_peer(system) else self.seeds
 
     @property
     def map_size(self) -> tuple[int, int]:
@@ -120,6 +141,8 @@ PRESETS = {
         300,
         150,
         300,
+        peer_rates=(3e-4,),
+        peer_seeds=2,
     ),
     "paper": Preset(
         "paper",
@@ -155,6 +178,9 @@ HAS_VGG_ENCODER = frozenset(s.name for s in EVERY) - {"unet", "infnet", "miniseg
 STARTS = {"infnet": ("backbone",), **dict.fromkeys(HAS_VGG_ENCODER, ("encoder",))}
 """What systems start from, of ImageNet: VGG-16's encoder, or the Res2Net that has learned to give its features. U-Net
 and MiniSeg start from random weights, as in their papers."""
+EXACT = frozenset({"miniseg"})
+"""Trained in fp32 whatever the others are: on a CPU torch's bf16 gradient of a dilated depthwise convolution is not
+finite."""
 LEARN_ON_RATE = 1e-4
 """Of what has been trained before, in the joint model and in the segmenter that goes on."""
 
@@ -170,6 +196,7 @@ def config_of(system: System, preset: Preset, seed: int, starts: dict[str, Path]
         precision: Lightning's.
     """
     settings = preset.settings | system.settings
+    settings["steps"] *= system.times
     if system.name == "classifier":
         settings = preset.settings | preset.classifier_settings | system.settings
         batch = tuple(dataclasses.replace(group, count=group.count * preset.explained_factor) for group in EXPLAINED)
@@ -181,6 +208,7 @@ def config_of(system: System, preset: Preset, seed: int, starts: dict[str, Path]
         return _config("joint", (MASKED, LABELLED), settings, ("classifier", "segmenter"), preset, seed, starts,
                        precision)  # fmt: skip
     settings |= {"network": system.name}
+    precision = "32-true" if system.name in EXACT else precision
     if not system.continued:
         return _config("segmenter", (MASKED,), settings, STARTS.get(system.name, ()), preset, seed, starts, precision)
     settings |= {"steps": preset.joint_steps, "learning_rate": LEARN_ON_RATE, "encoder_rate": LEARN_ON_RATE}

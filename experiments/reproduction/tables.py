@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from experiments.reproduction.evaluated import Evaluated
+from experiments.reproduction.evaluated import Evaluated, at_its_rate
 from experiments.reproduction.parts import Table
-from experiments.reproduction.plan import ABLATION, COMPARED, CONTINUED, JCS, JOINT, PEERS, System
+from experiments.reproduction.plan import ABLATION, COMPARED, CONTINUED, JCS, JOINT, LEARNS_BADLY, PEERS, Preset, System
 from experiments.reproduction.scores import FIGURES, Scores, cost
 from numpy.typing import NDArray
 
@@ -46,8 +46,14 @@ def _protocol(evaluated: Evaluated) -> str:
         f"Ours: trained on the 50 training slices of the 50/48 split of covid-19-ct100 (8 of them choose the "
         f"checkpoint), {preset.settings['steps']} steps of 4 slices at {size}; {len(evaluated.slices)} test slices, "
         "mean per image at threshold 0.5, E-measure as the mean over 256 thresholds; mean over seeds "
-        f"{', '.join(map(str, preset.seeds))} ± their standard deviation. Paper: its own data, which are not public."
+        f"{', '.join(map(str, preset.seeds))}{_fewer(preset)} ± their standard deviation. "
+        "Paper: its own data, which are not public."
     )
+
+
+def _fewer(preset: Preset) -> str:
+    seeds = preset.seeds[: preset.peer_seeds]
+    return "" if seeds == preset.seeds else f" (of peers {', '.join(map(str, seeds))})"
 
 
 def _segmentation(name: str, title: str, systems: Iterable[System], evaluated: Evaluated) -> Table:
@@ -103,7 +109,7 @@ def table_7(evaluated: Evaluated) -> Table:
     )  # fmt: skip
     return Table(
         "table7", "Table VII: all systems under one protocol", _protocol(evaluated), head, rows,
-        f"{ranking(evaluated)} {published(evaluated)}",
+        f"{ranking(evaluated)} {published(evaluated)} {_rates(evaluated)}".strip(),
     )  # fmt: skip
 
 
@@ -120,6 +126,21 @@ def ranking(evaluated: Evaluated) -> str:
         f"slices of the difference. JCS is ahead of: {', '.join(ahead) or 'none'}."
     )
     return text + (f" It is not ahead of: {', '.join(behind)}." if behind else "")
+
+
+def _rates(evaluated: Evaluated) -> str:
+    """At which learning rate each peer was trained."""
+    preset = evaluated.place.preset
+    if not preset.peer_rates:
+        return ""
+    usual = preset.settings["learning_rate"]
+    changed = {peer.label: at_its_rate(peer, evaluated.place).settings.get("learning_rate", usual) for peer in PEERS}
+    shown = ", ".join(f"{label} ({rate:g})" for label, rate in changed.items() if rate != usual)
+    return (
+        f"The learning rate is {usual:g}; peers with a validation Dice below {LEARNS_BADLY:g} were tried at "
+        f"{', '.join(f'{rate:g}' for rate in preset.peer_rates)} as well, and these were better there: "
+        f"{shown or 'none'}."
+    )
 
 
 def published(evaluated: Evaluated) -> str:

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLR
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from jcs_ct.errors import UsageError
 from jcs_ct.training.augment import Augment
 from jcs_ct.training.batches import Batch
 from jcs_ct.training.config import TrainConfig
@@ -64,6 +65,11 @@ class Task(lightning.LightningModule):
         moved = {**batch, "image": image, "mask": masks[:, :1], "lung": masks[:, 1:] > 0.5}
         losses = self.losses(moved, generator)
         total = torch.stack(list(losses.values())).sum()
+        if not bool(torch.isfinite(total)):
+            raise UsageError(
+                f"step {self.global_step}: found a loss of {float(total.detach())}, expected a number; lower "
+                "learning_rate, or train with precision 32-true"
+            )
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, on_step=True)
         self.log("train/loss", total.detach(), on_step=True, prog_bar=True)
         return total
