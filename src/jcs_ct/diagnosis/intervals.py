@@ -15,6 +15,7 @@ Everything runs over the slices and, on these, over the box that holds any proba
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,19 +34,27 @@ Labels = NDArray[np.uint16]
 
 @dataclass
 class _Plane:
-    """What lies above the lower threshold on one slice, within its box."""
+    """What lies above the lower threshold on one slice: K pixels of its box, as most of a box is empty."""
 
     place: tuple[slice, slice]
     """Rows and columns of the box."""
+    pixels: NDArray[np.int32]
+    """(K,) places in the box, row by row."""
     regions: NDArray[np.int32]
-    """(h, w): 0 or the number of a connected region."""
+    """(K,) number of the connected region, from 1."""
     owners: Labels
-    """(h, w): 0 or the opacity that a pixel belongs to."""
+    """(K,) 0 or the opacity that a pixel belongs to."""
 
-    @property
-    def unowned(self) -> Mask:
-        """(h, w): pixels of regions that belong to no opacity yet."""
-        return np.asarray((self.regions > 0) & (self.owners == 0))
+    def on_box(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values (K,) as a picture (h, w), 0 elsewhere."""
+        rows, columns = self.place
+        out = np.zeros((rows.stop - rows.start, columns.stop - columns.start), values.dtype)
+        out.reshape(-1)[self.pixels] = values
+        return out
+
+    def of_box(self, picture: NDArray[Any]) -> NDArray[Any]:
+        """(K,) of a picture (h, w)."""
+        return np.asarray(picture.ravel()[self.pixels])
 
 
 def with_intervals(
@@ -73,14 +82,14 @@ def with_intervals(
     surely, maybe = np.zeros((2, size)), np.zeros((2, size))  # in voxels, and weighted with the extents of slices
     most = beyond = 0.0
     for z, plane in planes.items():
-        labels = measured.labels[(z, *plane.place)]
-        counts = np.bincount(labels[probability[(z, *plane.place)] > upper], minlength=size)
-        surely += counts * np.array([[1.0], [weights[z]]])
-        counts = np.bincount(plane.owners.ravel(), minlength=size)
-        maybe += counts * np.array([[1.0], [weights[z]]])
-        shown = plane.regions > 0
-        most += np.count_nonzero(shown) * weights[z]
-        beyond += np.count_nonzero(shown & ~measured.lungs[(z, *plane.place)]) * weights[z]
+        labels, levels, lungs = (
+            plane.of_box(volume[(z, *plane.place)]) for volume in (measured.labels, probability, measured.lungs)
+        )
+        weight = np.array([[1.0], [weights[z]]])
+        surely += np.bincount(labels[levels > upper], minlength=size) * weight
+        maybe += np.bincount(plane.owners, minlength=size) * weight
+        most += len(plane.pixels) * float(weights[z])
+        beyond += np.count_nonzero(~lungs) * float(weights[z])
     lung = float(np.array(side_by_side(np.count_nonzero, list(measured.lungs))) @ weights)
     ml = ml_per_mm(study.geometry, extents)
     return _filled_in(measured, surely, maybe, _Total(surely[1, 1:].sum(), most, lung, lung + beyond), ml)
@@ -131,9 +140,10 @@ def _planes(labels: Labels, probability: NDArray[np.uint8], lower: int, within: 
         if not len(rows):
             return None
         place = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-        regions = np.zeros((place[0].stop - place[0].start, place[1].stop - place[1].start), np.int32)
+        regions = np.zeros(shown[place].shape, np.int32)
         ndimage.label(shown[place], _TOUCHING, output=regions)
-        return _Plane(place, regions, _spread(labels[z][place], regions))
+        pixels = np.flatnonzero(regions).astype(np.int32)
+        return _Plane(place, pixels, regions.ravel()[pixels], _spread(labels[z][place], regions).ravel()[pixels])
 
     indices = np.flatnonzero(probability.any((1, 2))).tolist()
     found = side_by_side(plane, indices)
@@ -170,33 +180,30 @@ def _spread(seeds: Labels, regions: NDArray[np.int32]) -> Labels:
 def _spread_over_slices(planes: dict[int, _Plane], blocks: list[tuple[int, int]]) -> None:
     """Give regions without an owner, in place, to those of the next slices; one slice further with each round."""
     block = {z: number for number, (start, stop) in enumerate(blocks) for z in range(start, stop)}
-    waiting = {z for z, plane in planes.items() if plane.unowned.any()}
-    while waiting:
+    waiting = {z for z, plane in planes.items() if not plane.owners.all()}
+    looked_at = waiting
+    while looked_at:
         found = {}
-        for z in waiting:
-            plane, seeds = planes[z], np.zeros(planes[z].owners.shape, np.uint16)
-            unowned = plane.unowned
+        for z in looked_at:
+            plane, seeds = planes[z], np.zeros_like(planes[z].owners)
             for next_to in (z - 1, z + 1):
                 if next_to in planes and block[next_to] == block[z]:
                     beside = _seen_from(planes[next_to], plane)
-                    seeds = np.where(unowned & (seeds == 0), beside, seeds)
+                    seeds = np.where((plane.owners == 0) & (seeds == 0), beside, seeds)
             if seeds.any():
-                found[z] = _spread(seeds, plane.regions)
+                found[z] = plane.of_box(_spread(plane.on_box(seeds), plane.on_box(plane.regions)))
         for z, owners in found.items():
             planes[z].owners = np.where(planes[z].owners > 0, planes[z].owners, owners)
-        waiting = {z for z in waiting if planes[z].unowned.any()} if found else set()
+        # Elsewhere the slices below and above are as they were.
+        looked_at = {z for z in waiting if z - 1 in found or z + 1 in found}
 
 
 def _seen_from(other: _Plane, plane: _Plane) -> Labels:
-    """Owners (h, w) of another slice within the box of this one."""
-    out = np.zeros(plane.owners.shape, np.uint16)
-    common = [
-        (max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(plane.place, other.place, strict=True)
-    ]  # rows and columns that both boxes hold
-    if all(start < stop for start, stop in common):
-        here, there = (
-            tuple(slice(start - own.start, stop - own.start) for (start, stop), own in zip(common, place, strict=True))
-            for place in (plane.place, other.place)
-        )
-        out[here] = other.owners[there]
-    return out
+    """(K,) owners of another slice where this one has pixels."""
+    (rows, columns), (own_rows, own_columns) = other.place, plane.place
+    row, column = np.divmod(plane.pixels, own_columns.stop - own_columns.start)
+    row, column = row + (own_rows.start - rows.start), column + (own_columns.start - columns.start)
+    inside = (row >= 0) & (row < rows.stop - rows.start) & (column >= 0) & (column < columns.stop - columns.start)
+    seen = np.zeros(len(plane.pixels), np.uint16)
+    seen[inside] = other.on_box(other.owners)[row[inside], column[inside]]
+    return seen

@@ -286,7 +286,7 @@ def interval_note(diagnosis: Diagnosis) -> str:
         f"Ranges lie between what the segmenter marks with a probability above {upper:.2f} and above {lower:.2f}. On "
         f"{percent(coverage)} of the slices that these thresholds were chosen on the area that a reader outlined lay "
         f"between{tested}. A range says how sharp the outline is, not whether it is an opacity; a reader may well find "
-        "more or less. The total's is no sum over opacities."
+        "more or less. The range of the total is not the sum of those of the opacities."
     )
 
 
