@@ -36,12 +36,26 @@ def write_mini_data(folder: Path) -> Path:
     return folder
 
 
-def _masked(folder: Path, phantom: ChestPhantom, slices: Sequence[int]) -> None:
+def write_outlined(folder: Path, train: Sequence[str], test: Sequence[str]) -> None:
+    """Write `covid-19-ct100` below `folder` with slices of these numbers."""
+    infected = ChestPhantom.infected(shape=(24, SIZE, SIZE), spacing=(4.0, 3.4, 3.4), noise=15.0)
+    sick = [int(z) for z in np.flatnonzero(infected.lesion_mask.any((1, 2)))]
+    numbers = [*train, *test]
+    _masked(folder / "covid-19-ct100", infected, [sick[k % len(sick)] for k in range(len(numbers))], numbers, test)
+
+
+def _masked(
+    folder: Path,
+    phantom: ChestPhantom,
+    slices: Sequence[int],
+    numbers: Sequence[str] = MASKED,
+    test: Sequence[str] = MASKED[-1:],
+) -> None:
     rows = []
-    for z, number in zip(slices, MASKED, strict=False):
+    for z, number in zip(slices, numbers, strict=False):
         _save(folder / "images" / f"{number}.png", to_grey(phantom.hu[z]))
         _save(folder / "masks" / f"{number}.png", phantom.lesion_mask[z].astype(np.uint8) * 255)
-        rows.append({"slice": number, "split": "test" if number == "006" else "train"})
+        rows.append({"slice": number, "split": "test" if number in test else "train"})
     _table(folder / "semiseg_split.csv", [*rows, {"slice": "099", "split": "unused"}])
 
 

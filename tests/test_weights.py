@@ -13,11 +13,12 @@ import torch
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.engine import Network
 from jcs_ct.errors import WeightsError
+from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.models import registry
 from jcs_ct.training.config import load_config
 from jcs_ct.training.run import load_weights
 from jcs_ct.trials import Trial, classification, segmentation
-from jcs_ct.weights import SHIPPED, file_sha256, load_manifest, write_calibration
+from jcs_ct.weights import SHIPPED, file_sha256, load_manifest, write_area_thresholds, write_calibration
 
 WEIGHTS = {".onnx", ".safetensors", ".xml", ".bin"}
 DOCS = Path(__file__).parents[1] / "docs"
@@ -71,6 +72,16 @@ def test_calibration_goes_into_the_manifest_and_is_used(tmp_path: Path) -> None:
     assert (calibration.scale, calibration.bias) == (2.0, -1.0)
 
 
+def test_thresholds_of_intervals_go_into_the_manifest_and_are_used(tmp_path: Path) -> None:
+    for path in SHIPPED.iterdir():
+        if path.suffix in {*WEIGHTS, ".json"}:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    write_area_thresholds(tmp_path, "segmenter", {"lower": 0.2, "upper": 0.7, "coverage": 0.8}, "nothing")
+    assert Diagnoser(tmp_path).area_thresholds == AreaThresholds(0.2, 0.7, 0.8)
+    entry = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["networks"]["segmenter"]
+    assert entry["area_thresholds_fitted_on"] == "nothing"
+
+
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes((SHIPPED / "manifest.json").read_bytes())
     with pytest.raises(WeightsError, match="cannot read"):
@@ -100,6 +111,9 @@ def test_segmentation_is_as_published(shared_data: Path) -> None:
     trials = segmentation(Diagnoser(), shared_data / "covid-19-ct100", "test", _silent)
     dice = _found(trials, "dice_per_image")
     assert dice == pytest.approx(_published("covid-19-ct100", "dice_per_image"), abs=2e-3)
+    # Of 48 slices, one may lie on the other side on another machine.
+    measured = MANIFEST["segmenter"]["area_thresholds"]["measured"]
+    assert _found(trials, "area_in_interval") == pytest.approx(measured, abs=1.5 / 48)
 
 
 def test_classification_is_as_published(shared_data: Path) -> None:

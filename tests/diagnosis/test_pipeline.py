@@ -19,7 +19,7 @@ from jcs_ct.diagnosis.whole_lungs import GivenMasks
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.one_form import inside_mask
 from jcs_ct.study.volume import Study
-from jcs_ct.weights import file_sha256, load_manifest
+from jcs_ct.weights import file_sha256, load_manifest, write_area_thresholds
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of
 from tests.opacity_networks import INPUT_SIZE, write_weights
 from tests.phantoms import ChestPhantom, Lesion, to_grey
@@ -351,6 +351,66 @@ def test_given_masks_of_pictures_are_turned_with_them(diagnoser: Diagnoser) -> N
 def test_a_mask_of_another_shape_is_refused(diagnoser: Diagnoser) -> None:
     with pytest.raises(UsageError, match="on the study's own grid"):
         diagnoser.run(phantom_study(SICK), given=GivenMasks(lungs=SICK.lung_mask[1:]))
+
+
+def test_intervals_are_around_the_volumes_where_the_weights_hold_thresholds(tmp_path: Path, sick: Diagnosis) -> None:
+    folder = write_weights(tmp_path)
+    write_area_thresholds(folder, "segmenter", {"lower": 0.02, "upper": 0.98, "coverage": 0.9}, "nothing")
+    diagnosis = Diagnoser(folder, threads=1).run(phantom_study(SICK))
+    assert diagnosis.measures.lesion_volume_ml == sick.measures.lesion_volume_ml
+    total, share = diagnosis.measures.lesion_volume_interval_ml, diagnosis.measures.lesion_share_interval
+    assert total is not None
+    assert share is not None
+    assert diagnosis.measures.lesion_share_of_lung is not None
+    assert diagnosis.measures.lesion_volume_ml is not None
+    assert total.low < diagnosis.measures.lesion_volume_ml < total.high
+    assert total.low < SICK.lesion_ml < total.high
+    assert share.low < diagnosis.measures.lesion_share_of_lung < share.high
+    for lesion in diagnosis.lesions:
+        assert lesion.volume_interval_ml is not None
+        assert lesion.volume_ml is not None
+        assert lesion.volume_interval_ml.low <= lesion.volume_ml <= lesion.volume_interval_ml.high
+    assert diagnosis.provenance.settings["area_thresholds"] == {
+        "lower": 0.02, "upper": 0.98, "coverage": 0.9, "measured": None
+    }  # fmt: skip
+
+
+def test_without_thresholds_or_beyond_them_there_are_no_intervals(tmp_path: Path, sick: Diagnosis) -> None:
+    folder = write_weights(tmp_path)
+    write_area_thresholds(folder, "segmenter", {"lower": 0.3, "upper": 0.7, "coverage": 0.9}, "nothing")
+    elsewhere = Diagnoser(folder, DiagnoserSettings(lesion_probability=0.9), threads=1).run(phantom_study(SICK))
+    for diagnosis in (sick, elsewhere):
+        assert diagnosis.lesions
+        assert {lesion.voxels_interval for lesion in diagnosis.lesions} == {None}
+        assert diagnosis.measures.lesion_volume_interval_ml is None
+        assert diagnosis.measures.lesion_share_interval is None
+
+
+def test_a_classifier_that_reads_opacities_explains_itself(sick: Diagnosis, diagnoser: Diagnoser) -> None:
+    check = sick.explanation
+    assert check is not None
+    assert check.slices == sum(bool(finding.infected) for finding in sick.slices)
+    assert check.times_chance_in_lungs is not None
+    assert check.times_chance_in_lesions is not None
+    assert check.times_chance_in_lungs > 1.5
+    assert check.times_chance_in_lesions > 5
+    assert not any("looked past" in warning for warning in sick.warnings)
+    assert diagnoser.run(phantom_study(HEALTHY)).explanation is None
+
+
+def test_a_classifier_that_reads_the_body_is_warned_of(tmp_path: Path) -> None:
+    folder = write_weights(tmp_path)
+    # This one calls slices infected by soft tissue, which is 0.86 of the one form, and its map shows that.
+    other = write_weights(tmp_path / "other", band=(0.8, 0.93))
+    (folder / "classifier.onnx").write_bytes((other / "classifier.onnx").read_bytes())
+    manifests = [json.loads((place / "manifest.json").read_text(encoding="utf-8")) for place in (folder, other)]
+    manifests[0]["networks"]["classifier"] = manifests[1]["networks"]["classifier"]
+    (folder / "manifest.json").write_text(json.dumps(manifests[0]), encoding="utf-8")
+    diagnosis = Diagnoser(folder, threads=1).run(phantom_study(SICK))
+    assert diagnosis.verdict is Verdict.POSITIVE
+    assert diagnosis.explanation is not None
+    assert diagnosis.explanation.in_lungs < diagnosis.explanation.chance_in_lungs
+    assert any("the classifier looked past the lungs" in warning for warning in diagnosis.warnings)
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from jcs_ct.diagnosis.lung_regions import sides_are_known
 from jcs_ct.diagnosis.measure import find_lesions, measure_lesions, slice_burden
 from jcs_ct.diagnosis.result import (
     Diagnosis,
+    ExplanationCheck,
+    Interval,
     Measures,
     Provenance,
     RuleOutcome,
@@ -151,4 +153,27 @@ def not_assessable(diagnosis: Diagnosis) -> Diagnosis:
         lesion_labels=None,
         lung_mask=None,
         activation=None,
+    )
+
+
+@pytest.fixture
+def sure_diagnosis(diagnosis: Diagnosis) -> Diagnosis:
+    """The one in HU, with intervals of all volumes and a check of its explanation."""
+    volume, share = diagnosis.measures.lesion_volume_ml, diagnosis.measures.lesion_share_of_lung
+    assert volume is not None
+    assert share is not None
+    thresholds = {"lower": 0.16, "upper": 0.8, "coverage": 0.9, "measured": 0.46}
+    return replace(
+        diagnosis,
+        lesions=tuple(
+            replace(one, voxels_interval=Interval(10 * one.id, 5000), volume_interval_ml=Interval(0.31 * one.id, 987.6))
+            for one in diagnosis.lesions
+        ),
+        measures=replace(
+            diagnosis.measures,
+            lesion_volume_interval_ml=Interval(volume / 2, 1234.5),
+            lesion_share_interval=Interval(share / 2, 0.456),
+        ),
+        provenance=replace(diagnosis.provenance, settings={"area_thresholds": thresholds}),
+        explanation=ExplanationCheck(7, 0.49, 0.24, 0.162, 0.041),
     )

@@ -39,6 +39,22 @@ def test_rows_are_those_of_the_diagnosis(diagnosis: Diagnosis, tmp_path: Path) -
     assert float(measures["lung_volume_ml", "right"]) == diagnosis.measures.lungs[0].lung_volume_ml
 
 
+def test_intervals_have_two_columns_and_are_empty_where_there_are_none(
+    sure_diagnosis: Diagnosis, diagnosis: Diagnosis, tmp_path: Path
+) -> None:
+    read = tables(sure_diagnosis, tmp_path)
+    first = read["lesions.csv"][0]
+    assert [first[name] for name in ("voxels_low", "voxels_high", "volume_low_ml", "volume_high_ml")] == [
+        "10", "5000", "0.31", "987.6"
+    ]  # fmt: skip
+    measures = {(row["name"], row["region"]): row["value"] for row in read["measures.csv"]}
+    assert measures["lesion_volume_high_ml", ""] == "1234.5"
+    assert measures["lesion_share_of_lung_high", ""] == "0.456"
+    read = tables(diagnosis, tmp_path)
+    assert {read["lesions.csv"][0][name] for name in ("voxels_low", "volume_high_ml")} == {""}
+    assert {row["value"] for row in read["measures.csv"] if row["name"].endswith(("_low", "_high_ml"))} == {""}
+
+
 def test_what_is_not_known_is_empty(picture_diagnosis: Diagnosis, tmp_path: Path) -> None:
     read = tables(replace(picture_diagnosis, probability=float("nan")), tmp_path)
     assert {row["position_mm"] for row in read["slices.csv"]} == {""}

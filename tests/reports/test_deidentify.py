@@ -13,7 +13,8 @@ from pydicom import dcmread
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
-from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.diagnosis.explanation import looks_elsewhere
+from jcs_ct.diagnosis.result import Diagnosis, ExplanationCheck
 from jcs_ct.errors import UsageError
 from jcs_ct.reports.deidentify import UidMap, deidentified, safe_remark
 from jcs_ct.reports.formats import ReportFormat
@@ -186,12 +187,21 @@ def test_file_names_of_other_inputs_go(name: str, request: pytest.FixtureRequest
         assert SENTINEL.encode() not in contents(path), path.name
 
 
+ELSEWHERE = (
+    ExplanationCheck(3, 0.1, 0.3, 0.0, 0.1),
+    ExplanationCheck(3, 0.5, 0.3, 0.012, 0.02),
+    ExplanationCheck(3, 0.5, 0.3, 0.0, 0.0),
+)
+"""Maps beside the lungs, beside the opacities, and without any."""
+
+
 @pytest.mark.parametrize(
     ("remark", "safe"),
     [
         ("the slices are unevenly spaced, 1.00 to 1.25 mm apart", None),
         ("a gap between slices that are usually 5.00 mm apart: 10.0 mm between -3.0 and 7.0 mm; not measured", None),
         ("2 localizer images are left out", None),
+        *((warning, None) for check in ELSEWHERE for warning in looks_elsewhere(check)),
         ('2 series found; read "Zaphod" with 9 images, left out "42" with 3 images', "2 series found"),
         ("3 slices lie where another one does and are left out: Zaphod.dcm", "3 slices lie where another one does and "
          "are left out"),

@@ -15,7 +15,7 @@ from PIL import Image
 
 from jcs_ct.diagnosis.result import Diagnosis, Lesion, SliceFinding, Verdict
 from jcs_ct.reports import charts, pictures
-from jcs_ct.reports.html_report import number, percent, render_html
+from jcs_ct.reports.html_report import number, percent, places, render_html
 
 _VOID = {"meta", "img", "br", "link", "path", "rect", "circle"}
 
@@ -148,6 +148,13 @@ def test_unknown_lesion_fields_are_dashes(picture_diagnosis: Diagnosis) -> None:
     assert len(re.findall(r"<td[^>]*>–</td>", table)) == 9  # all but number and slices
 
 
+def test_a_mean_near_0_hu_has_no_sign(diagnosis: Diagnosis) -> None:
+    html = render_html(replace(diagnosis, lesions=(replace(diagnosis.lesions[0], mean_hu=-0.3),)))
+    table = html[html.index("Opacities, the largest first") :]
+    assert "<td>0</td>" in table
+    assert "−0" not in table.replace("−0 ", "")
+
+
 def test_measures_by_region_are_those_of_the_diagnosis(diagnosis: Diagnosis) -> None:
     html = render_html(diagnosis)
     page = Page(html)
@@ -167,6 +174,19 @@ def test_measures_by_region_are_those_of_the_diagnosis(diagnosis: Diagnosis) -> 
         assert lesion.perpendicular_mm is not None
         assert f"{lesion.long_axis_mm:.0f} × {lesion.perpendicular_mm:.0f}" in page.text
     assert "−100 to 100 HU, not aerated" in page.text
+
+
+def test_ranges_and_what_they_are_worth_are_told(sure_diagnosis: Diagnosis, diagnosis: Diagnosis) -> None:
+    text = Page(render_html(sure_diagnosis)).text.replace("\u00a0", " ").replace("\u202f", " ")
+    for expected in (
+        "to 1 234 mL)", "to 46 %", "0.31 to 988", "a probability above 0.80 and above 0.16", "On 90 % of the slices",
+        "on 46 % of test slices, which took no part", "49 % of the activation mapping lies in the lungs (24 % if",
+        "16 % in outlined opacities (4.1 %)",
+    ):  # fmt: skip
+        assert expected in text, expected
+    without = Page(render_html(diagnosis)).text
+    assert "Ranges lie" not in without
+    assert "activation mapping lies" not in without
 
 
 def test_pictures_have_sides_of_the_picture_only(picture_diagnosis: Diagnosis) -> None:
@@ -271,6 +291,7 @@ def test_threshold_curve_is_cut_for_many_infected_slices(diagnosis: Diagnosis) -
 def test_numbers_are_written_for_people() -> None:
     written = [number(v) for v in (None, float("nan"), 0, 7, 0.0345, 3.456, 34.56, 345.6, 34567.8, -593.2)]
     assert written == ["–", "–", "0", "7", "0.035", "3.5", "34.6", "346", "34\u202f568", "−593"]
+    assert [places(slices) for slices in ((0, 0), (4, 11))] == ["1", "5 to 12"]
     written = [percent(v).replace("\u00a0", " ") for v in (None, 0.0, 0.0004, 0.0123, 0.5)]
     assert written == ["–", "0.0 %", "< 0.1 %", "1.2 %", "50 %"]
 

@@ -59,14 +59,33 @@ def test_regions_and_score_are_in_the_document(diagnosis: Diagnosis) -> None:
     assert sum(measures["hu_bands"].values()) == pytest.approx(1)
 
 
+def test_intervals_and_explanation_are_in_the_document(sure_diagnosis: Diagnosis, diagnosis: Diagnosis) -> None:
+    document = result_document(sure_diagnosis)
+    assert errors(document) == []
+    assert document["explanation"] == {
+        "slices": 7, "in_lungs": 0.49, "chance_in_lungs": 0.24, "in_lesions": 0.162, "chance_in_lesions": 0.041
+    }  # fmt: skip
+    assert document["measures"]["lesion_volume_interval_ml"]["high"] == 1234.5
+    assert document["measures"]["lesion_share_interval"]["high"] == 0.456
+    assert document["lesions"][1]["voxels_interval"] == {"low": 20, "high": 5000}
+    assert document["lesions"][0]["volume_interval_ml"] == {"low": 0.31, "high": 987.6}
+    without = result_document(diagnosis)
+    assert without["explanation"] is None
+    assert without["measures"]["lesion_volume_interval_ml"] is None
+    assert {lesion["volume_interval_ml"] for lesion in without["lesions"]} == {None}
+
+
 def test_a_result_of_the_first_version_still_fits(diagnosis: Diagnosis) -> None:
     document = result_document(diagnosis)
-    for name in ("hu_bands", "lungs", "zones", "lobes", "severity"):
+    del document["explanation"]
+    added = ("hu_bands", "lungs", "zones", "lobes", "severity", "lesion_volume_interval_ml", "lesion_share_interval")
+    for name in added:
         del document["measures"][name]
     for lesion in document["lesions"]:
         for name in ("share_of_lung", "long_axis_mm", "perpendicular_mm", "diameter_slice", "hu_bands", "zone", "lobe"):
             del lesion[name]
-        del lesion["pleural_distance_mm"]
+        for name in ("pleural_distance_mm", "voxels_interval", "volume_interval_ml"):
+            del lesion[name]
     assert errors(document) == []
 
 

@@ -92,13 +92,24 @@ def calibrate(
     weights: Annotated[Path, typer.Option(help="Weights folder whose manifest the calibration goes into.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the data sources.")],
 ) -> None:
-    """Fit the classifier's calibration on validation slices and keep it in the manifest."""
+    """Fit the classifier's calibration and the segmenter's intervals on slices that are not for testing.
+
+    Both go into the manifest.
+    """
     from jcs_ct import trials
     from jcs_ct.diagnosis.pipeline import Diagnoser
-    from jcs_ct.weights import write_calibration
+    from jcs_ct.weights import write_area_thresholds, write_calibration
 
+    diagnoser = Diagnoser(weights)
     with Progress() as progress:
-        progress.stage("calibrating", 0)
-        scaling, fitted_on = trials.calibrate(Diagnoser(weights), data, progress.advance)
+        progress.stage("calibrating the classifier", 0)
+        scaling, fitted_on = trials.calibrate(diagnoser, data, progress.advance)
+        progress.stage("calibrating the segmenter", 0)
+        thresholds, outlined_on = trials.fit_intervals(diagnoser, data, progress.advance)
     write_calibration(weights, "classifier", asdict(scaling), fitted_on)
-    typer.echo(f"scale {scaling.scale:g}, bias {scaling.bias:g}, fitted on {fitted_on}")
+    write_area_thresholds(weights, "segmenter", asdict(thresholds), outlined_on)
+    typer.echo(f"classifier: scale {scaling.scale:g}, bias {scaling.bias:g}, fitted on {fitted_on}")
+    typer.echo(
+        f"segmenter: thresholds {thresholds.lower:g} and {thresholds.upper:g} for {thresholds.coverage:.0%} of slices, "
+        f"found {thresholds.measured:.0%} on test slices; fitted on {outlined_on}"
+    )

@@ -82,7 +82,7 @@ def find_lesions(mask: NDArray[np.bool_], study: Study, settings: MeasureSetting
     marked = _columns_of(mask)
     # Within the rows and columns that are marked: components take four bytes a voxel.
     components = _components(np.ascontiguousarray(mask[marked]), study.geometry, settings.gap_factor)
-    _keep_and_sort(components, study.geometry, _known_extents(study.geometry), settings, labels[marked])
+    _keep_and_sort(components, study.geometry, known_extents(study.geometry), settings, labels[marked])
     return labels
 
 
@@ -113,7 +113,7 @@ def measure_lesions(
     """
     if not labels.shape == lung_mask.shape == study.voxels.shape:
         raise ValueError(f"masks {labels.shape} and {lung_mask.shape} do not fit voxels {study.voxels.shape}")
-    extents, count = _known_extents(study.geometry), int(labels.max())
+    extents, count = known_extents(study.geometry), int(labels.max())
     lungs = _with_lesions(lung_mask, labels)
     sides = lung_sides(lungs, lobes)
     sums = _sum_over_slices(labels, count, probability, study, extents)
@@ -122,7 +122,7 @@ def measure_lesions(
     totals = _totals(labels, lungs, lesions, study.geometry, extents)
     totals = replace(totals, hu_bands=_bands(sums.bands.sum(0), study.intensity))
     weights = np.ones(len(labels)) if extents is None else extents
-    ml = None if study.geometry is None or extents is None else study.geometry.pixel_area / _MM3_PER_ML
+    ml = ml_per_mm(study.geometry, extents)
     places = measure_regions(labels, count, sides, lobes, study.geometry, weights, ml)
     return Measured(labels, *add_places(lesions, totals, places), lungs, sides)
 
@@ -157,7 +157,7 @@ def slice_burden(
     return areas, shares
 
 
-def _known_extents(geometry: Geometry | None) -> NDArray[np.float64] | None:
+def known_extents(geometry: Geometry | None) -> NDArray[np.float64] | None:
     """(Z,) mm that each slice stands for, or None where that is not known."""
     if geometry is None:
         return None
@@ -165,9 +165,14 @@ def _known_extents(geometry: Geometry | None) -> NDArray[np.float64] | None:
     return extents if np.isfinite(extents).all() else None
 
 
+def ml_per_mm(geometry: Geometry | None, extents: NDArray[np.float64] | None) -> float | None:
+    """Volume of a voxel for each mm that its slice stands for; None where there are no volumes in mL."""
+    return None if geometry is None or extents is None else geometry.pixel_area / _MM3_PER_ML
+
+
 def _components(mask: NDArray[np.bool_], geometry: Geometry | None, gap_factor: float) -> NDArray[np.uint32]:
     """Label 26-connected components (Z, H, W), none of which reaches across a gap between slices."""
-    blocks = _contiguous_blocks(len(mask), geometry, gap_factor)
+    blocks = contiguous_blocks(len(mask), geometry, gap_factor)
     if len(blocks) == 1:  # as good as always: spares a second array of this size
         return np.asarray(cc3d.connected_components(mask, connectivity=26, out_dtype=np.uint32))
     components = np.zeros(mask.shape, np.uint32)
@@ -182,7 +187,7 @@ def _components(mask: NDArray[np.bool_], geometry: Geometry | None, gap_factor: 
     return components
 
 
-def _contiguous_blocks(count: int, geometry: Geometry | None, gap_factor: float) -> list[tuple[int, int]]:
+def contiguous_blocks(count: int, geometry: Geometry | None, gap_factor: float) -> list[tuple[int, int]]:
     """Ranges of slices (start, stop) without a gap inside."""
     if geometry is None or count < 2:
         return [(0, count)]
@@ -240,8 +245,8 @@ def _describe(
         int
     )
     boxes += np.array([0, 0, within[1].start, within[1].start, within[2].start, within[2].start])
-    geometry = study.geometry
-    volumes = None if geometry is None or extents is None else sums.weight * geometry.pixel_area / _MM3_PER_ML
+    geometry, ml = study.geometry, ml_per_mm(study.geometry, extents)
+    volumes = None if ml is None else sums.weight * ml
     lesions = []
     for k in range(1, count + 1):
         z0, z1, r0, r1, c0, c1 = (int(v) for v in boxes[k])
@@ -370,11 +375,10 @@ def _totals(
     lesion, lung = _pixels_per_slice(labels, lungs)
     weights = np.ones(len(labels)) if extents is None else extents
     lesion_size, lung_size = float(lesion @ weights), float(lung @ weights)
-    known = geometry is not None and extents is not None
-    ml = geometry.pixel_area / _MM3_PER_ML if geometry is not None else 0.0
+    ml = ml_per_mm(geometry, extents)
     return Measures(
-        lesion_volume_ml=lesion_size * ml if known else None,
-        lung_volume_ml=lung_size * ml if known else None,
+        lesion_volume_ml=None if ml is None else lesion_size * ml,
+        lung_volume_ml=None if ml is None else lung_size * ml,
         lesion_share_of_lung=lesion_size / lung_size if lung_size else None,
         lesion_count=len(lesions),
     )

@@ -17,6 +17,8 @@ from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.classify import Progress, Scores, classify
 from jcs_ct.diagnosis.clock import Clock
 from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
+from jcs_ct.diagnosis.explanation import check_explanation, looks_elsewhere
+from jcs_ct.diagnosis.intervals import with_intervals
 from jcs_ct.diagnosis.lung_regions import sides_are_known
 from jcs_ct.diagnosis.measure import Measured, find_lesions, measure_lesions, slice_burden, unassessed
 from jcs_ct.diagnosis.result import Diagnosis, FirstLook, Measures, Provenance, SliceFinding, Verdict
@@ -26,6 +28,7 @@ from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.engine import BACKENDS, Device, Network
 from jcs_ct.errors import WeightsError
 from jcs_ct.evaluation.calibration import PlattScaling
+from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.one_form import inside_mask
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
@@ -121,6 +124,8 @@ class Diagnoser:
         self.segmenter = Network(ran["segmenter"].path, threads, BACKENDS[device])
         calibration = files["classifier"].calibration
         self.calibration = None if calibration is None else PlattScaling(**calibration)
+        thresholds = files["segmenter"].area_thresholds
+        self.area_thresholds = None if thresholds is None else AreaThresholds(**thresholds)
         self.weights = {name: file.trace() for name, file in ran.items()}
 
     def run(self, study: Study, reporter: Reporter | None = None, given: GivenMasks | None = None) -> Diagnosis:
@@ -171,7 +176,7 @@ class Diagnoser:
             above = int(255 * self.settings.lesion_probability)
             upright = given if slices.study is study else given.turned()
             warnings = _cautions(slices, probability, above, upright)
-            measured = _measure(slices, probability, above, upright)
+            measured = _measure(slices, probability, above, upright, self._thresholds_around(above))
             del probability  # a volume: not needed while another one is made
         return self._diagnosis(slices, scores, decision, measured, suspect, self._provenance(given), warnings, clock)
 
@@ -194,6 +199,13 @@ class Diagnoser:
             patches = self.segment(slices.crops[few], slices.regions[few], progress)
             _put_on_grid(volume, slices, slices.indices[few], patches, 255.0)
         return volume
+
+    def _thresholds_around(self, above: int) -> AreaThresholds | None:
+        """What intervals of volumes are made with; none around an outline that lies beyond the thresholds."""
+        thresholds = self.area_thresholds
+        if thresholds is None or not thresholds.levels[0] <= above <= thresholds.levels[1]:
+            return None
+        return thresholds
 
     def _suspicion(self, decision: Decision) -> float:
         """From which probability on slices are segmented (paper §III-C: only where the patient is positive)."""
@@ -222,6 +234,10 @@ class Diagnoser:
         with clock("assemble"):
             findings = _findings(slices, scores, measured, suspect, self.settings.rule.slice_probability)
             activation = _activation_volume(slices, scores)
+            infected = np.array([finding.index for finding in findings if finding.infected], np.int64)
+            explanation = check_explanation(
+                activation, measured.lungs, measured.labels, infected, slices.box, slices.study
+            )
         return Diagnosis(
             study=slices.study,
             verdict=decision.verdict,
@@ -233,19 +249,24 @@ class Diagnoser:
             measures=measured.measures,
             provenance=provenance,
             timing_s=clock.total(),
-            warnings=warnings,
+            warnings=(*warnings, *looks_elsewhere(explanation)),
             lesion_labels=measured.labels,
             lung_mask=measured.lungs,
             activation=activation,
             lung_sides=measured.sides if sides_are_known(slices.study) else None,
+            explanation=explanation,
         )
 
     def _provenance(self, given: GivenMasks) -> Provenance:
-        calibration = None if self.calibration is None else dataclasses.asdict(self.calibration)
+        calibration, thresholds = (
+            None if fitted is None else dataclasses.asdict(fitted)
+            for fitted in (self.calibration, self.area_thresholds)
+        )
         settings = {
             **dataclasses.asdict(self.settings),
             "device": self.device,
             "calibration": calibration,
+            "area_thresholds": thresholds,
             "given_masks": given.names(),
         }
         return Provenance(__version__, self.weights, settings)
@@ -282,22 +303,32 @@ def _put_on_grid(
     side_by_side(put, range(len(indices)))
 
 
-def _measure(slices: LungSlices, probability: NDArray[np.uint8], above: int, given: GivenMasks) -> Measured:
+def _measure(
+    slices: LungSlices,
+    probability: NDArray[np.uint8],
+    above: int,
+    given: GivenMasks,
+    thresholds: AreaThresholds | None,
+) -> Measured:
     """Measure what is above a probability (Z, H, W) against the whole lungs, or against those that the user gave.
 
     The whole lungs take the place of `slices.lung_mask`, which nothing after this needs: each volume counts.
     """
-    lungs, mask = given.whole_lungs(), np.zeros(probability.shape, bool)
+    known, mask = given.whole_lungs(), np.zeros(probability.shape, bool)
     for z in np.flatnonzero(probability.any((1, 2))):  # zeros that nobody writes take no memory
         mask[z] = probability[z] > above
-    if lungs is not None:
-        mask &= lungs
+    if known is not None:
+        mask &= known
     labels = find_lesions(mask, slices.study)
     del mask  # labels say the same
+    lungs = known
     if lungs is None:
         found, inside = slices.lung_mask, inside_mask(slices.study)
         lungs = whole_lungs(found, labels, slices.overview, inside, slices.assessed, out=found)
-    return measure_lesions(labels, probability, lungs, slices.study, given.lobes)
+    measured = measure_lesions(labels, probability, lungs, slices.study, given.lobes)
+    if thresholds is None:
+        return measured
+    return with_intervals(measured, probability, thresholds, slices.study, known)
 
 
 def _cautions(slices: LungSlices, probability: NDArray[np.uint8], above: int, given: GivenMasks) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from jcs_ct._version import __version__
 from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.clock import Clock
+from jcs_ct.diagnosis.explanation import looks_elsewhere
 from jcs_ct.diagnosis.lung_regions import sides_are_known
 from jcs_ct.diagnosis.measure import (
     Measured,
@@ -23,7 +24,15 @@ from jcs_ct.diagnosis.measure import (
     slice_burden,
     unassessed,
 )
-from jcs_ct.diagnosis.result import Diagnosis, Measures, Provenance, RuleOutcome, SliceFinding, Verdict
+from jcs_ct.diagnosis.result import (
+    Diagnosis,
+    ExplanationCheck,
+    Measures,
+    Provenance,
+    RuleOutcome,
+    SliceFinding,
+    Verdict,
+)
 from jcs_ct.diagnosis.slices import FoundLungs, find_lungs
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.errors import UsageError
@@ -60,13 +69,15 @@ class EarlierResult:
     provenance: Provenance
     activation: NDArray[np.uint8] | None = None
     """(Z, H, W) canonical; None where it was not kept."""
+    explanation: ExplanationCheck | None = None
+    """Of the decision, so against the opacities that were outlined then."""
 
     @classmethod
     def of(cls, diagnosis: Diagnosis) -> EarlierResult:
         """What is carried over of a diagnosis in memory."""
         return cls(
             diagnosis.study.digest, diagnosis.verdict, diagnosis.reasons, diagnosis.probability, diagnosis.rule,
-            diagnosis.slices, diagnosis.provenance, diagnosis.activation,
+            diagnosis.slices, diagnosis.provenance, diagnosis.activation, diagnosis.explanation,
         )  # fmt: skip
 
     @property
@@ -195,6 +206,7 @@ def _diagnosis(
     clock: Clock,
 ) -> Diagnosis:
     reasons = (MEASURED_ONLY,) if earlier is None else tuple(dict.fromkeys((*earlier.reasons, CARRIED_OVER)))
+    explanation = None if earlier is None else earlier.explanation
     return Diagnosis(
         study=study,
         verdict=Verdict.NOT_ASSESSED if earlier is None else earlier.verdict,
@@ -206,11 +218,12 @@ def _diagnosis(
         measures=measured.measures,
         provenance=provenance,
         timing_s=clock.total(),
-        warnings=(*study.remarks, *quality.cautions(study), *remarks),
+        warnings=(*study.remarks, *quality.cautions(study), *remarks, *looks_elsewhere(explanation)),
         lesion_labels=measured.labels,
         lung_mask=measured.lungs,
         activation=None if earlier is None else earlier.activation,
         lung_sides=measured.sides if sides_are_known(study) else None,
+        explanation=explanation,
     )
 
 

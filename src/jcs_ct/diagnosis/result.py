@@ -99,6 +99,44 @@ class HuBands:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Between what a measure is taken to lie; `diagnosis.intervals` says how, and for what share of slices it holds."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"expected an interval whose low end is below its high end, found {self}")
+
+
+@dataclass(frozen=True)
+class ExplanationCheck:
+    """Where the activation maps of the infected slices look, as means over these slices (`diagnosis.explanation`)."""
+
+    slices: int
+    """Infected slices."""
+    in_lungs: float
+    """Share of a map that lies in the whole lungs, 0..1."""
+    chance_in_lungs: float
+    """The same of a map that is equal everywhere: the share of the area that the network saw."""
+    in_lesions: float
+    """Share of a map that lies in outlined opacities, 0..1."""
+    chance_in_lesions: float
+    """The same of a map that is equal everywhere."""
+
+    @property
+    def times_chance_in_lungs(self) -> float | None:
+        """How many times as much of the maps lies in the lungs as of maps that look nowhere; None without lungs."""
+        return self.in_lungs / self.chance_in_lungs if self.chance_in_lungs else None
+
+    @property
+    def times_chance_in_lesions(self) -> float | None:
+        """The same for outlined opacities; None where there are none."""
+        return self.in_lesions / self.chance_in_lesions if self.chance_in_lesions else None
+
+
+@dataclass(frozen=True)
 class Lesion:
     """One connected opacity."""
 
@@ -132,6 +170,10 @@ class Lesion:
     """Name of the zone that holds the largest part; None where the lungs have none."""
     lobe: str | None = None
     """The same for lobes, where these were given."""
+    voxels_interval: Interval | None = None
+    """None where the weights hold no thresholds for it, or a user gave the outlines."""
+    volume_interval_ml: Interval | None = None
+    """The same in mL."""
 
     @property
     def side(self) -> Side | None:
@@ -198,6 +240,10 @@ class Measures:
     lobes: tuple[RegionMeasures, ...] = ()
     """Empty where no lobes were given."""
     severity: SeverityScore | None = None
+    lesion_volume_interval_ml: Interval | None = None
+    """Of the total, not the sum over opacities; None as there."""
+    lesion_share_interval: Interval | None = None
+    """Of `lesion_share_of_lung`."""
 
 
 @dataclass(frozen=True)
@@ -256,3 +302,5 @@ class Diagnosis:
     """(Z, H, W) canonical: activation mapping, 255 = the strongest of the study; None where nothing was classified."""
     lung_sides: NDArray[np.uint8] | None = field(default=None, repr=False)
     """(Z, H, W) canonical: 0, 1 in the right and 2 in the left lung; None where the input does not state the sides."""
+    explanation: ExplanationCheck | None = None
+    """Whether the activation maps look at what was outlined; None where no slice is infected."""

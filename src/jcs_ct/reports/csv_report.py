@@ -34,6 +34,8 @@ def _lesion_columns() -> list[str]:
         "bbox": ["first_row", "first_column", "last_row", "last_column"],
         "zone": ["side", "zone"],
         "hu_bands": [_band_column(band.name) for band in fields(HuBands)],
+        "voxels_interval": ["voxels_low", "voxels_high"],
+        "volume_interval_ml": ["volume_low_ml", "volume_high_ml"],
     }
     return [name for field in fields(Lesion) for name in spread.get(field.name, [field.name])]
 
@@ -47,10 +49,16 @@ def _lesion_row(lesion: Lesion) -> dict[str, Any]:
     row["side"] = lesion.side
     bands = row.pop("hu_bands") or {}
     row |= {_band_column(band.name): bands.get(band.name) for band in fields(HuBands)}
+    row["voxels_low"], row["voxels_high"] = _ends(row.pop("voxels_interval"))
+    row["volume_low_ml"], row["volume_high_ml"] = _ends(row.pop("volume_interval_ml"))
     row["first_slice"], row["last_slice"] = row.pop("slices")
     _, row["first_row"], row["first_column"], _, row["last_row"], row["last_column"] = row.pop("bbox")
     centroid = row.pop("centroid_mm") or (None, None, None)
     return {**row, **dict(zip(("centroid_x_mm", "centroid_y_mm", "centroid_z_mm"), centroid, strict=True))}
+
+
+def _ends(interval: Mapping[str, float] | None) -> tuple[float | None, float | None]:
+    return (None, None) if interval is None else (interval["low"], interval["high"])
 
 
 def _measures(diagnosis: Diagnosis) -> Iterable[dict[str, Any]]:
@@ -67,10 +75,18 @@ def _measures(diagnosis: Diagnosis) -> Iterable[dict[str, Any]]:
             ("threshold", "", rule.threshold, "slices"),
             ("infected_extent_mm", "", rule.infected_extent_mm, "mm"),
         ]
+    volume, share = (
+        (None, None) if interval is None else (interval.low, interval.high)
+        for interval in (totals.lesion_volume_interval_ml, totals.lesion_share_interval)
+    )
     rows += [
         ("lesion_volume_ml", "", totals.lesion_volume_ml, "mL"),
+        ("lesion_volume_low_ml", "", volume[0], "mL"),
+        ("lesion_volume_high_ml", "", volume[1], "mL"),
         ("lung_volume_ml", "", totals.lung_volume_ml, "mL"),
         ("lesion_share_of_lung", "", totals.lesion_share_of_lung, "1"),
+        ("lesion_share_of_lung_low", "", share[0], "1"),
+        ("lesion_share_of_lung_high", "", share[1], "1"),
         ("lesion_count", "", totals.lesion_count, "1"),
     ]
     for region in (*totals.lungs, *totals.zones, *totals.lobes):

@@ -74,6 +74,10 @@ _REMARKS = (
     (r"segments of the outlines that are neither opacities nor lungs are left out: \d+", ""),
     (r"whether the outlines belong to this study was told by their geometry only: the input states no UIDs", ""),
     (r"\d+ % of the outlined opacities lie outside of the given lung mask; they were measured and count as lung", ""),
+    (rf"the classifier looked past the (lungs|outlined opacities): {_NUMBER} % of the activation mapping on the \d+ "
+     rf"infected slice\(s\) lies in them, and they take {_NUMBER} % of what it saw; that these slices are infected is "
+     r"not explained( by what is outlined)?", ""),
+    (r"no opacity was outlined that would explain the \d+ infected slice\(s\)", ""),
 )  # fmt: skip
 """What remarks may say: a match stays as it is, or as the words beside it; what goes beyond the match may be a name."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jcs_ct.diagnosis.result import Diagnosis, Lesion, Provenance, Verdict
+from jcs_ct.diagnosis.result import Diagnosis, Interval, Lesion, Provenance, Verdict
 from jcs_ct.diagnosis.review import Review
 from jcs_ct.reports import charts, pictures, regions
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, usual_spacing
@@ -89,6 +89,8 @@ def render_html(diagnosis: Diagnosis) -> str:
         zone_map=regions.zone_map(diagnosis.measures),
         bands=regions.bands(diagnosis.measures.hu_bands),
         severity_note=_severity_note(diagnosis),
+        interval_note=interval_note(diagnosis),
+        explanation_note=explanation_note(diagnosis),
         facts=input_facts(study),
         making=making_facts(diagnosis.provenance),
     )
@@ -117,7 +119,10 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shared.filters.update(number=number, percent=percent, probability=probability, words=words, setting=setting)
+    shared.filters.update(
+        number=number, percent=percent, probability=probability, words=words, setting=setting,
+        interval=interval, percents=percents, places=places,
+    )  # fmt: skip
     return shared
 
 
@@ -137,6 +142,22 @@ def percent(share: float | None) -> str:
     if 0 < share < 0.001:
         return "< 0.1\u00a0%"
     return f"{100 * share:.{1 if share < 0.0995 else 0}f}\u00a0%"
+
+
+def interval(between: Interval | None) -> str:
+    """Both ends as numbers; nothing where there is no interval."""
+    return "" if between is None else f"{number(between.low)} to {number(between.high)}"
+
+
+def places(slices: tuple[int, int]) -> str:
+    """First and last slice as people count them, from 1; a single one once."""
+    first, last = (index + 1 for index in slices)
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def percents(between: Interval | None) -> str:
+    """Both ends of an interval of shares, in percent; nothing where there is none."""
+    return "" if between is None else f"{percent(between.low)} to {percent(between.high)}"
 
 
 def probability(value: float | None) -> str:
@@ -190,7 +211,9 @@ def key_figures(diagnosis: Diagnosis) -> list[tuple[str, str, str]]:
         remark = f"of {rule.assessed_slices} assessed; threshold {number(rule.threshold)}"
         figures.append(("Infected slices", str(rule.infected_slices), remark))
     if diagnosis.lesion_labels is not None and measures.lesion_share_of_lung is not None:
-        figures.append(("Lung affected", percent(measures.lesion_share_of_lung), "share of lung with opacities"))
+        between = percents(measures.lesion_share_interval)
+        remark = f"share of lung with opacities; {between}" if between else "share of lung with opacities"
+        figures.append(("Lung affected", percent(measures.lesion_share_of_lung), remark))
         volume = measures.lesion_volume_ml
         remark = "volume not known" if volume is None else f"{number(volume)} mL in all"
         figures.append(("Opacities", str(measures.lesion_count), remark))
@@ -237,12 +260,46 @@ def measure_facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
         unknown_share = "not known: no lung was found"
     share = measures.lesion_share_of_lung
     count = str(measures.lesion_count) if diagnosis.lesion_labels is not None else unknown_share
+    volume = _with_unit(measures.lesion_volume_ml, "mL", unknown_volume)
+    affected = unknown_share if share is None else percent(share)
+    if measures.lesion_volume_interval_ml is not None:
+        volume += f" ({interval(measures.lesion_volume_interval_ml)}\u00a0mL)"
+    if measures.lesion_share_interval is not None:
+        affected += f" ({percents(measures.lesion_share_interval)})"
     return [
-        ("Volume of opacities", _with_unit(measures.lesion_volume_ml, "mL", unknown_volume)),
+        ("Volume of opacities", volume),
         ("Volume of lung", _with_unit(measures.lung_volume_ml, "mL", unknown_volume)),
-        ("Share of lung with opacities", unknown_share if share is None else percent(share)),
+        ("Share of lung with opacities", affected),
         ("Number of opacities", count),
     ]
+
+
+def interval_note(diagnosis: Diagnosis) -> str:
+    """What the intervals in the report are, and are not; nothing where it holds none."""
+    fitted = diagnosis.provenance.settings.get("area_thresholds")
+    if diagnosis.measures.lesion_share_interval is None or not isinstance(fitted, Mapping):
+        return ""
+    lower, upper, coverage = (float(fitted[name]) for name in ("lower", "upper", "coverage"))
+    measured = fitted.get("measured")
+    tested = "" if measured is None else f", and on {percent(float(measured))} of test slices, which took no part"
+    return (
+        f"Ranges lie between what the segmenter marks with a probability above {upper:.2f} and above {lower:.2f}. On "
+        f"{percent(coverage)} of the slices that these thresholds were chosen on the area that a reader outlined lay "
+        f"between{tested}. A range says how sharp the outline is, not whether it is an opacity; a reader may well find "
+        "more or less. The range of the total is not the sum of those of the opacities."
+    )
+
+
+def explanation_note(diagnosis: Diagnosis) -> str:
+    """Where the activation maps look, in words; nothing where no slice is infected."""
+    check = diagnosis.explanation
+    if check is None:
+        return ""
+    return (
+        f"On the infected slices {percent(check.in_lungs)} of the activation mapping lies in the lungs "
+        f"({percent(check.chance_in_lungs)} if it were equal everywhere) and {percent(check.in_lesions)} in outlined "
+        f"opacities ({percent(check.chance_in_lesions)})."
+    )
 
 
 def _with_unit(value: float | None, unit: str, unknown: str) -> str:

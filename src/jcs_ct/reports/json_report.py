@@ -44,6 +44,7 @@ def result_document(diagnosis: Diagnosis) -> dict[str, Any]:
         "slices": [asdict(finding) for finding in diagnosis.slices],
         "lesions": [asdict(lesion) for lesion in diagnosis.lesions],
         "measures": asdict(diagnosis.measures),
+        "explanation": None if diagnosis.explanation is None else asdict(diagnosis.explanation),
         "input": _input(diagnosis.study),
         "provenance": asdict(diagnosis.provenance),
         "timing_s": diagnosis.timing_s,

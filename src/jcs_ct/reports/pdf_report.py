@@ -161,7 +161,12 @@ def _measures(diagnosis: Diagnosis) -> list[Flowable]:
     for lung in diagnosis.measures.lungs:
         volumes = f"{number(lung.lung_volume_ml)} mL, of which opacities {number(lung.lesion_volume_ml)} mL"
         rows.append([_text(f"{lung.name.capitalize()} lung"), _text(f"{volumes} ({percent(lung.lesion_share)})")])
-    return [_heading("Measures"), _table(rows, [60 * mm, _WIDTH - 60 * mm])]
+    notes = (html_report.interval_note(diagnosis), html_report.explanation_note(diagnosis))
+    return [
+        _heading("Measures"),
+        _table(rows, [60 * mm, _WIDTH - 60 * mm]),
+        *(_text(_e(note), "muted") for note in notes if note),
+    ]
 
 
 def _key_slices(diagnosis: Diagnosis) -> list[Flowable]:
@@ -201,14 +206,15 @@ def _lesions(diagnosis: Diagnosis) -> list[Flowable]:
 
 def _lesion_cells(lesion: Lesion) -> list[str]:
     volume = f"{lesion.voxels} voxels" if lesion.volume_ml is None else f"{number(lesion.volume_ml)} mL"
+    between = html_report.interval(lesion.volume_interval_ml or lesion.voxels_interval)
+    volume += f" ({between})" if between else ""
     area = "–" if lesion.area_mm2 is None else f"{number(lesion.area_mm2)} mm²"
-    first, last = lesion.slices
     return [
         str(lesion.id),
         "–" if lesion.side is None else lesion.side.value,
         volume,
         area,
-        f"{first + 1} to {last + 1}",
+        html_report.places(lesion.slices),
         number(None if lesion.mean_hu is None else round(lesion.mean_hu)),
         probability(lesion.mean_probability),
     ]

@@ -12,7 +12,9 @@ from typing import Any
 
 from jcs_ct.diagnosis.remeasure import EarlierResult
 from jcs_ct.diagnosis.result import (
+    ExplanationCheck,
     HuBands,
+    Interval,
     Measures,
     Provenance,
     RegionMeasures,
@@ -86,6 +88,7 @@ def read_decision(folder: Path) -> EarlierResult:
             rule=_rule(document["rule"]),
             slices=tuple(SliceFinding(**finding) for finding in document["slices"]),
             provenance=_provenance(document["provenance"]),
+            explanation=_explanation(document.get("explanation")),
         )
 
 
@@ -112,6 +115,14 @@ def _rule(fields: dict[str, Any] | None) -> RuleOutcome | None:
     if fields is None:
         return None
     return RuleOutcome(**{**fields, "curve": tuple(ThresholdStep(**step) for step in fields["curve"])})
+
+
+def _explanation(fields: dict[str, Any] | None) -> ExplanationCheck | None:
+    return None if fields is None else ExplanationCheck(**fields)
+
+
+def _interval(fields: dict[str, float] | None) -> Interval | None:
+    return None if fields is None else Interval(**fields)
 
 
 def _provenance(fields: dict[str, Any]) -> Provenance:
@@ -141,4 +152,6 @@ def _measures(fields: dict[str, Any]) -> Measures:
         zones=zones,
         lobes=lobes,
         severity=severity,
+        lesion_volume_interval_ml=_interval(fields.get("lesion_volume_interval_ml")),
+        lesion_share_interval=_interval(fields.get("lesion_share_interval")),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,19 +15,60 @@ from jcs_ct.datasets.normalised import NormalisedSlice, normalised
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.errors import DataError
-from jcs_ct.evaluation import metrics
+from jcs_ct.evaluation import conformal, metrics
+from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region, mean_of, of_split
 
 SEGMENTATION_SOURCES = ("covid-19-ct100", "covid-semiseg")
 UNINFECTED_SOURCES = ("sars-cov-2-ct",)
+INTERVAL_SOURCE = "covid-19-ct100"
+INTERVAL_SPLITS = ("train", "val")
+INTERVAL_COVERAGE = 0.9
 
 
-def _mask(diagnoser: Diagnoser, one: NormalisedSlice) -> NDArray[np.bool_]:
-    """(H, W): lesion mask of a slice at its own resolution, as a diagnosis would mark it."""
+def _probability(diagnoser: Diagnoser, one: NormalisedSlice) -> NDArray[np.float32]:
+    """(H, W): lesion probability of a slice at its own resolution, as a diagnosis has it."""
     crop, region = crop_and_region(one, diagnoser.segmenter.input_size)
     patch = diagnoser.segment(crop[None], region[None])[0]
     height, width = one.image.shape
-    return preprocessing.paste_back(patch, one.box, (height, width)) > diagnoser.settings.lesion_probability
+    return preprocessing.paste_back(patch, one.box, (height, width))
+
+
+def _area_above(probability: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(256,) area above each level, the probability in bytes as a diagnosis keeps it."""
+    return conformal.area_above(np.round(conformal.STEPS * probability).astype(np.uint8))
+
+
+def fit_intervals(diagnoser: Diagnoser, data: Path, step: Step) -> tuple[AreaThresholds, str]:
+    """Choose the thresholds of the segmenter's intervals on slices with a reader's masks that are not for testing.
+
+    What they are worth is then measured on the test slices, which chose nothing.
+
+    Returns:
+        The thresholds, and what they were fitted on.
+    """
+    outlined = _outlined_areas(diagnoser, data, INTERVAL_SPLITS, step)
+    levels = np.array([conformal.matching_levels(above, area) for above, area in outlined])
+    fitted = conformal.fit_area_thresholds(levels, INTERVAL_COVERAGE)
+    measured = [conformal.covered(*one, fitted) for one in _outlined_areas(diagnoser, data, ("test",), step)]
+    on = (
+        f"{INTERVAL_SOURCE}, splits {' and '.join(INTERVAL_SPLITS)}, {len(levels)} slices; measured on {len(measured)} "
+        "of split test"
+    )
+    return replace(fitted, measured=round(float(np.mean(measured)), 4)), on
+
+
+def _outlined_areas(
+    diagnoser: Diagnoser, data: Path, splits: Sequence[str], step: Step
+) -> list[tuple[NDArray[np.int64], int]]:
+    """Of each slice with outlined opacities, the segmenter's area above each level and the reader's area."""
+    records = [record for split in splits for record in of_split(INTERVAL_SOURCE, data, split)]
+    found = []
+    for _, one in normalised(records, diagnoser.segmenter.input_size):
+        if one.mask is not None and one.mask.any():
+            found.append((_area_above(_probability(diagnoser, one)), int(one.mask.sum())))
+            step(1)
+    return found
 
 
 @dataclass(frozen=True)
@@ -42,6 +84,8 @@ class _Marked:
     share: float
     """Of the lung that is marked."""
     shows_lung: bool
+    covered: bool | None
+    """Whether the reader's area lies in the segmenter's interval; None where the weights hold none."""
 
     @property
     def dice(self) -> float:
@@ -55,7 +99,8 @@ def _marked(diagnoser: Diagnoser, records: list[SliceRecord], step: Step) -> lis
         known = one.mask is not None or record.infected is False
         if not known:
             continue
-        predicted = _mask(diagnoser, one)
+        probability = _probability(diagnoser, one)
+        predicted = probability > diagnoser.settings.lesion_probability
         truth = np.zeros_like(predicted) if one.mask is None else one.mask
         out.append(
             _Marked(
@@ -65,10 +110,19 @@ def _marked(diagnoser: Diagnoser, records: list[SliceRecord], step: Step) -> lis
                 int(predicted.sum()) + int(truth.sum()),
                 float(predicted.sum() / max((one.lungs | predicted).sum(), 1)),
                 bool(lungs.lung_slices(one.lungs[None])[0]),
+                _covered(diagnoser.area_thresholds, probability, truth),
             )
         )
         step(1)
     return out
+
+
+def _covered(
+    thresholds: AreaThresholds | None, probability: NDArray[np.float32], truth: NDArray[np.bool_]
+) -> bool | None:
+    if thresholds is None:
+        return None
+    return conformal.covered(_area_above(probability), int(truth.sum()), thresholds)
 
 
 def segmentation(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Trial]:
@@ -93,6 +147,10 @@ def segmentation(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> li
 def _dice(source: str, outlined: list[_Marked], split: str, threshold: float) -> Trial:
     dice = np.array([one.dice for one in outlined])
     groups = np.array([one.group for one in outlined])
+    covered = np.array([one.covered for one in outlined if one.covered is not None])
+    intervals = {"dice_per_image": metrics.bootstrap_interval(partial(mean_of, dice), groups)}
+    if len(covered):
+        intervals["area_in_interval"] = metrics.bootstrap_interval(partial(mean_of, covered), groups)
     return Trial(
         source,
         f"split {split}, {len(outlined)} slices, threshold {threshold:g}",
@@ -101,8 +159,9 @@ def _dice(source: str, outlined: list[_Marked], split: str, threshold: float) ->
             "dice_pooled": metrics.pooled_dice([one.overlap for one in outlined], [one.total for one in outlined]),
             "dice_median": float(np.median(dice)),
             "slices_below_0.5": int((dice < 0.5).sum()),
+            "area_in_interval": float(covered.mean()) if len(covered) else None,
         },
-        {"dice_per_image": metrics.bootstrap_interval(partial(mean_of, dice), groups)},
+        intervals,
     )
 
 

@@ -52,6 +52,8 @@ class NetworkFile:
     """The same in whole numbers of eight bits, as OpenVINO keeps it, where it was quantised."""
     calibration: dict[str, float] | None = None
     """Scale and bias of its probabilities' Platt scaling, for a classifier that was calibrated."""
+    area_thresholds: dict[str, float] | None = None
+    """Thresholds that intervals of volumes are made with, and their coverage, for a segmenter that was calibrated."""
 
 
 def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
@@ -81,14 +83,23 @@ def _network(folder: Path, name: str, entry: dict[str, Any]) -> NetworkFile:
         path = folder / own["file"]
         # OpenVINO finds them by this name.
         quantised = ModelFile(path, own["sha256"], path.with_suffix(".bin"), own["weights_sha256"])
-    return NetworkFile(name, exact, quantised, entry.get("calibration"))
+    return NetworkFile(name, exact, quantised, entry.get("calibration"), entry.get("area_thresholds"))
 
 
 def write_calibration(folder: Path, name: str, calibration: dict[str, float], fitted_on: str) -> None:
-    """Put a calibration into a folder's manifest."""
+    """Put the calibration of a classifier into a folder's manifest."""
+    _write_fitted(folder, name, "calibration", calibration, fitted_on)
+
+
+def write_area_thresholds(folder: Path, name: str, thresholds: dict[str, float], fitted_on: str) -> None:
+    """Put the thresholds of a segmenter's intervals into a folder's manifest."""
+    _write_fitted(folder, name, "area_thresholds", thresholds, fitted_on)
+
+
+def _write_fitted(folder: Path, name: str, what: str, fitted: dict[str, float], fitted_on: str) -> None:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    manifest["networks"][name]["calibration"] = calibration
-    manifest["networks"][name]["calibration_fitted_on"] = fitted_on
+    manifest["networks"][name][what] = fitted
+    manifest["networks"][name][f"{what}_fitted_on"] = fitted_on
     write_manifest(folder, manifest)
 
 
