@@ -18,6 +18,7 @@ from jcs_ct.diagnosis.classify import Progress, Scores, classify
 from jcs_ct.diagnosis.clock import Clock
 from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
 from jcs_ct.diagnosis.lung_regions import sides_are_known
+from jcs_ct.diagnosis.makeup import dense_parts
 from jcs_ct.diagnosis.measure import Measured, find_lesions, measure_lesions, slice_burden, unassessed
 from jcs_ct.diagnosis.result import Diagnosis, FirstLook, Measures, Provenance, SliceFinding, Verdict
 from jcs_ct.diagnosis.segment import segment
@@ -26,6 +27,7 @@ from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.engine import BACKENDS, Device, Network
 from jcs_ct.errors import WeightsError
 from jcs_ct.evaluation.calibration import PlattScaling
+from jcs_ct.morphology import Mask
 from jcs_ct.one_form import inside_mask
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
@@ -121,6 +123,7 @@ class Diagnoser:
         self.segmenter = Network(ran["segmenter"].path, threads, BACKENDS[device])
         calibration = files["classifier"].calibration
         self.calibration = None if calibration is None else PlattScaling(**calibration)
+        self.consolidation_hu = files["segmenter"].consolidation_hu
         self.weights = {name: file.trace() for name, file in ran.items()}
 
     def run(self, study: Study, reporter: Reporter | None = None, given: GivenMasks | None = None) -> Diagnosis:
@@ -166,13 +169,13 @@ class Diagnoser:
         with clock("segment"):
             suspect = np.flatnonzero(scores.probabilities >= self._suspicion(decision))
             report.stage("outlining opacities", len(suspect))
-            probability = self._lesion_volume(slices, suspect, report.advance)
+            probability, dense = self._lesion_volume(slices, suspect, report.advance)
         with clock("measure"):
             above = int(255 * self.settings.lesion_probability)
             upright = given if slices.study is study else given.turned()
             warnings = _cautions(slices, probability, above, upright)
-            measured = _measure(slices, probability, above, upright)
-            del probability  # a volume: not needed while another one is made
+            measured = _measure(slices, probability, dense, above, upright)
+            del probability, dense  # volumes: not needed while others are made
         return self._diagnosis(slices, scores, decision, measured, suspect, self._provenance(given), warnings, clock)
 
     def classify(self, crops: NDArray[np.uint8], progress: Progress | None = None, calibrated: bool = True) -> Scores:
@@ -186,14 +189,32 @@ class Diagnoser:
         """Lesion probability of slices; see `segment.segment`."""
         return segment(self.segmenter, crops, regions, progress, self.settings.mirrored)
 
-    def _lesion_volume(self, slices: LungSlices, suspect: NDArray[np.int64], progress: Progress) -> NDArray[np.uint8]:
-        """(Z, H, W): lesion probability stored as 0..255."""
+    def consolidation(self, crops: NDArray[np.uint8], patches: NDArray[np.float32], level_hu: float) -> Mask:
+        """(M, h, w): where what is outlined is consolidated; see `makeup.dense_parts`.
+
+        Args:
+            crops: (M, h, w).
+            patches: (M, h, w), lesion probability as `segment` gives it.
+            level_hu: consolidation is denser.
+        """
+        opacities = patches > self.settings.lesion_probability
+        return np.stack(side_by_side(lambda k: dense_parts(crops[k], opacities[k], level_hu), range(len(crops))))
+
+    def _lesion_volume(
+        self, slices: LungSlices, suspect: NDArray[np.int64], progress: Progress
+    ) -> tuple[NDArray[np.uint8], Mask | None]:
+        """(Z, H, W): lesion probability stored as 0..255; and where opacities are consolidated, if that can be told."""
         volume = np.zeros(slices.study.voxels.shape, np.uint8)
+        dense = None if self.consolidation_hu is None else np.zeros(volume.shape, bool)
         for start in range(0, len(suspect), _SEGMENTED_AT_ONCE):
             few = suspect[start : start + _SEGMENTED_AT_ONCE]
             patches = self.segment(slices.crops[few], slices.regions[few], progress)
             _put_on_grid(volume, slices, slices.indices[few], patches, 255.0)
-        return volume
+            if dense is not None and self.consolidation_hu is not None:
+                parts = self.consolidation(slices.crops[few], patches, self.consolidation_hu)
+                shown = parts.any((1, 2))  # zeros that nobody writes take neither time nor memory
+                _put_on_grid(dense, slices, slices.indices[few][shown], parts[shown].astype(np.float32), 1.0)
+        return volume, dense
 
     def _suspicion(self, decision: Decision) -> float:
         """From which probability on slices are segmented (paper §III-C: only where the patient is positive)."""
@@ -246,6 +267,7 @@ class Diagnoser:
             **dataclasses.asdict(self.settings),
             "device": self.device,
             "calibration": calibration,
+            "consolidation_hu": self.consolidation_hu,
             "given_masks": given.names(),
         }
         return Provenance(__version__, self.weights, settings)
@@ -266,13 +288,13 @@ def _extents(slices: LungSlices) -> NDArray[np.float64] | None:
 
 
 def _put_on_grid(
-    volume: NDArray[np.uint8],
+    volume: NDArray[np.uint8] | Mask,
     slices: LungSlices,
     indices: NDArray[np.int64],
     patches: NDArray[np.float32],
     scale: float,
 ) -> None:
-    """Values on the crops of some slices, times `scale`, into (Z, H, W) on the study's grid."""
+    """Values on the crops of some slices, times `scale` and rounded, into (Z, H, W) on the study's grid."""
 
     def put(k: int) -> None:
         index = int(indices[k])
@@ -282,7 +304,9 @@ def _put_on_grid(
     side_by_side(put, range(len(indices)))
 
 
-def _measure(slices: LungSlices, probability: NDArray[np.uint8], above: int, given: GivenMasks) -> Measured:
+def _measure(
+    slices: LungSlices, probability: NDArray[np.uint8], dense: Mask | None, above: int, given: GivenMasks
+) -> Measured:
     """Measure what is above a probability (Z, H, W) against the whole lungs, or against those that the user gave.
 
     The whole lungs take the place of `slices.lung_mask`, which nothing after this needs: each volume counts.
@@ -297,7 +321,7 @@ def _measure(slices: LungSlices, probability: NDArray[np.uint8], above: int, giv
     if lungs is None:
         found, inside = slices.lung_mask, inside_mask(slices.study)
         lungs = whole_lungs(found, labels, slices.overview, inside, slices.assessed, out=found)
-    return measure_lesions(labels, probability, lungs, slices.study, given.lobes)
+    return measure_lesions(labels, probability, lungs, slices.study, given.lobes, dense)
 
 
 def _cautions(slices: LungSlices, probability: NDArray[np.uint8], above: int, given: GivenMasks) -> tuple[str, ...]:

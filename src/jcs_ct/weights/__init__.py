@@ -52,6 +52,9 @@ class NetworkFile:
     """The same in whole numbers of eight bits, as OpenVINO keeps it, where it was quantised."""
     calibration: dict[str, float] | None = None
     """Scale and bias of its probabilities' Platt scaling, for a classifier that was calibrated."""
+    consolidation_hu: float | None = None
+    """Level of density above which what a segmenter outlines is consolidation, below it ground glass; None where no
+    reader's masks told it."""
 
 
 def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
@@ -81,14 +84,22 @@ def _network(folder: Path, name: str, entry: dict[str, Any]) -> NetworkFile:
         path = folder / own["file"]
         # OpenVINO finds them by this name.
         quantised = ModelFile(path, own["sha256"], path.with_suffix(".bin"), own["weights_sha256"])
-    return NetworkFile(name, exact, quantised, entry.get("calibration"))
+    return NetworkFile(name, exact, quantised, entry.get("calibration"), entry.get("consolidation_hu"))
 
 
 def write_calibration(folder: Path, name: str, calibration: dict[str, float], fitted_on: str) -> None:
     """Put a calibration into a folder's manifest."""
+    _put(folder, name, {"calibration": calibration, "calibration_fitted_on": fitted_on})
+
+
+def write_consolidation(folder: Path, name: str, level_hu: float, fitted_on: str) -> None:
+    """Put the level of density that parts consolidation from ground glass into a folder's manifest."""
+    _put(folder, name, {"consolidation_hu": level_hu, "consolidation_fitted_on": fitted_on})
+
+
+def _put(folder: Path, name: str, entries: dict[str, Any]) -> None:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    manifest["networks"][name]["calibration"] = calibration
-    manifest["networks"][name]["calibration_fitted_on"] = fitted_on
+    manifest["networks"][name] |= entries
     write_manifest(folder, manifest)
 
 
