@@ -61,12 +61,13 @@ def test_regions_and_score_are_in_the_document(diagnosis: Diagnosis) -> None:
 
 def test_a_result_of_the_first_version_still_fits(diagnosis: Diagnosis) -> None:
     document = result_document(diagnosis)
-    for name in ("hu_bands", "lungs", "zones", "lobes", "severity"):
+    for name in ("hu_bands", "consolidation_share", "lungs", "zones", "lobes", "severity"):
         del document["measures"][name]
     for lesion in document["lesions"]:
         for name in ("share_of_lung", "long_axis_mm", "perpendicular_mm", "diameter_slice", "hu_bands", "zone", "lobe"):
             del lesion[name]
         del lesion["pleural_distance_mm"]
+        del lesion["consolidation_share"]
     assert errors(document) == []
 
 

@@ -237,12 +237,23 @@ def measure_facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
         unknown_share = "not known: no lung was found"
     share = measures.lesion_share_of_lung
     count = str(measures.lesion_count) if diagnosis.lesion_labels is not None else unknown_share
-    return [
+    facts = [
         ("Volume of opacities", _with_unit(measures.lesion_volume_ml, "mL", unknown_volume)),
         ("Volume of lung", _with_unit(measures.lung_volume_ml, "mL", unknown_volume)),
         ("Share of lung with opacities", unknown_share if share is None else percent(share)),
         ("Number of opacities", count),
     ]
+    dense = measures.consolidation_share
+    return facts if dense is None else [*facts, *_makeup(dense, measures.lesion_volume_ml)]
+
+
+def _makeup(dense: float, volume_ml: float | None) -> list[tuple[str, str]]:
+    """What the opacities are made of, as shares of them and in mL where these are known."""
+
+    def words_of(share: float) -> str:
+        return percent(share) if volume_ml is None else f"{percent(share)}, {number(share * volume_ml)}\u00a0mL"
+
+    return [("Of it ground glass", words_of(1 - dense)), ("Of it consolidation", words_of(dense))]
 
 
 def _with_unit(value: float | None, unit: str, unknown: str) -> str:
