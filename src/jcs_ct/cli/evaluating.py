@@ -26,7 +26,15 @@ class Trial(StrEnum):
     CLASSIFICATION = "classification"
     LOCALISATION = "localisation"
     SHORTCUT = "shortcut"
+    MAKEUP = "makeup"
     STATISTICS = "statistics"
+
+
+class Fitted(StrEnum):
+    """What `calibrate` fits."""
+
+    PROBABILITY = "probability"
+    MAKEUP = "makeup"
 
 
 def evaluate(
@@ -52,6 +60,7 @@ def evaluate(
         Trial.CLASSIFICATION: partial(trials.classification, plots=output),
         Trial.LOCALISATION: trials.localisation,
         Trial.SHORTCUT: trials.shortcut,
+        Trial.MAKEUP: trials.makeup,
     }
     with Progress() as progress:
         progress.stage("comparing splits", 0)
@@ -91,14 +100,28 @@ def _statistics(data: Path, split: str | None, output: Path | None, as_json: boo
 def calibrate(
     weights: Annotated[Path, typer.Option(help="Weights folder whose manifest the calibration goes into.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the data sources.")],
+    only: Annotated[Fitted | None, typer.Option(help="One of the two; both without it.")] = None,
 ) -> None:
-    """Fit the classifier's calibration on validation slices and keep it in the manifest."""
+    """Fit what turns the networks' answers into results, and keep it in the manifest.
+
+    The classifier's probabilities, on validation slices; and the density above which an opacity is consolidation.
+    """
     from jcs_ct import trials
     from jcs_ct.diagnosis.pipeline import Diagnoser
-    from jcs_ct.weights import write_calibration
+    from jcs_ct.weights import write_calibration, write_consolidation
 
+    diagnoser, lines = Diagnoser(weights), []
     with Progress() as progress:
         progress.stage("calibrating", 0)
-        scaling, fitted_on = trials.calibrate(Diagnoser(weights), data, progress.advance)
-    write_calibration(weights, "classifier", asdict(scaling), fitted_on)
-    typer.echo(f"scale {scaling.scale:g}, bias {scaling.bias:g}, fitted on {fitted_on}")
+        if only is not Fitted.MAKEUP:
+            scaling, fitted_on = trials.calibrate(diagnoser, data, progress.advance)
+            write_calibration(weights, "classifier", asdict(scaling), fitted_on)
+            lines.append(f"scale {scaling.scale:g}, bias {scaling.bias:g}, fitted on {fitted_on}")
+        if only is not Fitted.PROBABILITY:
+            fit = trials.fit_makeup(diagnoser, data, progress.advance)
+            write_consolidation(weights, "segmenter", fit.level_hu, fit.fitted_on)
+            lines.append(
+                f"consolidation above {fit.level_hu:g} HU, fitted on {fit.fitted_on}; cross-validated Dice: "
+                f"ground glass {fit.ground_glass_dice:.3f}, consolidation {fit.consolidation_dice:.3f}"
+            )
+    typer.echo("\n".join(lines))
