@@ -16,7 +16,7 @@ from jcs_ct.errors import WeightsError
 from jcs_ct.models import registry
 from jcs_ct.training.config import load_config
 from jcs_ct.training.run import load_weights
-from jcs_ct.trials import Trial, classification, segmentation
+from jcs_ct.trials import Trial, classification, makeup, segmentation
 from jcs_ct.weights import SHIPPED, file_sha256, load_manifest, write_calibration
 
 WEIGHTS = {".onnx", ".safetensors", ".xml", ".bin"}
@@ -100,6 +100,18 @@ def test_segmentation_is_as_published(shared_data: Path) -> None:
     trials = segmentation(Diagnoser(), shared_data / "covid-19-ct100", "test", _silent)
     dice = _found(trials, "dice_per_image")
     assert dice == pytest.approx(_published("covid-19-ct100", "dice_per_image"), abs=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["ground_glass", "consolidation"])
+def test_makeup_is_as_published(shared_data: Path, kind: str) -> None:
+    dice = _found(makeup(Diagnoser(), shared_data, "test", _silent), f"{kind}_dice")
+    assert dice == pytest.approx(_published("covid-semiseg", f"{kind}_dice"), abs=2e-3)
+
+
+def test_the_level_of_consolidation_says_what_it_was_fitted_on() -> None:
+    entry = MANIFEST["segmenter"]
+    assert -600 < entry["consolidation_hu"] < -100
+    assert "covid-semiseg, splits train and val" in entry["consolidation_fitted_on"]
 
 
 def test_classification_is_as_published(shared_data: Path) -> None:

@@ -12,7 +12,7 @@ export function measuresPanel(node, result) {
     make("dl", { class: "facts" }, facts([
       ["Opacities", known ? ml(measures.lesion_volume_ml) : whyNot(result)], ["Lung", known ? ml(measures.lung_volume_ml) : null],
       ["Share of lung", percent(measures.lesion_share_of_lung)],
-      ["Of them consolidation", measures.consolidation_share == null ? null : percent(measures.consolidation_share)], ["Number", measures.lesion_count]])),
+      ["Consolidation, of opacities", measures.consolidation_share == null ? null : percent(measures.consolidation_share)], ["Number", measures.lesion_count]])),
     severity(measures.severity),
     bands(measures.hu_bands),
     regions("Lungs", measures.lungs, known), regions("Zones", measures.zones, known), regions("Lobes", measures.lobes, known));
