@@ -10,6 +10,7 @@ import pytest
 
 from jcs_ct.diagnosis.result import Diagnosis, Verdict
 from jcs_ct.reports.csv_report import write_csvs
+from tests.reports.test_json_report import with_makeup
 
 
 def tables(diagnosis: Diagnosis, folder: Path) -> dict[str, list[dict[str, str]]]:
@@ -37,6 +38,13 @@ def test_rows_are_those_of_the_diagnosis(diagnosis: Diagnosis, tmp_path: Path) -
     measures = {(row["name"], row["region"]): row["value"] for row in read["measures.csv"]}
     assert measures["verdict", ""] == Verdict.POSITIVE
     assert float(measures["lung_volume_ml", "right"]) == diagnosis.measures.lungs[0].lung_volume_ml
+
+
+def test_makeup_has_a_column_and_rows(diagnosis: Diagnosis, tmp_path: Path) -> None:
+    read = tables(with_makeup(diagnosis), tmp_path)
+    assert {row["consolidation_share"] for row in read["lesions.csv"]} == {"0.25"}
+    rows = {row["region"]: row["value"] for row in read["measures.csv"] if row["name"] == "consolidation_share"}
+    assert (rows[""], rows["left"], rows["right upper"]) == ("0.25", "0.25", "0.25")
 
 
 def test_what_is_not_known_is_empty(picture_diagnosis: Diagnosis, tmp_path: Path) -> None:

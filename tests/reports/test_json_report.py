@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from jcs_ct.diagnosis.result import Diagnosis, Provenance
 from jcs_ct.reports.json_report import result_document, result_schema, write_json
+from jcs_ct.reports.stored_result import read_result
 
 
 def errors(document: dict[str, Any]) -> list[str]:
@@ -57,6 +58,30 @@ def test_regions_and_score_are_in_the_document(diagnosis: Diagnosis) -> None:
     assert measures["severity"]["basis"] == "zonal approximation"
     assert sum(region["score"] for region in measures["severity"]["regions"]) == measures["severity"]["total"]
     assert sum(measures["hu_bands"].values()) == pytest.approx(1)
+
+
+def with_makeup(diagnosis: Diagnosis) -> Diagnosis:
+    """The same, with a quarter of its opacities consolidated."""
+    totals = diagnosis.measures
+    lungs, zones = (
+        tuple(replace(one, consolidation_share=0.25) for one in regions) for regions in (totals.lungs, totals.zones)
+    )
+    return replace(
+        diagnosis,
+        lesions=tuple(replace(lesion, consolidation_share=0.25) for lesion in diagnosis.lesions),
+        measures=replace(totals, consolidation_share=0.25, lungs=lungs, zones=zones),
+    )
+
+
+def test_makeup_is_in_the_document_and_read_back(diagnosis: Diagnosis, tmp_path: Path) -> None:
+    known = with_makeup(diagnosis)
+    document = result_document(known)
+    assert errors(document) == []
+    assert {lesion["consolidation_share"] for lesion in document["lesions"]} == {0.25}
+    write_json(known, tmp_path)
+    assert read_result(tmp_path).measures.consolidation_share == 0.25
+    assert read_result(tmp_path).measures.lungs[0].consolidation_share == 0.25
+    assert result_document(diagnosis)["measures"]["consolidation_share"] is None
 
 
 def test_a_result_of_the_first_version_still_fits(diagnosis: Diagnosis) -> None:

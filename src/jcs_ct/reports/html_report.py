@@ -253,7 +253,7 @@ def _makeup(dense: float, volume_ml: float | None) -> list[tuple[str, str]]:
     def words_of(share: float) -> str:
         return percent(share) if volume_ml is None else f"{percent(share)}, {number(share * volume_ml)}\u00a0mL"
 
-    return [("Of it ground glass", words_of(1 - dense)), ("Of it consolidation", words_of(dense))]
+    return [("Ground glass, of opacities", words_of(1 - dense)), ("Consolidation, of opacities", words_of(dense))]
 
 
 def _with_unit(value: float | None, unit: str, unknown: str) -> str:
