@@ -20,7 +20,7 @@ from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.slices import find_lung_slices
 from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE
 from jcs_ct.study import read_study
-from jcs_ct.trials import classification, localisation, segmentation, shortcut
+from jcs_ct.trials import classification, localisation, makeup, segmentation, shortcut
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = {
@@ -147,6 +147,8 @@ README_FIGURES = (
     ),
     ("the same, pooled over pixels", "covid-19-ct100", "dice_pooled"),
     ("the same slices as `covid-semiseg` has them, mean per image", "covid-semiseg", "dice_per_image"),
+    ("of it ground glass, mean over the slices that show it", "covid-semiseg", "ground_glass_dice"),
+    ("of it consolidation, likewise", "covid-semiseg", "consolidation_dice"),
     (
         "uninfected slices with more than 1 % of the lung marked, `sars-cov-2-ct` test split",
         "sars-cov-2-ct",
@@ -164,10 +166,10 @@ def summary(results: dict[str, Any]) -> str:
     marks = [("the same, all lung slices of `lung-pet-ct-dx-A0002`", f"{false['falsely_marked']:.3f}")]
     in_diagnosis = f"{false['falsely_marked_in_diagnosis']:.3f}"
     marks.append(("the same in its diagnosis, which segments suspect slices only", in_diagnosis))
-    rows[4:4] = marks  # beside the row that says what "the same" is
+    rows[6:6] = marks  # beside the row that says what "the same" is
     if "probe" in results:
         probe = results["probe"]
-        rows.insert(7, ("the same of a linear probe on ImageNet VGG-16 features", f"{probe['test_slice_auc']:.3f}"))
+        rows.insert(9, ("the same of a linear probe on ImageNet VGG-16 features", f"{probe['test_slice_auc']:.3f}"))
     rows.append(("infected series of `coronacases` called positive", called_positive(results)))
     for row in results["verdicts"]:
         if not row["study"].startswith("coronacases"):
@@ -206,7 +208,7 @@ def measured(data: Path, diagnoser: Diagnoser) -> dict[str, Any]:
     def step(count: int) -> None:
         del count
 
-    every = (segmentation, classification, localisation, shortcut)
+    every = (segmentation, makeup, classification, localisation, shortcut)
     trials = [trial for run in every for trial in run(diagnoser, data, "test", step)]
     return {
         "weights": diagnoser.weights,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.trials import fit_intervals
-from jcs_ct.weights import write_area_thresholds
+from jcs_ct.weights import write_fitted
 from tests import mini_data, own_data
 from tests.command_line import CommandLine
 from tests.opacity_networks import write_weights
@@ -41,7 +41,9 @@ def test_the_area_that_a_reader_outlined_is_held_against_the_interval(
     shares = []
     for name, lower, upper in (("wide", 0.0, 1.0), ("narrow", 0.5, 0.5)):
         folder = write_weights(tmp_path / name)
-        write_area_thresholds(folder, "segmenter", {"lower": lower, "upper": upper, "coverage": 0.9}, "nothing")
+        write_fitted(
+            folder, "segmenter", "area_thresholds", {"lower": lower, "upper": upper, "coverage": 0.9}, "nothing"
+        )
         ended = jcs("evaluate", "segmentation", "--data", pictures, "--weights", folder, "--json")
         assert ended.code == 0, ended.err
         outlined = json.loads(ended.out)[0]

@@ -17,8 +17,8 @@ from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.models import registry
 from jcs_ct.training.config import load_config
 from jcs_ct.training.run import load_weights
-from jcs_ct.trials import Trial, classification, segmentation
-from jcs_ct.weights import SHIPPED, file_sha256, load_manifest, write_area_thresholds, write_calibration
+from jcs_ct.trials import Trial, classification, makeup, segmentation
+from jcs_ct.weights import SHIPPED, file_sha256, load_manifest, write_fitted
 
 WEIGHTS = {".onnx", ".safetensors", ".xml", ".bin"}
 DOCS = Path(__file__).parents[1] / "docs"
@@ -66,7 +66,7 @@ def test_calibration_goes_into_the_manifest_and_is_used(tmp_path: Path) -> None:
     for path in SHIPPED.iterdir():
         if path.suffix in {*WEIGHTS, ".json"}:
             (tmp_path / path.name).write_bytes(path.read_bytes())
-    write_calibration(tmp_path, "classifier", {"scale": 2.0, "bias": -1.0}, "nothing")
+    write_fitted(tmp_path, "classifier", "calibration", {"scale": 2.0, "bias": -1.0}, "nothing")
     calibration = Diagnoser(tmp_path).calibration
     assert calibration is not None
     assert (calibration.scale, calibration.bias) == (2.0, -1.0)
@@ -76,7 +76,7 @@ def test_thresholds_of_intervals_go_into_the_manifest_and_are_used(tmp_path: Pat
     for path in SHIPPED.iterdir():
         if path.suffix in {*WEIGHTS, ".json"}:
             (tmp_path / path.name).write_bytes(path.read_bytes())
-    write_area_thresholds(tmp_path, "segmenter", {"lower": 0.2, "upper": 0.7, "coverage": 0.8}, "nothing")
+    write_fitted(tmp_path, "segmenter", "area_thresholds", {"lower": 0.2, "upper": 0.7, "coverage": 0.8}, "nothing")
     assert Diagnoser(tmp_path).area_thresholds == AreaThresholds(0.2, 0.7, 0.8)
     entry = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["networks"]["segmenter"]
     assert entry["area_thresholds_fitted_on"] == "nothing"
@@ -114,6 +114,18 @@ def test_segmentation_is_as_published(shared_data: Path) -> None:
     # Of 48 slices, one may lie on the other side on another machine.
     measured = MANIFEST["segmenter"]["area_thresholds"]["measured"]
     assert _found(trials, "area_in_interval") == pytest.approx(measured, abs=1.5 / 48)
+
+
+@pytest.mark.parametrize("kind", ["ground_glass", "consolidation"])
+def test_makeup_is_as_published(shared_data: Path, kind: str) -> None:
+    dice = _found(makeup(Diagnoser(), shared_data, "test", _silent), f"{kind}_dice")
+    assert dice == pytest.approx(_published("covid-semiseg", f"{kind}_dice"), abs=2e-3)
+
+
+def test_the_level_of_consolidation_says_what_it_was_fitted_on() -> None:
+    entry = MANIFEST["segmenter"]
+    assert -600 < entry["consolidation_hu"] < -100
+    assert "covid-semiseg, splits train and val" in entry["consolidation_hu_fitted_on"]
 
 
 def test_classification_is_as_published(shared_data: Path) -> None:

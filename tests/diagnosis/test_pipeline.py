@@ -19,10 +19,10 @@ from jcs_ct.diagnosis.whole_lungs import GivenMasks
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.one_form import inside_mask
 from jcs_ct.study.volume import Study
-from jcs_ct.weights import file_sha256, load_manifest, write_area_thresholds
+from jcs_ct.weights import file_sha256, load_manifest, write_fitted
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of
-from tests.opacity_networks import INPUT_SIZE, write_weights
-from tests.phantoms import ChestPhantom, Lesion, to_grey
+from tests.opacity_networks import INPUT_SIZE, LOW, write_weights
+from tests.phantoms import CONSOLIDATION, ChestPhantom, Lesion, to_grey
 
 LESIONS = (Lesion((0.0, 5.0, 62.0), (30.0, 26.0, 26.0)), Lesion((-30.0, 0.0, -62.0), (25.0, 22.0, 20.0)))
 SICK = ChestPhantom(lesions=LESIONS)
@@ -61,6 +61,26 @@ class _Notes:
 
     def advance(self, count: int) -> None:
         self.stages[-1][1] += count
+
+
+def test_each_opacity_of_a_phantom_gets_its_makeup(tmp_path: Path) -> None:
+    dense = Lesion((-30.0, 0.0, -62.0), (25.0, 22.0, 20.0), CONSOLIDATION)
+    folder = write_weights(tmp_path, band=(LOW, 0.85))  # marks both, and no chest wall
+    write_fitted(folder, "segmenter", "consolidation_hu", -400.0, "nothing")
+    for study in (
+        phantom_study(ChestPhantom(lesions=(LESIONS[0], dense))),
+        grey_study(ChestPhantom(lesions=(LESIONS[0], dense))),
+    ):
+        found = Diagnoser(folder, threads=1).run(study)
+        assert [lesion.consolidation_share for lesion in found.lesions] == pytest.approx([0, 1], abs=0.03)
+        expected = dense.volume_ml / (dense.volume_ml + LESIONS[0].volume_ml)
+        assert found.measures.consolidation_share == pytest.approx(expected, abs=0.05)
+        assert found.provenance.settings["consolidation_hu"] == -400.0
+
+
+def test_weights_without_a_level_leave_the_makeup_open(sick: Diagnosis) -> None:
+    assert sick.measures.consolidation_share is None
+    assert {lesion.consolidation_share for lesion in sick.lesions} == {None}
 
 
 def test_the_lesions_of_a_phantom_are_outlined_and_measured(sick: Diagnosis) -> None:
@@ -355,7 +375,7 @@ def test_a_mask_of_another_shape_is_refused(diagnoser: Diagnoser) -> None:
 
 def test_intervals_are_around_the_volumes_where_the_weights_hold_thresholds(tmp_path: Path, sick: Diagnosis) -> None:
     folder = write_weights(tmp_path)
-    write_area_thresholds(folder, "segmenter", {"lower": 0.02, "upper": 0.98, "coverage": 0.9}, "nothing")
+    write_fitted(folder, "segmenter", "area_thresholds", {"lower": 0.02, "upper": 0.98, "coverage": 0.9}, "nothing")
     diagnosis = Diagnoser(folder, threads=1).run(phantom_study(SICK))
     assert diagnosis.measures.lesion_volume_ml == sick.measures.lesion_volume_ml
     total, share = diagnosis.measures.lesion_volume_interval_ml, diagnosis.measures.lesion_share_interval
@@ -377,7 +397,7 @@ def test_intervals_are_around_the_volumes_where_the_weights_hold_thresholds(tmp_
 
 def test_without_thresholds_or_beyond_them_there_are_no_intervals(tmp_path: Path, sick: Diagnosis) -> None:
     folder = write_weights(tmp_path)
-    write_area_thresholds(folder, "segmenter", {"lower": 0.3, "upper": 0.7, "coverage": 0.9}, "nothing")
+    write_fitted(folder, "segmenter", "area_thresholds", {"lower": 0.3, "upper": 0.7, "coverage": 0.9}, "nothing")
     elsewhere = Diagnoser(folder, DiagnoserSettings(lesion_probability=0.9), threads=1).run(phantom_study(SICK))
     for diagnosis in (sick, elsewhere):
         assert diagnosis.lesions

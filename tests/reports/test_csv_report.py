@@ -10,6 +10,7 @@ import pytest
 
 from jcs_ct.diagnosis.result import Diagnosis, Verdict
 from jcs_ct.reports.csv_report import write_csvs
+from tests.reports.test_json_report import with_makeup
 
 
 def tables(diagnosis: Diagnosis, folder: Path) -> dict[str, list[dict[str, str]]]:
@@ -53,6 +54,13 @@ def test_intervals_have_two_columns_and_are_empty_where_there_are_none(
     read = tables(diagnosis, tmp_path)
     assert {read["lesions.csv"][0][name] for name in ("voxels_low", "volume_high_ml")} == {""}
     assert {row["value"] for row in read["measures.csv"] if row["name"].endswith(("_low", "_high_ml"))} == {""}
+
+
+def test_makeup_has_a_column_and_rows(diagnosis: Diagnosis, tmp_path: Path) -> None:
+    read = tables(with_makeup(diagnosis), tmp_path)
+    assert {row["consolidation_share"] for row in read["lesions.csv"]} == {"0.25"}
+    rows = {row["region"]: row["value"] for row in read["measures.csv"] if row["name"] == "consolidation_share"}
+    assert (rows[""], rows["left"], rows["right upper"]) == ("0.25", "0.25", "0.25")
 
 
 def test_what_is_not_known_is_empty(picture_diagnosis: Diagnosis, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from jcs_ct.diagnosis.result import Diagnosis, Provenance
 from jcs_ct.reports.json_report import result_document, result_schema, write_json
+from jcs_ct.reports.stored_result import read_result
 
 
 def errors(document: dict[str, Any]) -> list[str]:
@@ -75,16 +76,40 @@ def test_intervals_and_explanation_are_in_the_document(sure_diagnosis: Diagnosis
     assert {lesion["volume_interval_ml"] for lesion in without["lesions"]} == {None}
 
 
+def with_makeup(diagnosis: Diagnosis) -> Diagnosis:
+    """The same, with a quarter of its opacities consolidated."""
+    totals = diagnosis.measures
+    lungs, zones = (
+        tuple(replace(one, consolidation_share=0.25) for one in regions) for regions in (totals.lungs, totals.zones)
+    )
+    return replace(
+        diagnosis,
+        lesions=tuple(replace(lesion, consolidation_share=0.25) for lesion in diagnosis.lesions),
+        measures=replace(totals, consolidation_share=0.25, lungs=lungs, zones=zones),
+    )
+
+
+def test_makeup_is_in_the_document_and_read_back(diagnosis: Diagnosis, tmp_path: Path) -> None:
+    known = with_makeup(diagnosis)
+    document = result_document(known)
+    assert errors(document) == []
+    assert {lesion["consolidation_share"] for lesion in document["lesions"]} == {0.25}
+    write_json(known, tmp_path)
+    assert read_result(tmp_path).measures.consolidation_share == 0.25
+    assert read_result(tmp_path).measures.lungs[0].consolidation_share == 0.25
+    assert result_document(diagnosis)["measures"]["consolidation_share"] is None
+
+
 def test_a_result_of_the_first_version_still_fits(diagnosis: Diagnosis) -> None:
     document = result_document(diagnosis)
     del document["explanation"]
     added = ("hu_bands", "lungs", "zones", "lobes", "severity", "lesion_volume_interval_ml", "lesion_share_interval")
-    for name in added:
+    for name in (*added, "consolidation_share"):
         del document["measures"][name]
     for lesion in document["lesions"]:
         for name in ("share_of_lung", "long_axis_mm", "perpendicular_mm", "diameter_slice", "hu_bands", "zone", "lobe"):
             del lesion[name]
-        for name in ("pleural_distance_mm", "voxels_interval", "volume_interval_ml"):
+        for name in ("pleural_distance_mm", "voxels_interval", "volume_interval_ml", "consolidation_share"):
             del lesion[name]
     assert errors(document) == []
 

@@ -11,12 +11,15 @@ from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jcs_ct.cli.progress import Progress
 from jcs_ct.errors import UsageError
+
+if TYPE_CHECKING:
+    from jcs_ct.diagnosis.pipeline import Diagnoser
 
 
 class Trial(StrEnum):
@@ -26,7 +29,16 @@ class Trial(StrEnum):
     CLASSIFICATION = "classification"
     LOCALISATION = "localisation"
     SHORTCUT = "shortcut"
+    MAKEUP = "makeup"
     STATISTICS = "statistics"
+
+
+class Fitted(StrEnum):
+    """What `calibrate` fits."""
+
+    PROBABILITY = "probability"
+    INTERVALS = "intervals"
+    MAKEUP = "makeup"
 
 
 def evaluate(
@@ -52,6 +64,7 @@ def evaluate(
         Trial.CLASSIFICATION: partial(trials.classification, plots=output),
         Trial.LOCALISATION: trials.localisation,
         Trial.SHORTCUT: trials.shortcut,
+        Trial.MAKEUP: trials.makeup,
     }
     with Progress() as progress:
         progress.stage("comparing splits", 0)
@@ -91,25 +104,56 @@ def _statistics(data: Path, split: str | None, output: Path | None, as_json: boo
 def calibrate(
     weights: Annotated[Path, typer.Option(help="Weights folder whose manifest the calibration goes into.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the data sources.")],
+    only: Annotated[Fitted | None, typer.Option(help="One of the three; all without it.")] = None,
 ) -> None:
-    """Fit the classifier's calibration and the segmenter's intervals on slices that are not for testing.
+    """Fit what turns the networks' answers into results, and keep it in the manifest.
 
-    Both go into the manifest.
+    The classifier's probabilities, on validation slices; the thresholds that intervals of volumes are made with; and
+    the density above which an opacity is consolidation.
     """
-    from jcs_ct import trials
     from jcs_ct.diagnosis.pipeline import Diagnoser
-    from jcs_ct.weights import write_area_thresholds, write_calibration
+    from jcs_ct.weights import write_fitted
 
-    diagnoser = Diagnoser(weights)
+    fits = {Fitted.PROBABILITY: _fit_probability, Fitted.INTERVALS: _fit_intervals, Fitted.MAKEUP: _fit_makeup}
+    diagnoser, lines = Diagnoser(weights), []
     with Progress() as progress:
-        progress.stage("calibrating the classifier", 0)
-        scaling, fitted_on = trials.calibrate(diagnoser, data, progress.advance)
-        progress.stage("calibrating the segmenter", 0)
-        thresholds, outlined_on = trials.fit_intervals(diagnoser, data, progress.advance)
-    write_calibration(weights, "classifier", asdict(scaling), fitted_on)
-    write_area_thresholds(weights, "segmenter", asdict(thresholds), outlined_on)
-    typer.echo(f"classifier: scale {scaling.scale:g}, bias {scaling.bias:g}, fitted on {fitted_on}")
-    typer.echo(
-        f"segmenter: thresholds {thresholds.lower:g} and {thresholds.upper:g} for {thresholds.coverage:.0%} of slices, "
-        f"found {thresholds.measured:.0%} on test slices; fitted on {outlined_on}"
+        progress.stage("calibrating", 0)
+        for what, fit in fits.items():
+            if only in (None, what):
+                network, name, value, fitted_on, told = fit(diagnoser, data, progress.advance)
+                write_fitted(weights, network, name, value, fitted_on)
+                lines.append(f"{told}; fitted on {fitted_on}")
+    typer.echo("\n".join(lines))
+
+
+_Fit = tuple[str, str, float | dict[str, float], str, str]
+"""Of which network, by what name in its manifest entry, the value, what it was fitted on, and all that in words."""
+
+
+def _fit_probability(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:
+    from jcs_ct import trials
+
+    scaling, fitted_on = trials.calibrate(diagnoser, data, step)
+    return "classifier", "calibration", asdict(scaling), fitted_on, f"scale {scaling.scale:g}, bias {scaling.bias:g}"
+
+
+def _fit_intervals(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:
+    from jcs_ct import trials
+
+    found, fitted_on = trials.fit_intervals(diagnoser, data, step)
+    told = (
+        f"thresholds {found.lower:g} and {found.upper:g} for {found.coverage:.0%} of slices, found "
+        f"{found.measured:.0%} on test slices"
     )
+    return "segmenter", "area_thresholds", asdict(found), fitted_on, told
+
+
+def _fit_makeup(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:
+    from jcs_ct import trials
+
+    fit = trials.fit_makeup(diagnoser, data, step)
+    told = (
+        f"consolidation above {fit.level_hu:g} HU; cross-validated Dice: ground glass {fit.ground_glass_dice:.3f}, "
+        f"consolidation {fit.consolidation_dice:.3f}"
+    )
+    return "segmenter", "consolidation_hu", fit.level_hu, fit.fitted_on, told

@@ -30,6 +30,8 @@ class NormalisedSlice:
     lungs: NDArray[np.bool_]
     mask: NDArray[np.bool_] | None
     box: preprocessing.Box
+    consolidation: NDArray[np.bool_] | None = None
+    """(H, W): the part of the mask that a reader called consolidation; the rest of it is ground glass."""
 
 
 def normalised(
@@ -66,15 +68,16 @@ def normalise_slice(record: SliceRecord, input_size: tuple[int, int]) -> Normali
     mask = None if record.mask is None else _stored_mask(record, record.mask)
     if mask is not None and mask.shape != grey.shape:
         raise DataError(f"{record.mask}: found size {mask.shape}, expected {grey.shape} as of {record.path}")
+    dense = None if record.makeup is None or mask is None else _stored_consolidation(record.makeup, mask)
     inside = np.ones((1, *grey.shape), bool)
     image = preprocessing.normalise_grey(grey[None], inside)[0]
     lung = lungs.find_lungs(image[None])
     if record.turned:
         image, lung = np.rot90(image), np.rot90(lung, 1, (1, 2))
-        mask = None if mask is None else np.rot90(mask)
+        mask, dense = (None if one is None else np.rot90(one) for one in (mask, dense))
     found = lungs.lung_box(lung, image[None]) or preprocessing.Box(0, image.shape[0], 0, image.shape[1])
     box = preprocessing.network_box(found, input_size)
-    return NormalisedSlice(np.ascontiguousarray(image), lung[0], mask, box)
+    return NormalisedSlice(np.ascontiguousarray(image), lung[0], mask, box, dense)
 
 
 def read_record(record: SliceRecord) -> Study:
@@ -156,6 +159,17 @@ def _stored_mask(record: SliceRecord, path: Path) -> NDArray[np.bool_]:
             "others: save masks as PNG, as JPEG blurs them"
         )
     return values > 0
+
+
+def _stored_consolidation(path: Path, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(H, W): the consolidated part of a mask, from a colour-mapped picture as `SliceRecord.makeup` describes it."""
+    try:
+        colours = np.asarray(Image.open(path).convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    if colours.shape[:2] != mask.shape:
+        raise DataError(f"{path}: found size {colours.shape[:2]}, expected {mask.shape} as of the whole mask")
+    return np.asarray(mask & (colours[..., 1] > 0))
 
 
 def _grey(path: Path, called: str = "") -> NDArray[np.uint8]:

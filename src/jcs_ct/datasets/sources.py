@@ -10,6 +10,7 @@ import csv
 import os
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from jcs_ct.datasets.own import OWN, TABLE, is_own, read_own
@@ -61,7 +62,9 @@ def covid_semiseg(folder: Path) -> list[SliceRecord]:
             if not masks:
                 raise DataError(f"no mask for {path}; expected one of the same name in {folder / split / 'masks'}")
             own = "val" if split == "train" and path.stem in CT100_VALIDATION else split
-            records.append(SliceRecord(folder.name, path, own, True, path.stem, masks[0], turned=True))
+            makeup = folder / split / "masks_ggo_consolidation" / f"{path.stem}.png"
+            record = SliceRecord(folder.name, path, own, True, path.stem, masks[0], turned=True)
+            records.append(replace(record, makeup=makeup if makeup.exists() else None))
     return records
 
 

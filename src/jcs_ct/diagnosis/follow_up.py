@@ -86,6 +86,7 @@ def _whole(measures: Measures) -> RegionMeasures:
         measures.lesion_volume_ml,
         measures.lesion_share_of_lung,
         measures.lesion_count,
+        measures.consolidation_share,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from jcs_ct.diagnosis import lung_regions
 from jcs_ct.diagnosis.lung_regions import Labels, LungRegions
 from jcs_ct.diagnosis.result import Lesion, Measures, RegionMeasures, SeverityScore
 from jcs_ct.diagnosis.severity import LOBAR, ZONAL, severity_score
+from jcs_ct.morphology import Mask
 from jcs_ct.study.volume import Geometry
 
 
@@ -29,6 +31,15 @@ class Places:
     """(count,): share of both lungs that each opacity takes."""
 
 
+class _Pixels(NamedTuple):
+    """(Z,) pixels of one region on each slice."""
+
+    lung: NDArray[np.int64]
+    lesion: NDArray[np.int64]
+    dense: NDArray[np.int64] | None
+    """Of opacities, those that are consolidated; None where that is not known."""
+
+
 @dataclass(frozen=True)
 class _Scale:
     """How pixels become sizes."""
@@ -38,17 +49,17 @@ class _Scale:
     ml: float | None
     """Of one pixel of weight 1; None where the input cannot tell."""
 
-    def region(
-        self, name: str, lung: NDArray[np.int64], lesion: NDArray[np.int64], places: tuple[str | None, ...] = ()
-    ) -> RegionMeasures:
-        """Measures of one region from (Z,) pixels of lung and opacity; `places` are the regions of all opacities."""
-        size, opaque = float(lung @ self.weights), float(lesion @ self.weights)
+    def region(self, name: str, pixels: _Pixels, places: tuple[str | None, ...] = ()) -> RegionMeasures:
+        """Measures of one region; `places` are the regions of all opacities."""
+        size, opaque = float(pixels.lung @ self.weights), float(pixels.lesion @ self.weights)
+        dense = None if pixels.dense is None else float(pixels.dense @ self.weights)
         return RegionMeasures(
             name=name,
             lung_volume_ml=None if self.ml is None else size * self.ml,
             lesion_volume_ml=None if self.ml is None else opaque * self.ml,
             lesion_share=opaque / size if size else None,
             lesion_count=places.count(name),
+            consolidation_share=None if dense is None or not opaque else dense / opaque,
         )
 
 
@@ -60,6 +71,7 @@ def measure_regions(
     geometry: Geometry | None,
     weights: NDArray[np.float64],
     ml: float | None,
+    consolidation: Mask | None = None,
 ) -> Places:
     """Measure lungs, zones and lobes.
 
@@ -71,8 +83,9 @@ def measure_regions(
         geometry: of the study; None where it is not known, and then neither are the patient's sides.
         weights: (Z,): mm that each slice stands for, or ones.
         ml: of one pixel of weight 1; None where the input cannot tell.
+        consolidation: (Z, H, W), counted within opacities; None where it is not told from ground glass.
     """
-    counts = lung_regions.find_regions(sides, labels, geometry, lobes)
+    counts = lung_regions.find_regions(sides, labels, geometry, lobes, consolidation)
     scale, sides_known = _Scale(weights, ml), geometry is not None or lobes is not None
     names = lung_regions.SIDES if sides_known else lung_regions.PICTURE_SIDES
     zones = lung_regions.zone_names(geometry is not None)
@@ -86,14 +99,17 @@ def measure_regions(
         lobe_sizes = lung_regions.sizes_by_region(labels, count, lobes, lookup, len(lung_regions.LOBES), weights)
         lobe_of = _largest(lobe_sizes, lung_regions.LOBES)
         lobe_measures = tuple(
-            scale.region(name, counts.lobe_lung[:, k], counts.lobe_lesion[:, k], lobe_of)
+            scale.region(name, _column(counts.lobe_lung, counts.lobe_lesion, counts.lobe_dense, k), lobe_of)
             for k, name in enumerate(lung_regions.LOBES)
         )
     total = float(counts.lung.sum(1) @ weights)
     return Places(
-        lungs=tuple(scale.region(n, counts.lung[:, k], counts.lesion[:, k], side_of) for k, n in enumerate(names)),
+        lungs=tuple(
+            scale.region(name, _column(counts.lung, counts.lesion, counts.dense, k), side_of)
+            for k, name in enumerate(names)
+        ),
         zones=tuple(
-            scale.region(name, *_part(counts, counts.thirds, k // 3, k % 3), zone_of) for k, name in enumerate(zones)
+            scale.region(name, _part(counts, counts.thirds, k // 3, k % 3), zone_of) for k, name in enumerate(zones)
         ),
         lobes=lobe_measures,
         severity=_severity(counts, lobe_measures, scale, geometry is not None),
@@ -124,12 +140,15 @@ def _largest(sizes: NDArray[np.float64], names: tuple[str, ...] | list[str]) -> 
     return tuple(names[int(row.argmax())] if row.any() else None for row in sizes[1:])
 
 
-def _part(
-    counts: LungRegions, parts: NDArray[np.int64], side: int, part: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(Z,) lung and opacity pixels of one part of one side."""
+def _column(lung: NDArray[np.int64], lesion: NDArray[np.int64], dense: NDArray[np.int64] | None, k: int) -> _Pixels:
+    return _Pixels(lung[:, k], lesion[:, k], None if dense is None else dense[:, k])
+
+
+def _part(counts: LungRegions, parts: NDArray[np.int64], side: int, part: int) -> _Pixels:
+    """Pixels of one part of one side."""
     here = parts[:, side] == part
-    return counts.lung[:, side] * here, counts.lesion[:, side] * here
+    whole = _column(counts.lung, counts.lesion, counts.dense, side)
+    return _Pixels(whole.lung * here, whole.lesion * here, None if whole.dense is None else whole.dense * here)
 
 
 def _severity(
@@ -147,6 +166,6 @@ def _severity(
         """Thirds of the lung that is taken for the right one, halves of the other; from the head if that is known."""
         cuts = [(right, counts.thirds, k, name) for k, name in enumerate(thirds)][:: -1 if sides_known else 1]
         cuts += [(1 - right, counts.halves, k, name) for k, name in enumerate(halves)][:: -1 if sides_known else 1]
-        return [scale.region(f"{sides[side]} {name}", *_part(counts, parts, side, k)) for side, parts, k, name in cuts]
+        return [scale.region(f"{sides[side]} {name}", _part(counts, parts, side, k)) for side, parts, k, name in cuts]
 
     return severity_score(regions(0), ZONAL, None if sides_known else regions(1))

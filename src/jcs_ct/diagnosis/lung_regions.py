@@ -179,10 +179,18 @@ class LungRegions:
     """(Z, 5)."""
     lobe_lesion: NDArray[np.int64] | None
     """(Z, 5)."""
+    dense: NDArray[np.int64] | None = None
+    """(Z, 2): consolidated pixels of opacities, where these are told apart."""
+    lobe_dense: NDArray[np.int64] | None = None
+    """(Z, 5)."""
 
 
 def find_regions(
-    sides: Labels, labels: NDArray[np.uint16], geometry: Geometry | None, lobes: Labels | None
+    sides: Labels,
+    labels: NDArray[np.uint16],
+    geometry: Geometry | None,
+    lobes: Labels | None,
+    consolidation: Mask | None = None,
 ) -> LungRegions:
     """Count lungs and opacities by region.
 
@@ -191,26 +199,31 @@ def find_regions(
         labels: (Z, H, W), ids of opacities.
         geometry: of the study.
         lobes: (Z, H, W) with values 0..5, or None.
+        consolidation: (Z, H, W), counted within opacities; None where it is not told from ground glass.
     """
-    lung, lesion = _tally(sides, labels, len(SIDES))
-    known = None if lobes is None else _tally(lobes * (sides > 0), labels, len(LOBES))
+    lung, lesion, dense = _tally(sides, labels, len(SIDES), consolidation)
+    lobar = None if lobes is None else _tally(lobes * (sides > 0), labels, len(LOBES), consolidation)
+    lobe_lung, lobe_lesion, lobe_dense = lobar or (None, None, None)
     cut = [[parts_of_slices(lung[:, k], geometry, parts) for k in range(2)] for parts in (3, 2)]
     thirds, halves = (np.stack(columns, axis=1) for columns in cut)
-    return LungRegions(
-        lung, lesion, thirds, halves, None if known is None else known[0], None if known is None else known[1]
-    )
+    return LungRegions(lung, lesion, thirds, halves, lobe_lung, lobe_lesion, dense, lobe_dense)
 
 
-def _tally(regions: Labels, labels: NDArray[np.uint16], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(Z, count) pixels of regions 1..count on each slice, all of them and those with an opacity."""
-    every, lesion = np.zeros((len(regions), count), np.int64), np.zeros((len(regions), count), np.int64)
+def _tally(
+    regions: Labels, labels: NDArray[np.uint16], count: int, consolidation: Mask | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None]:
+    """(Z, count) pixels of regions 1..count on each slice: all, those with an opacity, and with a consolidated one."""
+    every, lesion, dense = (np.zeros((len(regions), count), np.int64) for _ in range(3))
 
     def tally(z: int) -> None:
         every[z] = [np.count_nonzero(regions[z] == k) for k in range(1, count + 1)]  # sooner than by counting all
-        lesion[z] = np.bincount(regions[z][labels[z] > 0], minlength=count + 1)[1:]
+        opaque = labels[z] > 0
+        lesion[z] = np.bincount(regions[z][opaque], minlength=count + 1)[1:]
+        if consolidation is not None and lesion[z].any():
+            dense[z] = np.bincount(regions[z][opaque & consolidation[z]], minlength=count + 1)[1:]
 
     side_by_side(tally, range(len(regions)))
-    return every, lesion
+    return every, lesion, None if consolidation is None else dense
 
 
 def zone_names(sides_known: bool) -> list[str]:

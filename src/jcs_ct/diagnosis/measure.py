@@ -101,6 +101,7 @@ def measure_lesions(
     lung_mask: NDArray[np.bool_],
     study: Study,
     lobes: NDArray[np.uint8] | None = None,
+    consolidation: NDArray[np.bool_] | None = None,
 ) -> Measured:
     """Measure opacities.
 
@@ -110,20 +111,23 @@ def measure_lesions(
         lung_mask: (Z, H, W) lung voxels, canonical; may leave out consolidated parts.
         study: the study that the masks belong to.
         lobes: (Z, H, W) labels 1..5 (`lung_regions.LOBES`), 0 elsewhere, or None where they are not known.
+        consolidation: (Z, H, W), counted within opacities; None where it is not told from ground glass.
     """
     if not labels.shape == lung_mask.shape == study.voxels.shape:
         raise ValueError(f"masks {labels.shape} and {lung_mask.shape} do not fit voxels {study.voxels.shape}")
     extents, count = known_extents(study.geometry), int(labels.max())
     lungs = _with_lesions(lung_mask, labels)
     sides = lung_sides(lungs, lobes)
-    sums = _sum_over_slices(labels, count, probability, study, extents)
+    sums = _sum_over_slices(labels, count, probability, study, extents, consolidation)
     lesions = _describe(labels, count, probability is not None, sums, study, extents)
     lesions = _with_shapes(lesions, labels, lungs, study.geometry)
     totals = _totals(labels, lungs, lesions, study.geometry, extents)
     totals = replace(totals, hu_bands=_bands(sums.bands.sum(0), study.intensity))
+    if sums.dense is not None and count:
+        totals = replace(totals, consolidation_share=float(sums.dense.sum() / sums.weight.sum()))
     weights = np.ones(len(labels)) if extents is None else extents
     ml = ml_per_mm(study.geometry, extents)
-    places = measure_regions(labels, count, sides, lobes, study.geometry, weights, ml)
+    places = measure_regions(labels, count, sides, lobes, study.geometry, weights, ml, consolidation)
     return Measured(labels, *add_places(lesions, totals, places), lungs, sides)
 
 
@@ -262,6 +266,7 @@ def _describe(
                 mean_hu=float(sums.value[k] / sums.weight[k]) if study.intensity is IntensityKind.HU else None,
                 mean_probability=float(sums.probability[k] / sums.weight[k]) if with_probability else None,
                 hu_bands=_bands(sums.bands[k], study.intensity),
+                consolidation_share=None if sums.dense is None else float(sums.dense[k] / sums.weight[k]),
             )
         )
     return tuple(lesions)
@@ -309,6 +314,8 @@ class _Sums:
     """(count + 1, 5): by `HuBands`; without meaning where values are not HU."""
     position: NDArray[np.float64] | None
     """(count + 1, 3): patient coordinates, or None without geometry."""
+    dense: NDArray[np.float64] | None
+    """Consolidated voxels, or None where nothing tells."""
 
 
 def _centroid(sums: _Sums, k: int) -> tuple[float, float, float] | None:
@@ -324,6 +331,7 @@ def _sum_over_slices(
     probability: NDArray[np.floating] | NDArray[np.uint8] | None,
     study: Study,
     extents: NDArray[np.float64] | None,
+    consolidation: NDArray[np.bool_] | None,
 ) -> _Sums:
     size, geometry = count + 1, study.geometry
     sums = _Sums(
@@ -334,6 +342,7 @@ def _sum_over_slices(
         probability=np.zeros(size),
         bands=np.zeros((size, len(_BAND_EDGES) + 1)),
         position=None if geometry is None else np.zeros((size, 3)),
+        dense=None if consolidation is None else np.zeros(size),
     )
     scale = 1 / 255 if probability is not None and probability.dtype == np.uint8 else 1.0
     for z in np.flatnonzero(labels.any(axis=(1, 2))):
@@ -350,6 +359,8 @@ def _sum_over_slices(
         sums.bands[:] += np.bincount(bands, minlength=sums.bands.size).reshape(sums.bands.shape) * weight
         if probability is not None:
             sums.probability[:] += np.bincount(ids, probability[z, rows, columns], size) * (weight * scale)
+        if consolidation is not None and sums.dense is not None:
+            sums.dense[:] += np.bincount(ids, consolidation[z, rows, columns], size) * weight
         if geometry is not None and sums.position is not None:
             down = np.bincount(ids, rows, size)[:, None] * (geometry.pixel_spacing[0] * geometry.row_direction)
             across = np.bincount(ids, columns, size)[:, None] * (geometry.pixel_spacing[1] * geometry.column_direction)

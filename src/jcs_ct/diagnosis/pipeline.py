@@ -20,6 +20,7 @@ from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
 from jcs_ct.diagnosis.explanation import check_explanation, looks_elsewhere
 from jcs_ct.diagnosis.intervals import with_intervals
 from jcs_ct.diagnosis.lung_regions import sides_are_known
+from jcs_ct.diagnosis.makeup import dense_parts
 from jcs_ct.diagnosis.measure import Measured, find_lesions, measure_lesions, slice_burden, unassessed
 from jcs_ct.diagnosis.result import Diagnosis, FirstLook, Measures, Provenance, SliceFinding, Verdict
 from jcs_ct.diagnosis.segment import segment
@@ -29,6 +30,7 @@ from jcs_ct.engine import BACKENDS, Device, Network
 from jcs_ct.errors import WeightsError
 from jcs_ct.evaluation.calibration import PlattScaling
 from jcs_ct.evaluation.conformal import AreaThresholds
+from jcs_ct.morphology import Mask
 from jcs_ct.one_form import inside_mask
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
@@ -126,6 +128,7 @@ class Diagnoser:
         self.calibration = None if calibration is None else PlattScaling(**calibration)
         thresholds = files["segmenter"].area_thresholds
         self.area_thresholds = None if thresholds is None else AreaThresholds(**thresholds)
+        self.consolidation_hu = files["segmenter"].consolidation_hu
         self.weights = {name: file.trace() for name, file in ran.items()}
 
     def run(self, study: Study, reporter: Reporter | None = None, given: GivenMasks | None = None) -> Diagnosis:
@@ -171,13 +174,13 @@ class Diagnoser:
         with clock("segment"):
             suspect = np.flatnonzero(scores.probabilities >= self._suspicion(decision))
             report.stage("outlining opacities", len(suspect))
-            probability = self._lesion_volume(slices, suspect, report.advance)
+            probability, dense = self._lesion_volume(slices, suspect, report.advance)
         with clock("measure"):
             above = int(255 * self.settings.lesion_probability)
             upright = given if slices.study is study else given.turned()
             warnings = _cautions(slices, probability, above, upright)
-            measured = _measure(slices, probability, above, upright, self._thresholds_around(above))
-            del probability  # a volume: not needed while another one is made
+            measured = _measure(slices, probability, dense, above, upright, self._thresholds_around(above))
+            del probability, dense  # volumes: not needed while others are made
         return self._diagnosis(slices, scores, decision, measured, suspect, self._provenance(given), warnings, clock)
 
     def classify(self, crops: NDArray[np.uint8], progress: Progress | None = None, calibrated: bool = True) -> Scores:
@@ -191,14 +194,32 @@ class Diagnoser:
         """Lesion probability of slices; see `segment.segment`."""
         return segment(self.segmenter, crops, regions, progress, self.settings.mirrored)
 
-    def _lesion_volume(self, slices: LungSlices, suspect: NDArray[np.int64], progress: Progress) -> NDArray[np.uint8]:
-        """(Z, H, W): lesion probability stored as 0..255."""
+    def consolidation(self, crops: NDArray[np.uint8], patches: NDArray[np.float32], level_hu: float) -> Mask:
+        """(M, h, w): where what is outlined is consolidated; see `makeup.dense_parts`.
+
+        Args:
+            crops: (M, h, w).
+            patches: (M, h, w), lesion probability as `segment` gives it.
+            level_hu: consolidation is denser.
+        """
+        opacities = patches > self.settings.lesion_probability
+        return np.stack(side_by_side(lambda k: dense_parts(crops[k], opacities[k], level_hu), range(len(crops))))
+
+    def _lesion_volume(
+        self, slices: LungSlices, suspect: NDArray[np.int64], progress: Progress
+    ) -> tuple[NDArray[np.uint8], Mask | None]:
+        """(Z, H, W): lesion probability stored as 0..255; and where opacities are consolidated, if that can be told."""
         volume = np.zeros(slices.study.voxels.shape, np.uint8)
+        dense = None if self.consolidation_hu is None else np.zeros(volume.shape, bool)
         for start in range(0, len(suspect), _SEGMENTED_AT_ONCE):
             few = suspect[start : start + _SEGMENTED_AT_ONCE]
             patches = self.segment(slices.crops[few], slices.regions[few], progress)
             _put_on_grid(volume, slices, slices.indices[few], patches, 255.0)
-        return volume
+            if dense is not None and self.consolidation_hu is not None:
+                parts = self.consolidation(slices.crops[few], patches, self.consolidation_hu)
+                shown = parts.any((1, 2))  # zeros that nobody writes take neither time nor memory
+                _put_on_grid(dense, slices, slices.indices[few][shown], parts[shown].astype(np.float32), 1.0)
+        return volume, dense
 
     def _thresholds_around(self, above: int) -> AreaThresholds | None:
         """What intervals of volumes are made with; none around an outline that lies beyond the thresholds."""
@@ -267,6 +288,7 @@ class Diagnoser:
             "device": self.device,
             "calibration": calibration,
             "area_thresholds": thresholds,
+            "consolidation_hu": self.consolidation_hu,
             "given_masks": given.names(),
         }
         return Provenance(__version__, self.weights, settings)
@@ -287,13 +309,13 @@ def _extents(slices: LungSlices) -> NDArray[np.float64] | None:
 
 
 def _put_on_grid(
-    volume: NDArray[np.uint8],
+    volume: NDArray[np.uint8] | Mask,
     slices: LungSlices,
     indices: NDArray[np.int64],
     patches: NDArray[np.float32],
     scale: float,
 ) -> None:
-    """Values on the crops of some slices, times `scale`, into (Z, H, W) on the study's grid."""
+    """Values on the crops of some slices, times `scale` and rounded, into (Z, H, W) on the study's grid."""
 
     def put(k: int) -> None:
         index = int(indices[k])
@@ -306,6 +328,7 @@ def _put_on_grid(
 def _measure(
     slices: LungSlices,
     probability: NDArray[np.uint8],
+    dense: Mask | None,
     above: int,
     given: GivenMasks,
     thresholds: AreaThresholds | None,
@@ -325,7 +348,7 @@ def _measure(
     if lungs is None:
         found, inside = slices.lung_mask, inside_mask(slices.study)
         lungs = whole_lungs(found, labels, slices.overview, inside, slices.assessed, out=found)
-    measured = measure_lesions(labels, probability, lungs, slices.study, given.lobes)
+    measured = measure_lesions(labels, probability, lungs, slices.study, given.lobes, dense)
     if thresholds is None:
         return measured
     return with_intervals(measured, probability, thresholds, slices.study, known)

@@ -166,6 +166,8 @@ class Lesion:
     pleural_distance_mm: float | None = None
     """Shortest way within an axial slice to the edge of the lung, 0 where they touch."""
     hu_bands: HuBands | None = None
+    consolidation_share: float | None = None
+    """Of its volume, 0..1; the rest is ground glass. None where nothing tells them apart."""
     zone: str | None = None
     """Name of the zone that holds the largest part; None where the lungs have none."""
     lobe: str | None = None
@@ -192,6 +194,8 @@ class RegionMeasures:
     """Of this region, 0..1; None where it holds no lung."""
     lesion_count: int
     """Opacities whose largest part lies here."""
+    consolidation_share: float | None = None
+    """Of the opacities within it, 0..1; None where there are none, or nothing tells consolidation from ground glass."""
 
     @property
     def side(self) -> Side | None:
@@ -233,6 +237,8 @@ class Measures:
     lesion_count: int
     hu_bands: HuBands | None = None
     """Of all opacities together."""
+    consolidation_share: float | None = None
+    """The same of consolidation, 0..1; the rest is ground glass. None where nothing tells them apart."""
     lungs: tuple[RegionMeasures, ...] = ()
     """Right and left; empty where nothing was measured."""
     zones: tuple[RegionMeasures, ...] = ()

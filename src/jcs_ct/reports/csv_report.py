@@ -88,6 +88,7 @@ def _measures(diagnosis: Diagnosis) -> Iterable[dict[str, Any]]:
         ("lesion_share_of_lung_low", "", share[0], "1"),
         ("lesion_share_of_lung_high", "", share[1], "1"),
         ("lesion_count", "", totals.lesion_count, "1"),
+        ("consolidation_share", "", totals.consolidation_share, "1"),
     ]
     for region in (*totals.lungs, *totals.zones, *totals.lobes):
         rows += [
@@ -95,6 +96,7 @@ def _measures(diagnosis: Diagnosis) -> Iterable[dict[str, Any]]:
             ("lung_volume_ml", region.name, region.lung_volume_ml, "mL"),
             ("lesion_share_of_lung", region.name, region.lesion_share, "1"),
             ("lesion_count", region.name, region.lesion_count, "1"),
+            ("consolidation_share", region.name, region.consolidation_share, "1"),
         ]
     if totals.severity is not None:
         rows.append(("severity_score", "", totals.severity.total, "of 25"))

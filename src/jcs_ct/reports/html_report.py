@@ -266,12 +266,23 @@ def measure_facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
         volume += f" ({interval(measures.lesion_volume_interval_ml)}\u00a0mL)"
     if measures.lesion_share_interval is not None:
         affected += f" ({percents(measures.lesion_share_interval)})"
-    return [
+    facts = [
         ("Volume of opacities", volume),
         ("Volume of lung", _with_unit(measures.lung_volume_ml, "mL", unknown_volume)),
         ("Share of lung with opacities", affected),
         ("Number of opacities", count),
     ]
+    dense = measures.consolidation_share
+    return facts if dense is None else [*facts, *_makeup(dense, measures.lesion_volume_ml)]
+
+
+def _makeup(dense: float, volume_ml: float | None) -> list[tuple[str, str]]:
+    """What the opacities are made of, as shares of them and in mL where these are known."""
+
+    def words_of(share: float) -> str:
+        return percent(share) if volume_ml is None else f"{percent(share)}, {number(share * volume_ml)}\u00a0mL"
+
+    return [("Ground glass, of opacities", words_of(1 - dense)), ("Consolidation, of opacities", words_of(dense))]
 
 
 def interval_note(diagnosis: Diagnosis) -> str:

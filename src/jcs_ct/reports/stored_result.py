@@ -148,6 +148,7 @@ def _measures(fields: dict[str, Any]) -> Measures:
     return Measures(
         **{name: fields[name] for name in plain},
         hu_bands=None if bands is None else HuBands(**bands),
+        consolidation_share=fields.get("consolidation_share"),
         lungs=lungs,
         zones=zones,
         lobes=lobes,

@@ -54,6 +54,9 @@ class NetworkFile:
     """Scale and bias of its probabilities' Platt scaling, for a classifier that was calibrated."""
     area_thresholds: dict[str, float] | None = None
     """Thresholds that intervals of volumes are made with, and their coverage, for a segmenter that was calibrated."""
+    consolidation_hu: float | None = None
+    """Level of density above which what a segmenter outlines is consolidation, below it ground glass; None where no
+    reader's masks told it."""
 
 
 def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
@@ -83,23 +86,22 @@ def _network(folder: Path, name: str, entry: dict[str, Any]) -> NetworkFile:
         path = folder / own["file"]
         # OpenVINO finds them by this name.
         quantised = ModelFile(path, own["sha256"], path.with_suffix(".bin"), own["weights_sha256"])
-    return NetworkFile(name, exact, quantised, entry.get("calibration"), entry.get("area_thresholds"))
+    fitted = {what: entry.get(what) for what in ("calibration", "area_thresholds", "consolidation_hu")}
+    return NetworkFile(name, exact, quantised, **fitted)
 
 
-def write_calibration(folder: Path, name: str, calibration: dict[str, float], fitted_on: str) -> None:
-    """Put the calibration of a classifier into a folder's manifest."""
-    _write_fitted(folder, name, "calibration", calibration, fitted_on)
+def write_fitted(folder: Path, name: str, what: str, fitted: float | dict[str, float], fitted_on: str) -> None:
+    """Put what was fitted for a network, and on what, into a folder's manifest.
 
-
-def write_area_thresholds(folder: Path, name: str, thresholds: dict[str, float], fitted_on: str) -> None:
-    """Put the thresholds of a segmenter's intervals into a folder's manifest."""
-    _write_fitted(folder, name, "area_thresholds", thresholds, fitted_on)
-
-
-def _write_fitted(folder: Path, name: str, what: str, fitted: dict[str, float], fitted_on: str) -> None:
+    Args:
+        folder: of the weights.
+        name: of the network.
+        what: `calibration`, `area_thresholds` or `consolidation_hu`; see `NetworkFile`.
+        fitted: its value.
+        fitted_on: source, split and number of slices.
+    """
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    manifest["networks"][name][what] = fitted
-    manifest["networks"][name][f"{what}_fitted_on"] = fitted_on
+    manifest["networks"][name] |= {what: fitted, f"{what}_fitted_on": fitted_on}
     write_manifest(folder, manifest)
 
 

@@ -11,7 +11,8 @@ export function measuresPanel(node, result) {
   show(node,
     make("dl", { class: "facts" }, facts([
       ["Opacities", known ? ml(measures.lesion_volume_ml) : whyNot(result)], ["Lung", known ? ml(measures.lung_volume_ml) : null],
-      ["Share of lung", percent(measures.lesion_share_of_lung)], ["Number", measures.lesion_count]])),
+      ["Share of lung", percent(measures.lesion_share_of_lung)],
+      ["Consolidation, of opacities", measures.consolidation_share == null ? null : percent(measures.consolidation_share)], ["Number", measures.lesion_count]])),
     severity(measures.severity),
     bands(measures.hu_bands),
     regions("Lungs", measures.lungs, known), regions("Zones", measures.zones, known), regions("Lobes", measures.lobes, known));
