@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from jcs_ct.diagnosis.pipeline import Diagnoser
-from jcs_ct.trials import fit_intervals
 from jcs_ct.weights import write_fitted
-from tests import mini_data, own_data
+from tests import own_data
 from tests.command_line import CommandLine
 from tests.opacity_networks import write_weights
 from tests.own_data import Row
@@ -51,15 +49,6 @@ def test_the_area_that_a_reader_outlined_is_held_against_the_interval(
         assert "area_in_interval" in outlined["intervals_95"]
     assert shares[0] == 1  # from nothing to all that the network has any doubt of
     assert shares[1] < 0.5
-
-
-def test_thresholds_are_fitted_on_slices_that_are_not_for_testing(weights: Path, tmp_path: Path) -> None:
-    mini_data.write_outlined(tmp_path, [f"{k:03d}" for k in range(40, 60)], ["080", "081", "082", "083"])
-    fitted, on = fit_intervals(Diagnoser(weights, threads=1), tmp_path, lambda _: None)
-    assert fitted.lower <= 0.5 <= fitted.upper
-    assert fitted.coverage == 0.9
-    assert fitted.measured is not None
-    assert on == "covid-19-ct100, splits train and val, 20 slices; measured on 4 of split test"
 
 
 def test_slices_and_patients_of_own_pictures_are_told_apart(pictures: Path, weights: Path, jcs: CommandLine) -> None:

@@ -11,6 +11,7 @@ from experiments.reproduction.plan import JCS, PEERS, System
 from experiments.reproduction.runs import SOURCE, HeldOutSlice, Place, held_out_slices, predictions, train_all
 from experiments.reproduction.scores import THRESHOLD, scores
 from experiments.reproduction.tables import interval_of
+from numpy.typing import NDArray
 
 from jcs_ct.evaluation.metrics import pooled_dice
 
@@ -23,25 +24,19 @@ CROSSED = (JCS, next(system for system in PEERS if system.name == "miniseg"))
 
 def folds(place: Place) -> Table:
     """Every slice once, outlined by a system that was not trained on it."""
-    names = [f"{SOURCE}:{number}of{COUNT}" for number in range(1, COUNT + 1)]
-    own = {system.key: at_its_rate(system, place) for system in CROSSED}
-    parts = {system.key: [_in_fold(own[system.key], name) for name in names] for system in CROSSED}
-    train_all([(part, 0) for some in parts.values() for part in some], place, "folds")
-    held = [held_out_slices(place, name) for name in names]
+    train_all([(part, 0) for system in CROSSED for part in _parts(system, place)], place, "folds")
     rows = []
     for system in CROSSED:
-        dice, pooled = [], []
-        for part, slices in zip(parts[system.key], held, strict=True):
-            values = predictions(part, 0, place, slices)
-            dice.append(scores(values, slices).dice)
-            pooled += [_overlap(value > 255 * THRESHOLD, one) for value, one in zip(values, slices, strict=True)]
+        parts = left_out(system, place)
+        dice = [scores([values for values, _ in part], [one for _, one in part]).dice for part in parts]
+        pooled = [_overlap(values > 255 * THRESHOLD, one) for part in parts for values, one in part]
         every = np.concatenate(dice)
         both = f"{100 * every.mean():.1f} / {100 * pooled_dice(*zip(*pooled, strict=True)):.1f}"
         by_fold = ", ".join(f"{100 * one.mean():.1f}" for one in dice)
         rows.append((system.label, PUBLISHED.get(system.name, "–"), both, interval_of(every), by_fold))
     steps = place.preset.settings["steps"]
     protocol = (
-        f"{sum(map(len, held))} slices of {SOURCE} in {COUNT} folds by slice, one kept for testing, one to choose the "
+        f"{len(pooled)} slices of {SOURCE} in {COUNT} folds by slice, one kept for testing, one to choose the "
         f"checkpoint, three to train on; {steps} steps of 4 slices, as in Table VII; threshold {THRESHOLD:g}; one "
         "seed. The encoder that JCS starts from was narrowed on slices of this source, without their masks. Slices of "
         "one patient may lie in several folds: the source does not tell patients apart."
@@ -50,9 +45,24 @@ def folds(place: Place) -> Table:
     return Table("folds", "Five folds by slice", protocol, head, rows)
 
 
+def left_out(system: System, place: Place) -> list[list[tuple[NDArray[np.uint8], HeldOutSlice]]]:
+    """By fold, its slices with what a system says of them that was trained on the other folds; see `predictions`."""
+    out = []
+    for part in _parts(system, place):
+        slices = held_out_slices(place, part.settings["fold"])
+        out.append(list(zip(predictions(part, 0, place, slices), slices, strict=True)))
+    return out
+
+
+def _parts(system: System, place: Place) -> list[System]:
+    """The system in each fold, at its own learning rate."""
+    own = at_its_rate(system, place)
+    return [_in_fold(own, f"{SOURCE}:{number}of{COUNT}") for number in range(1, COUNT + 1)]
+
+
 def _in_fold(system: System, fold: str) -> System:
     return dataclasses.replace(system, settings=system.settings | {"fold": fold})
 
 
-def _overlap(called: np.ndarray, one: HeldOutSlice) -> tuple[int, int]:  # type: ignore[type-arg]  # of bool
+def _overlap(called: NDArray[np.bool_], one: HeldOutSlice) -> tuple[int, int]:
     return int((called & one.truth).sum()), int(called.sum() + one.truth.sum())

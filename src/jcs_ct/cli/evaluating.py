@@ -37,7 +37,6 @@ class Fitted(StrEnum):
     """What `calibrate` fits."""
 
     PROBABILITY = "probability"
-    INTERVALS = "intervals"
     MAKEUP = "makeup"
 
 
@@ -104,17 +103,16 @@ def _statistics(data: Path, split: str | None, output: Path | None, as_json: boo
 def calibrate(
     weights: Annotated[Path, typer.Option(help="Weights folder whose manifest the calibration goes into.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the data sources.")],
-    only: Annotated[Fitted | None, typer.Option(help="One of the three; all without it.")] = None,
+    only: Annotated[Fitted | None, typer.Option(help="One of the two; both without it.")] = None,
 ) -> None:
     """Fit what turns the networks' answers into results, and keep it in the manifest.
 
-    The classifier's probabilities, on validation slices; the thresholds that intervals of volumes are made with; and
-    the density above which an opacity is consolidation.
+    The classifier's probabilities, on validation slices; and the density above which an opacity is consolidation.
     """
     from jcs_ct.diagnosis.pipeline import Diagnoser
     from jcs_ct.weights import write_fitted
 
-    fits = {Fitted.PROBABILITY: _fit_probability, Fitted.INTERVALS: _fit_intervals, Fitted.MAKEUP: _fit_makeup}
+    fits = {Fitted.PROBABILITY: _fit_probability, Fitted.MAKEUP: _fit_makeup}
     diagnoser, lines = Diagnoser(weights), []
     with Progress() as progress:
         progress.stage("calibrating", 0)
@@ -135,17 +133,6 @@ def _fit_probability(diagnoser: Diagnoser, data: Path, step: Callable[[int], Non
 
     scaling, fitted_on = trials.calibrate(diagnoser, data, step)
     return "classifier", "calibration", asdict(scaling), fitted_on, f"scale {scaling.scale:g}, bias {scaling.bias:g}"
-
-
-def _fit_intervals(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:
-    from jcs_ct import trials
-
-    found, fitted_on = trials.fit_intervals(diagnoser, data, step)
-    told = (
-        f"thresholds {found.lower:g} and {found.upper:g} for {found.coverage:.0%} of slices, found "
-        f"{found.measured:.0%} on test slices"
-    )
-    return "segmenter", "area_thresholds", asdict(found), fitted_on, told
 
 
 def _fit_makeup(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,9 +20,6 @@ from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region, me
 
 SEGMENTATION_SOURCES = ("covid-19-ct100", "covid-semiseg")
 UNINFECTED_SOURCES = ("sars-cov-2-ct",)
-INTERVAL_SOURCE = "covid-19-ct100"
-INTERVAL_SPLITS = ("train", "val")
-INTERVAL_COVERAGE = 0.9
 
 
 def _probability(diagnoser: Diagnoser, one: NormalisedSlice) -> NDArray[np.float32]:
@@ -37,38 +33,6 @@ def _probability(diagnoser: Diagnoser, one: NormalisedSlice) -> NDArray[np.float
 def _area_above(probability: NDArray[np.float32]) -> NDArray[np.int64]:
     """(256,) area above each level, the probability in bytes as a diagnosis keeps it."""
     return conformal.area_above(np.round(conformal.STEPS * probability).astype(np.uint8))
-
-
-def fit_intervals(diagnoser: Diagnoser, data: Path, step: Step) -> tuple[AreaThresholds, str]:
-    """Choose the thresholds of the segmenter's intervals on slices with a reader's masks that are not for testing.
-
-    What they are worth is then measured on the test slices, which chose nothing.
-
-    Returns:
-        The thresholds, and what they were fitted on.
-    """
-    outlined = _outlined_areas(diagnoser, data, INTERVAL_SPLITS, step)
-    levels = np.array([conformal.matching_levels(above, area) for above, area in outlined])
-    fitted = conformal.fit_area_thresholds(levels, INTERVAL_COVERAGE)
-    measured = [conformal.covered(*one, fitted) for one in _outlined_areas(diagnoser, data, ("test",), step)]
-    on = (
-        f"{INTERVAL_SOURCE}, splits {' and '.join(INTERVAL_SPLITS)}, {len(levels)} slices; measured on {len(measured)} "
-        "of split test"
-    )
-    return replace(fitted, measured=round(float(np.mean(measured)), 4)), on
-
-
-def _outlined_areas(
-    diagnoser: Diagnoser, data: Path, splits: Sequence[str], step: Step
-) -> list[tuple[NDArray[np.int64], int]]:
-    """Of each slice with outlined opacities, the segmenter's area above each level and the reader's area."""
-    records = [record for split in splits for record in of_split(INTERVAL_SOURCE, data, split)]
-    found = []
-    for _, one in normalised(records, diagnoser.segmenter.input_size):
-        if one.mask is not None and one.mask.any():
-            found.append((_area_above(_probability(diagnoser, one)), int(one.mask.sum())))
-            step(1)
-    return found
 
 
 @dataclass(frozen=True)
