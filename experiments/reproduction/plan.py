@@ -108,8 +108,8 @@ class Preset:
     """Slices of the cases that are timed."""
     peer_rates: tuple[float, ...] = ()
     """Learning rates at which a peer is tried that learns badly at the preset's; see `evaluated.at_its_rate`."""
-    peer_seeds: int | None = None
-    """How many of the seeds peers are trained with; all if None."""
+    few_seeds: int | None = None
+    """How many of the seeds peers and the classifiers of Figure 9 are trained with; all if None."""
     slices: int | None = None
     """Test slices that are looked at; all if None."""
     explained_factor: int = 1
@@ -117,7 +117,7 @@ class Preset:
 
     def seeds_of(self, system: System) -> tuple[int, ...]:
         """Those that a system is trained with."""
-        return self.seeds[: self.peer_seeds] if is_peer(system) else self.seeds
+        return self.seeds[: self.few_seeds] if is_peer(system) or system.name == "classifier" else self.seeds
 
     @property
     def map_size(self) -> tuple[int, int]:
@@ -142,7 +142,7 @@ PRESETS = {
         150,
         300,
         peer_rates=(3e-4,),
-        peer_seeds=2,
+        few_seeds=2,
     ),
     "paper": Preset(
         "paper",

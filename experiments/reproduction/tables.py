@@ -52,7 +52,7 @@ def _protocol(evaluated: Evaluated) -> str:
 
 
 def _fewer(preset: Preset) -> str:
-    seeds = preset.seeds[: preset.peer_seeds]
+    seeds = preset.seeds[: preset.few_seeds]
     return "" if seeds == preset.seeds else f" (of peers {', '.join(map(str, seeds))})"
 
 
