@@ -154,6 +154,7 @@ def published(evaluated: Evaluated) -> str:
         said.append(
             f"{system.label} {'reaches' if reached else 'does not reach'} its published figure at the adaptive "
             f"threshold ({found:.1f}, published {system.published:.1f})."
+            + ("" if reached or not system.shortfall else f" {system.shortfall}")
         )
     return " ".join(said)
 
