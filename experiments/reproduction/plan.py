@@ -153,7 +153,7 @@ PRESETS = {
         "default",
         (192, 256),
         {"steps": 300, "learning_rate": 1e-3, "encoder_rate": 2e-4, "validate_every": 100, "augment": _LIGHT},
-        {"steps": 240, "encoder_rate": 5e-4, "weight_decay": 1e-2, "validate_every": 80},
+        {"steps": 160, "encoder_rate": 5e-4, "weight_decay": 1e-2, "validate_every": 80},
         300,
         150,
         300,
