@@ -80,6 +80,19 @@ def test_figures_are_those_computed_by_hand() -> None:
     assert found.s_measure[1] == pytest.approx(1, abs=1e-6)
 
 
+def test_the_adaptive_threshold_is_that_of_what_the_network_sees() -> None:
+    truth = np.zeros((10, 10), bool)
+    truth[:4, :5] = True
+    values = np.where(truth, 200, 40).astype(np.uint8)
+    values[9] = 90
+    wide_truth, wide_values = np.zeros((40, 60), bool), np.zeros((40, 60), np.uint8)
+    wide_truth[20:30, 30:40], wide_values[20:30, 30:40] = truth, values
+    within = one_slice(wide_truth)
+    within = replace(within, normal=replace(within.normal, box=Box(20, 30, 30, 40)))
+    found = scores([values, wide_values], [one_slice(truth), within]).dice_adaptive
+    assert found[0] == pytest.approx(found[1])
+
+
 def test_the_threshold_is_a_half() -> None:
     truth = np.zeros((8, 8), bool)
     truth[:4] = True

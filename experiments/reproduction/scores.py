@@ -37,8 +37,10 @@ class Scores:
     mae: NDArray[np.float64]
     """Mean absolute error of the probability map (PySODMetrics)."""
     dice_adaptive: NDArray[np.float64]
-    """At twice the mean of the map stretched to 0..1, as Inf-Net's evaluation has it (PySODMetrics): to be held against
-    published figures only, as a map that is sure of nothing gains by the stretching."""
+    """At twice the mean of the map stretched to 0..1, as Inf-Net's evaluation has it (PySODMetrics), within the part of
+    the slice that the network sees: the published slices are cropped to the lungs, and more of a body around them would
+    lower the mean. To be held against published figures only, as a map that is sure of nothing gains by the
+    stretching."""
 
 
 def scores(predicted: list[NDArray[np.uint8]], slices: list[HeldOutSlice]) -> Scores:
@@ -48,11 +50,12 @@ def scores(predicted: list[NDArray[np.uint8]], slices: list[HeldOutSlice]) -> Sc
         predicted: probability (H, W) of each slice as 0..255.
         slices: the same slices with their masks.
     """
-    rows = [_of_one(values, one.truth) for values, one in zip(predicted, slices, strict=True)]
+    rows = [_of_one(values, one) for values, one in zip(predicted, slices, strict=True)]
     return Scores(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def _of_one(values: NDArray[np.uint8], truth: NDArray[np.bool_]) -> tuple[float, ...]:
+def _of_one(values: NDArray[np.uint8], one: HeldOutSlice) -> tuple[float, ...]:
+    truth, seen = one.truth, one.normal.box.inside(one.truth.shape)
     called = torch.from_numpy(values > 255 * THRESHOLD)
     wanted = torch.from_numpy(truth)
     sod: dict[str, Any] = {
@@ -66,7 +69,7 @@ def _of_one(values: NDArray[np.uint8], truth: NDArray[np.bool_]) -> tuple[float,
         measure.step(pred=values / 255, gt=truth, normalize=False)
     dice = py_sod_metrics.DICEHandler(with_dynamic=False, with_adaptive=True)
     adaptive = py_sod_metrics.FmeasureV2({"dice": dice})
-    adaptive.step(pred=values, gt=truth.astype(np.uint8) * 255, normalize=True)
+    adaptive.step(pred=values[seen], gt=truth[seen].astype(np.uint8) * 255, normalize=True)
     return (
         float(binary_f1_score(called.int(), wanted.int())),
         float(binary_jaccard_index(called.int(), wanted.int())),
