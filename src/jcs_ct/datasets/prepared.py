@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -109,7 +110,7 @@ def prepare(sources: Sequence[str], data: Path, size: tuple[int, int], cache: Pa
         arrays = _prepared_arrays(records, size)
         if stored is not None:
             stored.parent.mkdir(parents=True, exist_ok=True)
-            partial_file = stored.with_suffix(".partial.npz")
+            partial_file = stored.with_suffix(f".{os.getpid()}.partial.npz")  # others may prepare the same
             np.savez(partial_file, allow_pickle=False, **arrays)
             partial_file.replace(stored)
     return _as_slices(records, arrays)

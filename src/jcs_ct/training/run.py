@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ def add_pseudo_masks(
         masks = _predicted_masks(slices.images[chosen], weights, size)
         if stored is not None:
             stored.parent.mkdir(parents=True, exist_ok=True)
-            partial_file = stored.with_suffix(".partial.npy")
+            partial_file = stored.with_suffix(f".{os.getpid()}.partial.npy")  # others may label the same
             np.save(partial_file, masks)
             partial_file.replace(stored)
     slices.masks[chosen] = masks
