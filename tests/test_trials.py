@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from jcs_ct.weights import write_fitted
+from jcs_ct.weights import load_manifest, write_fitted
 from tests import own_data
 from tests.command_line import CommandLine
 from tests.opacity_networks import write_weights
-from tests.own_data import Row
+from tests.own_data import Row, picture, write_table
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,24 @@ def test_the_area_that_a_reader_outlined_is_held_against_the_interval(
         assert "area_in_interval" in outlined["intervals_95"]
     assert shares[0] == 1  # from nothing to all that the network has any doubt of
     assert shares[1] < 0.5
+
+
+def test_thresholds_are_fitted_on_validation_slices_and_kept(jcs: CommandLine, tmp_path: Path) -> None:
+    weights, own = write_weights(tmp_path / "weights"), tmp_path / "own"
+    rows = [picture(own, 80 + k, True, "val", number) for k in range(7) for number in (-1, 0, 1)]
+    rows += [picture(own, 90, True, "test"), picture(own, 91, True, "train")]
+    write_table(own, rows[3:])
+    ended = jcs("calibrate", "--weights", weights, "--data", own, "--only", "intervals")
+    assert ended.code == 2
+    assert "split val with outlined opacities: found 18 slices, expected at least 19" in ended.err
+    assert load_manifest(weights)["segmenter"].area_thresholds is None
+    write_table(own, rows)
+    ended = jcs("calibrate", "--weights", weights, "--data", own, "--only", "intervals")
+    assert ended.code == 0, ended.err
+    assert "fitted on own, split val, 21 slices; measured on 1 of split test" in ended.out
+    found = load_manifest(weights)["segmenter"].area_thresholds
+    assert found is not None
+    assert found["lower"] <= 0.5 <= found["upper"]
 
 
 def test_slices_and_patients_of_own_pictures_are_told_apart(pictures: Path, weights: Path, jcs: CommandLine) -> None:

@@ -111,9 +111,6 @@ def test_segmentation_is_as_published(shared_data: Path) -> None:
     trials = segmentation(Diagnoser(), shared_data / "covid-19-ct100", "test", _silent)
     dice = _found(trials, "dice_per_image")
     assert dice == pytest.approx(_published("covid-19-ct100", "dice_per_image"), abs=2e-3)
-    # Of 48 slices, one may lie on the other side on another machine.
-    measured = MANIFEST["segmenter"]["area_thresholds"]["measured"]
-    assert _found(trials, "area_in_interval") == pytest.approx(measured, abs=1.5 / 48)
 
 
 @pytest.mark.parametrize("kind", ["ground_glass", "consolidation"])

@@ -38,6 +38,7 @@ class Fitted(StrEnum):
 
     PROBABILITY = "probability"
     MAKEUP = "makeup"
+    INTERVALS = "intervals"
 
 
 def evaluate(
@@ -103,24 +104,25 @@ def _statistics(data: Path, split: str | None, output: Path | None, as_json: boo
 def calibrate(
     weights: Annotated[Path, typer.Option(help="Weights folder whose manifest the calibration goes into.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the data sources.")],
-    only: Annotated[Fitted | None, typer.Option(help="One of the two; both without it.")] = None,
+    only: Annotated[Fitted | None, typer.Option(help="One of the three; without it the first two.")] = None,
 ) -> None:
     """Fit what turns the networks' answers into results, and keep it in the manifest.
 
-    The classifier's probabilities, on validation slices; and the density above which an opacity is consolidation.
+    The classifier's probabilities, on validation slices; the density above which an opacity is consolidation; and, if
+    asked for, the thresholds that intervals of volumes are made with, on validation slices that were not trained on.
     """
     from jcs_ct.diagnosis.pipeline import Diagnoser
     from jcs_ct.weights import write_fitted
 
-    fits = {Fitted.PROBABILITY: _fit_probability, Fitted.MAKEUP: _fit_makeup}
+    fits = {Fitted.PROBABILITY: _fit_probability, Fitted.MAKEUP: _fit_makeup, Fitted.INTERVALS: _fit_intervals}
+    wanted = (Fitted.PROBABILITY, Fitted.MAKEUP) if only is None else (only,)
     diagnoser, lines = Diagnoser(weights), []
     with Progress() as progress:
         progress.stage("calibrating", 0)
-        for what, fit in fits.items():
-            if only in (None, what):
-                network, name, value, fitted_on, told = fit(diagnoser, data, progress.advance)
-                write_fitted(weights, network, name, value, fitted_on)
-                lines.append(f"{told}; fitted on {fitted_on}")
+        for what in wanted:
+            network, name, value, fitted_on, told = fits[what](diagnoser, data, progress.advance)
+            write_fitted(weights, network, name, value, fitted_on)
+            lines.append(f"{told}; fitted on {fitted_on}")
     typer.echo("\n".join(lines))
 
 
@@ -133,6 +135,15 @@ def _fit_probability(diagnoser: Diagnoser, data: Path, step: Callable[[int], Non
 
     scaling, fitted_on = trials.calibrate(diagnoser, data, step)
     return "classifier", "calibration", asdict(scaling), fitted_on, f"scale {scaling.scale:g}, bias {scaling.bias:g}"
+
+
+def _fit_intervals(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:
+    from jcs_ct import trials
+
+    found, fitted_on = trials.fit_intervals(diagnoser, data, step)
+    tested = "" if found.measured is None else f", found {found.measured:.0%} on test slices"
+    told = f"thresholds {found.lower:g} and {found.upper:g} for {found.coverage:.0%} of slices{tested}"
+    return "segmenter", "area_thresholds", asdict(found), fitted_on, told
 
 
 def _fit_makeup(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:

@@ -11,6 +11,7 @@ from jcs_ct.trials.explanation import localisation as localisation
 from jcs_ct.trials.explanation import shortcut as shortcut
 from jcs_ct.trials.makeup import fit_makeup as fit_makeup
 from jcs_ct.trials.makeup import makeup as makeup
+from jcs_ct.trials.segmentation import fit_intervals as fit_intervals
 from jcs_ct.trials.segmentation import segmentation as segmentation
 from jcs_ct.trials.trial import Trial as Trial
 from jcs_ct.trials.trial import check_own_data as check_own_data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region, me
 
 SEGMENTATION_SOURCES = ("covid-19-ct100", "covid-semiseg")
 UNINFECTED_SOURCES = ("sars-cov-2-ct",)
+INTERVAL_SOURCE = "covid-19-ct100"
+INTERVAL_COVERAGE = 0.9
 
 
 def _probability(diagnoser: Diagnoser, one: NormalisedSlice) -> NDArray[np.float32]:
@@ -33,6 +35,43 @@ def _probability(diagnoser: Diagnoser, one: NormalisedSlice) -> NDArray[np.float
 def _area_above(probability: NDArray[np.float32]) -> NDArray[np.int64]:
     """(256,) area above each level, the probability in bytes as a diagnosis keeps it."""
     return conformal.area_above(np.round(conformal.STEPS * probability).astype(np.uint8))
+
+
+def fit_intervals(diagnoser: Diagnoser, data: Path, step: Step) -> tuple[AreaThresholds, str]:
+    """Choose the thresholds of the segmenter's intervals on validation slices with a reader's masks.
+
+    They promise something only for a segmenter that was not trained on these slices, as the one that ships was. What
+    they are worth is measured on the test slices, which chose nothing.
+
+    Returns:
+        The thresholds, and what they were fitted on.
+
+    Raises:
+        DataError: too few slices.
+    """
+    sources = chosen_sources(data, (INTERVAL_SOURCE,))
+    outlined = [one for source in sources for one in _outlined_areas(diagnoser, source, data, "val", step)]
+    levels = np.array([conformal.matching_levels(above, area) for above, area in outlined])
+    try:
+        fitted = conformal.fit_area_thresholds(levels, INTERVAL_COVERAGE)
+    except ValueError as error:
+        raise DataError(f"split val with outlined opacities: {error}") from error
+    tested = [one for source in sources for one in _outlined_areas(diagnoser, source, data, "test", step)]
+    covered = [conformal.covered(*one, fitted) for one in tested]
+    on = f"{', '.join(sources)}, split val, {len(levels)} slices; measured on {len(covered)} of split test"
+    return replace(fitted, measured=round(float(np.mean(covered)), 4) if covered else None), on
+
+
+def _outlined_areas(
+    diagnoser: Diagnoser, source: str, data: Path, split: str, step: Step
+) -> list[tuple[NDArray[np.int64], int]]:
+    """Of each slice with outlined opacities, the segmenter's area above each level and the reader's area."""
+    found = []
+    for _, one in normalised(of_split(source, data, split), diagnoser.segmenter.input_size):
+        if one.mask is not None and one.mask.any():
+            found.append((_area_above(_probability(diagnoser, one)), int(one.mask.sum())))
+            step(1)
+    return found
 
 
 @dataclass(frozen=True)
