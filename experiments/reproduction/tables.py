@@ -140,7 +140,7 @@ def ranking(evaluated: Evaluated) -> str:
         "Mean Dice per image of JCS (segmentation alone) less that of each peer, with the 95 % bootstrap interval over "
         f"slices of the difference. JCS is ahead of: {', '.join(ahead) or 'none'}."
     )
-    return text + (f" It is not ahead of: {', '.join(behind)}." if behind else "")
+    return text + (f" It is not ahead of: {', '.join(behind)}. {JCS.shortfall}" if behind else "")
 
 
 def _rates(evaluated: Evaluated) -> str:
