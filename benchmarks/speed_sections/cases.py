@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.cases import Case
 from benchmarks.speed_sections.backends import parameters_and_flops, product_gflops
-from benchmarks.speed_sections.paper_size import paper_size
+from benchmarks.speed_sections.paper_size import paper_size, paper_size_avx2
 from benchmarks.speed_sections.plan import AVX2, Figures, Plan
 from benchmarks.speed_sections.process import made, median_run
 
@@ -26,15 +26,17 @@ def cases(plan: Plan) -> Figures:
             "uninfected": median_run(uninfected, plan.runs),
             "infected, AVX2": median_run(infected, plan.runs, environment=AVX2),
         }
-    paper = paper_size(plan)
+    paper, paper_avx2 = paper_size(plan), paper_size_avx2(plan)
     product = product_gflops(plan.rounds)
     for run in runs.values():
         run["network_gflops"] = network_gflops(run)
     return {
         "runs": runs,
         "paper_size": paper,
+        "paper_size_avx2": paper_avx2,
         "product_gflops": product,
         "original": against(runs["infected"], paper),
+        "original_avx2": against(runs["infected, AVX2"], paper_avx2),
         "stages_at_paper_size_s": stages_at_paper_size(runs["infected"], paper),
     }
 

@@ -86,12 +86,20 @@ def _cases(found: Figures) -> list[str]:
     shown = [_number(found["stages_at_paper_size_s"].get(stage), 2) for stage in stages]
     by_stage.append(("infected, networks of the paper's size, fp32 (extrapolated)", *shown))
     paper = found["paper_size"]
-    a_slice = [(name, _number(1000 * value, 0)) for name, value in paper["seconds_a_slice"].items()]
-    whole = [(name, _number(one["seconds"], 0), _number(one["times_ours"])) for name, one in found["original"].items()]
+    avx2 = found["paper_size_avx2"]["seconds_a_slice"]
+    a_slice = [
+        (name, _number(1000 * value, 0), _number(1000 * avx2[name], 0))
+        for name, value in paper["seconds_a_slice"].items()
+    ]
+    whole = [
+        (name + suffix, _number(one["seconds"], 0), _number(one["times_ours"]))
+        for original, suffix in (("original", ""), ("original_avx2", ", AVX2"))
+        for name, one in found[original].items()
+    ]
     return [
         "## Cases", "", *_table(head, rows), "", "Seconds by stage:", "", *_table(("case", *stages), by_stage), "",
         "The paper's networks (random weights; classifier 224 × 224, all else 512 × 512), median of a few slices:", "",
-        *_table(("network and engine", "ms a slice"), a_slice), "",
+        *_table(("network and engine", "ms a slice", "AVX2"), a_slice), "",
         "The same over the infected case, **extrapolated** from those slices: networks only; ours, a whole diagnosis:",
         "", *_table(("what runs", "s", "times ours"), whole),
     ]  # fmt: skip
