@@ -22,8 +22,8 @@ slice."""
 
 def folds(place: Place) -> Table:
     """Every slice once, outlined by a segmenter that was not trained on it."""
-    train_all([(part, 0) for part in _parts(JCS, place)], place, "folds")
-    parts = left_out(JCS, place)
+    train_all([(part, 0) for part in _parts()], place, "folds")
+    parts = left_out(place)
     dice = [scores([values for values, _ in part], [one for _, one in part]).dice for part in parts]
     pooled = [_overlap(values > 255 * THRESHOLD, one) for part in parts for values, one in part]
     every = np.concatenate(dice)
@@ -41,22 +41,19 @@ def folds(place: Place) -> Table:
     return Table("folds", "Five folds by slice", protocol, head, rows)
 
 
-def left_out(system: System, place: Place) -> list[list[tuple[NDArray[np.uint8], HeldOutSlice]]]:
-    """By fold, its slices with what a system says of them that was trained on the other folds; see `predictions`."""
+def left_out(place: Place) -> list[list[tuple[NDArray[np.uint8], HeldOutSlice]]]:
+    """By fold, its slices with what a segmenter trained on the other folds says of them; see `predictions`."""
     out = []
-    for part in _parts(system, place):
+    for part in _parts():
         slices = held_out_slices(place, part.settings["fold"])
         out.append(list(zip(predictions(part, 0, place, slices), slices, strict=True)))
     return out
 
 
-def _parts(system: System, place: Place) -> list[System]:
-    """The system in each fold."""
-    return [_in_fold(system, f"{SOURCE}:{number}of{COUNT}") for number in range(1, COUNT + 1)]
-
-
-def _in_fold(system: System, fold: str) -> System:
-    return dataclasses.replace(system, settings=system.settings | {"fold": fold})
+def _parts() -> list[System]:
+    """Our segmenter in each fold."""
+    names = [f"{SOURCE}:{number}of{COUNT}" for number in range(1, COUNT + 1)]
+    return [dataclasses.replace(JCS, settings=JCS.settings | {"fold": name}) for name in names]
 
 
 def _overlap(called: NDArray[np.bool_], one: HeldOutSlice) -> tuple[int, int]:
