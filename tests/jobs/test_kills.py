@@ -74,18 +74,20 @@ def test_every_study_ends_once_whatever_is_killed_and_when(tmp_path: Path) -> No
     dice = random.Random(20)
     whom = ["worker"] * 8 + ["supervisor"] * 6 + ["group"] * 6
     dice.shuffle(whom)
-    keys = [f"study-{k}" for k in range(10)]
     with JobQueue(tmp_path / "store", settings) as queue:
-        jobs = {key: hand_in(queue, tmp_path, key=key, steps=10, step_s=0.1) for key in keys}
+        jobs: dict[str, str] = {}
         with serving(queue.folders.root, settings) as service:
             kills = 0
             while kills < KILLS:
+                # How many studies end between two kills is a matter of the machine: there is always one to work off.
+                while len(jobs) < 10 + len(queue.jobs(state=JobState.DONE)):
+                    key = f"study-{len(jobs)}"
+                    jobs[key] = hand_in(queue, tmp_path, key=key, steps=10, step_s=0.1)
                 time.sleep(dice.uniform(0.1, 2.5))
                 kills += service.kill(whom[kills])
-                assert len(queue.jobs(state=JobState.DONE)) < 10, "the studies are too short for so many kills"
             found = [ended(queue, job, limit_s=180) for job in jobs.values()]
         sweep(queue)
-        assert [job.state for job in found] == [JobState.DONE] * 10
+        assert [job.state for job in found] == [JobState.DONE] * len(jobs)
         assert all(is_whole(queue, job, key) for key, job in jobs.items())
         events = [event.job_id for event in queue.events(limit=10_000) if event.state is JobState.DONE]
         assert sorted(events) == sorted(jobs.values())
@@ -95,7 +97,7 @@ def test_every_study_ends_once_whatever_is_killed_and_when(tmp_path: Path) -> No
         for job in jobs.values():
             assert {path.name for path in queue.folders.job(job).iterdir()} == {"input", "result"}
         assert sum(job.interruptions for job in found) > 0
-        assert sum(job.attempts for job in found) > 10
+        assert sum(job.attempts for job in found) > len(jobs)
 
 
 @pytest.mark.slow
