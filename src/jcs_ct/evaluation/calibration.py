@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: Platt scaling, fitted on validation data, and how far it got."""
+"""Probabilities that mean what they say: Platt scaling, and how far it got."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from scipy import optimize, special
 
 LIMIT = 1e-6
 """Probabilities are kept this far from 0 and 1 before their logit is taken."""
+FOLDS = 5
+"""Of cross-fitting."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,15 @@ class PlattScaling:
         return np.asarray(special.expit(self.scale * logit + self.bias), np.float32)
 
 
-def fit_platt(probability: NDArray[np.float32], positive: NDArray[np.bool_]) -> PlattScaling:
-    """The scaling of least log loss.
+def fit_platt(probability: NDArray[np.float32], positive: NDArray[np.bool_], groups: NDArray[Any]) -> PlattScaling:
+    """The scaling of least log loss, where each patient counts the same and both classes do.
+
+    Slices of one patient are alike, so a patient with many would otherwise bend the line towards itself.
 
     Args:
-        probability: (N,) of slices that took no part in training.
+        probability: (N,) of slices.
         positive: (N,) whether they are.
+        groups: (N,) patient of each, or what comes nearest.
 
     Raises:
         ValueError: a class is missing, or the probabilities rank the slices no better than chance.
@@ -44,12 +49,49 @@ def fit_platt(probability: NDArray[np.float32], positive: NDArray[np.bool_]) -> 
         raise ValueError("calibration needs slices of both classes")
     logit = special.logit(np.clip(probability.astype(np.float64), LIMIT, 1 - LIMIT))
     sign = np.where(positive, 1.0, -1.0)
+    weight = _weights(positive, groups)
 
     def log_loss(line: NDArray[np.float64]) -> float:
-        return float(np.logaddexp(0, -sign * (line[0] * logit + line[1])).mean())
+        return float(np.logaddexp(0, -sign * (line[0] * logit + line[1])) @ weight)
 
     scale, bias = optimize.minimize(log_loss, np.array([1.0, 0.0]), method="Nelder-Mead", tol=1e-8).x
     return PlattScaling(round(float(scale), 4), round(float(bias), 4))
+
+
+def cross_fitted(
+    probability: NDArray[np.float32], positive: NDArray[np.bool_], groups: NDArray[Any]
+) -> NDArray[np.float32]:
+    """(N,) probabilities, each calibrated by a scaling that was fitted without the slice's patient.
+
+    Args:
+        probability: (N,) of slices.
+        positive: (N,) whether they are.
+        groups: (N,) patient of each, or what comes nearest; those of each class are dealt into `FOLDS` parts.
+
+    Raises:
+        ValueError: too few patients of a class to fit without some of them.
+    """
+    random, calibrated = np.random.default_rng(0), np.empty_like(probability)
+    names, index = np.unique(groups, return_inverse=True)
+    infected = np.array([positive[index == k].any() for k in range(len(names))])
+    fold = np.empty(len(names), np.int64)
+    for kind in (infected, ~infected):
+        fold[kind] = random.permutation(np.arange(kind.sum()) % FOLDS)
+    for k in range(FOLDS):
+        left_out = fold[index] == k
+        if left_out.any():
+            scaling = fit_platt(probability[~left_out], positive[~left_out], groups[~left_out])
+            calibrated[left_out] = scaling.apply(probability[left_out])
+    return calibrated
+
+
+def _weights(positive: NDArray[np.bool_], groups: NDArray[Any]) -> NDArray[np.float64]:
+    """(N,) that sum to 1: both classes weigh the same, within each all its patients, within these all slices."""
+    _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    weight = 1 / sizes[index]
+    for kind in (positive, ~positive):
+        weight[kind] /= 2 * weight[kind].sum()
+    return np.asarray(weight, np.float64)
 
 
 @dataclass(frozen=True)

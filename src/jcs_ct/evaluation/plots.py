@@ -1,14 +1,18 @@
-"""Figures 6 to 8 of the paper for any data set, and reliability. Needs matplotlib, of the extra `evaluate`."""
+"""Figures 6 to 8 of the paper for any data set, reliability, risk over coverage.
+
+Needs matplotlib, of the extra `evaluate`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 
 from jcs_ct.evaluation.calibration import ReliabilityBin
+from jcs_ct.evaluation.coverage import RiskCoverage
 from jcs_ct.evaluation.opacities import Opacity
 
 mpl.use("Agg")
@@ -85,6 +89,23 @@ def plot_reliability(found: Sequence[ReliabilityBin], title: str, path: Path) ->
     sizes = [20 + 400 * each.count / total for each in found]
     axes.scatter([each.probability for each in found], [each.share for each in found], s=sizes, color=_BLUE, alpha=0.5)
     axes.set(xlabel="probability", ylabel="share that is positive", xlim=(0, 1), ylim=(0, 1), title=title)
+    return _save(figure, path)
+
+
+def plot_risk_coverage(curves: Mapping[str, RiskCoverage], title: str, path: Path) -> Path:
+    """The share of wrong answers over the share that is answered.
+
+    Args:
+        curves: by what answers were left out in the order of.
+        title: of the picture.
+        path: PNG to write.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 4.2))
+    for name, curve in curves.items():
+        axes.plot(curve.coverage, curve.risk, linewidth=1.2, label=f"by {name}, area {curve.area:.3f}")
+    axes.axhline(next(iter(curves.values())).risk[-1], color="#888888", linewidth=0.8, linestyle="--")
+    axes.set(xlabel="share that is answered", ylabel="of these wrong", xlim=(0, 1), ylim=(0, None), title=title)
+    axes.legend(frameon=False)
     return _save(figure, path)
 
 

@@ -17,10 +17,12 @@ class Classification(NamedTuple):
     """(N, 2): uninfected, infected."""
     activation_map: Tensor
     """(N, 1, h, w): evidence for infection by place, not negative, at the backbone's stride."""
+    features: Tensor
+    """(N, C): what the decision rests on, the backbone's last features averaged over the slice."""
 
 
 class Classifier(nn.Module):
-    """Slice classifier whose second output explains the first."""
+    """Slice classifier whose second output explains the first, and whose third tells how usual a slice is."""
 
     def __init__(self, backbone: Res2NetBackbone, dropout: float = 0.0) -> None:
         super().__init__()
@@ -33,4 +35,4 @@ class Classifier(nn.Module):
         features = self.backbone(x)[-1]
         pooled = features.mean((2, 3))  # (N, C, h, w) -> (N, C)
         logits = self.head(self.dropout(pooled))
-        return Classification(logits, margin_activation_map(features, self.head))
+        return Classification(logits, margin_activation_map(features, self.head), pooled)

@@ -72,11 +72,12 @@ class JointModel(nn.Module):
     def forward(self, x: Tensor) -> JointPrediction:
         """(N, 1, H, W) in 0..1 to classification and segmentation."""
         stages = self.classifier.backbone(x)
-        logits = self.classifier.head(self.classifier.dropout(stages[-1].mean((2, 3))))
+        pooled = stages[-1].mean((2, 3))
+        logits = self.classifier.head(self.classifier.dropout(pooled))
         activation_map = margin_activation_map(stages[-1], self.classifier.head)
         levels, top = self.segmenter.encode(x)
         combined = [combine(m, a) for combine, m, a in zip(self.combinations, levels, stages, strict=True)]
         side_logits = self.segmenter.decoder(combined, top)
         return JointPrediction(
-            Classification(logits, activation_map), Segmentation(resize_like(side_logits[0], x), side_logits)
+            Classification(logits, activation_map, pooled), Segmentation(resize_like(side_logits[0], x), side_logits)
         )

@@ -24,7 +24,7 @@ from jcs_ct.weights import file_sha256, write_manifest
 
 OPSET = 18
 OUTPUTS = dict.fromkeys(registry.SEGMENTERS, ("logits",)) | {
-    "classifier": ("logits", "activation_map"),
+    "classifier": ("logits", "activation_map", "features"),
     "joint": ("logits", "activation_map", "mask_logits"),
 }
 """Names of the exported networks' outputs."""
@@ -42,16 +42,16 @@ class _MaskOnly(nn.Module):
         return logits
 
 
-class _Pair(nn.Module):
+class _Plain(nn.Module):
     """A classifier whose outputs are a plain tuple."""
 
     def __init__(self, network: Classifier) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         output = self.network(x)
-        return output.logits, output.activation_map
+        return output.logits, output.activation_map, output.features
 
 
 class _Three(nn.Module):
@@ -69,7 +69,7 @@ class _Three(nn.Module):
 def _wrapped(network: nn.Module) -> nn.Module:
     if isinstance(network, JointModel):
         return _Three(network)
-    return _Pair(network) if isinstance(network, Classifier) else _MaskOnly(network)  # type: ignore[arg-type]
+    return _Plain(network) if isinstance(network, Classifier) else _MaskOnly(network)  # type: ignore[arg-type]
 
 
 def export_onnx(network: nn.Module, name: str, input_size: tuple[int, int], path: Path, weights: Path) -> None:
@@ -166,7 +166,7 @@ def ship(runs: Mapping[str, Path], folder: Path) -> Path:
         config = load_config(run / "config.yaml")
         network = registry.build(name, config.size)
         load_weights(network, run / f"{name}.safetensors")
-        for stale in folder.glob(f"{name}.int8.*"):  # of the network that was here before
+        for stale in [*folder.glob(f"{name}.int8.*"), *folder.glob(f"{name}.typicality.*")]:  # of the one before
             stale.unlink()
         exported, weights = folder / f"{name}.onnx", folder / f"{name}.safetensors"
         shutil.copyfile(run / f"{name}.safetensors", weights)
