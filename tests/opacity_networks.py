@@ -102,10 +102,13 @@ def _classifier(share: float, input_size: tuple[int, int], band: tuple[float, fl
         helper.make_node("Neg", ["infected"], ["uninfected"]),
         helper.make_node("Concat", ["uninfected", "infected"], ["logits"], axis=1),
         helper.make_node("AveragePool", ["marked"], ["map"], kernel_shape=[STRIDE] * 2, strides=[STRIDE] * 2),
+        helper.make_node("ReduceMean", ["image"], ["grey"], axes=[2, 3], keepdims=0),
+        helper.make_node("Concat", ["grey", "found"], ["features"], axis=1),
     ]
     outputs: dict[str, list[str | int]] = {
         "logits": ["n", 2],
         "map": ["n", 1, input_size[0] // STRIDE, input_size[1] // STRIDE],
+        "features": ["n", 2],
     }
     return _model(nodes, constants, outputs, input_size)
 

@@ -77,6 +77,7 @@ def test_slices_and_patients_of_own_pictures_are_told_apart(pictures: Path, weig
     assert float(shown.pop("slice_ece")) < 0.2
     assert float(shown.pop("slice_brier")) < 0.1
     assert float(shown.pop("group_ece")) < 0.2
+    assert float(shown.pop("group_brier")) < 0.1
     assert shown == {
         "slice_auc": "1", "slice_sensitivity": "1", "slice_specificity": "1", "groups": "4", "group_auc": "1"
     }  # fmt: skip
@@ -89,6 +90,7 @@ def test_probabilities_are_drawn_against_what_came_true(
     assert ended.code == 0, ended.err
     with Image.open(tmp_path / "plots" / f"{pictures.name}-reliability.png") as plot:
         assert min(plot.size) > 300
+    assert (tmp_path / "plots" / f"{pictures.name}-reliability-groups.png").exists()
 
 
 def test_a_map_that_shows_the_opacities_is_far_above_chance(pictures: Path, weights: Path, jcs: CommandLine) -> None:
@@ -135,6 +137,42 @@ def test_a_mask_tells_the_label_that_the_table_leaves_open(tmp_path: Path, weigh
     ended = jcs("evaluate", "classification", "--data", tmp_path, "--weights", weights, "--json")
     assert ended.code == 0, ended.err
     assert json.loads(ended.out)[0]["figures"]["slice_auc"] == 1
+
+
+def test_usual_slices_are_fitted_and_strange_ones_refused(jcs: CommandLine, tmp_path: Path) -> None:
+    weights, own = write_weights(tmp_path / "weights"), tmp_path / "own"
+    rows = [picture(own, 80 + k, k % 2 == 0, split) for k, split in enumerate(["train"] * 8 + ["val"] * 4)]
+    write_table(own, [*rows, picture(own, 95, True, "test"), picture(own, 96, False, "test")])
+    assert "holds no typicality" in jcs("evaluate", "typicality", "--data", own, "--weights", weights).refusal()
+    ended = jcs("calibrate", "--weights", weights, "--data", own, "--only", "typicality")
+    assert ended.code == 0, ended.err
+    assert "fitted on own; levels by 4 slices of their split val" in ended.out
+    kept = load_manifest(weights)["classifier"].typicality
+    assert kept is not None
+    assert 0 < kept.unusual <= kept.limit
+    ended = jcs("evaluate", "typicality", "--data", own, "--weights", weights, "--split", "val", "--json")
+    assert ended.code == 0, ended.err
+    usual, strange = (trial["figures"] for trial in json.loads(ended.out))
+    assert usual["groups"] == 4
+    assert usual["beyond"] <= 0.25  # the farthest of four lies beyond their 99th percentile
+    # These networks tell grey levels and opacities only, and so know a picture by its brightness.
+    assert strange["beyond_bright"] == strange["beyond_dark"] == 1
+    assert strange["beyond_upside_down"] == usual["beyond"]
+    assert 0 < strange["kinds_refused"] <= strange["kinds_refused_or_warned_of"] < strange["kinds"]
+
+
+def test_leaving_out_the_doubtful_is_drawn_and_counted(
+    pictures: Path, weights: Path, jcs: CommandLine, tmp_path: Path
+) -> None:
+    call = ("evaluate", "coverage", "--data", pictures, "--weights", weights, "-o", tmp_path, "--json")
+    ended = jcs(*call, "--split", "val")
+    assert ended.code == 0, ended.err
+    slices, groups = json.loads(ended.out)
+    assert groups["protocol"] == "split val, 4 groups by their mean"
+    assert slices["figures"]["error"] == slices["figures"]["area_by_confidence"] == 0
+    assert slices["figures"]["auc_of_errors_by_confidence"] is None
+    with Image.open(tmp_path / f"{pictures.name}-coverage.png") as plot:
+        assert min(plot.size) > 300
 
 
 def mirrored_copy(folder: Path, rows: list[Row]) -> None:

@@ -20,7 +20,7 @@ from jcs_ct.training.run import load_weights
 from jcs_ct.trials import Trial, classification, makeup, segmentation
 from jcs_ct.weights import SHIPPED, file_sha256, load_manifest, write_fitted
 
-WEIGHTS = {".onnx", ".safetensors", ".xml", ".bin"}
+WEIGHTS = {".onnx", ".safetensors", ".xml", ".bin", ".npz"}
 DOCS = Path(__file__).parents[1] / "docs"
 MANIFEST = json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8"))["networks"]
 

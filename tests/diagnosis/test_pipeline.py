@@ -17,6 +17,7 @@ from jcs_ct.diagnosis.result import Diagnosis, Verdict
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.whole_lungs import GivenMasks
 from jcs_ct.errors import UsageError, WeightsError
+from jcs_ct.evaluation.typicality import Typicality
 from jcs_ct.one_form import inside_mask
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import file_sha256, load_manifest, write_fitted
@@ -431,6 +432,50 @@ def test_a_classifier_that_reads_the_body_is_warned_of(tmp_path: Path) -> None:
     assert diagnosis.explanation is not None
     assert diagnosis.explanation.in_lungs < diagnosis.explanation.chance_in_lungs
     assert any("the classifier looked past the lungs" in warning for warning in diagnosis.warnings)
+
+
+@pytest.mark.parametrize(
+    ("levels", "verdict"),
+    [((5.0, 6.0), Verdict.POSITIVE), ((0.1, 6.0), Verdict.POSITIVE), ((0.1, 0.2), Verdict.NOT_ASSESSABLE)],
+)
+def test_a_study_unlike_what_was_learned_from_is_warned_of_or_refused(
+    levels: tuple[float, float], verdict: Verdict, tmp_path: Path
+) -> None:
+    folder = write_weights(tmp_path)
+    path = folder / "classifier.typicality.npz"
+    # So that atypicality is the root of the mean grey level, here 0.4 to 0.7.
+    Typicality(np.zeros(2, np.float32), np.array([[2**0.5, 0], [0, 0]], np.float32)).save(path)
+    kept: dict[str, float | str] = {
+        "file": path.name,
+        "sha256": file_sha256(path),
+        "unusual": levels[0],
+        "limit": levels[1],
+    }
+    write_fitted(folder, "classifier", "typicality", kept, "nothing")
+    diagnosis = Diagnoser(folder, threads=1).run(phantom_study(SICK))
+    assert diagnosis.verdict is verdict
+    check = diagnosis.typicality
+    assert check is not None
+    assert 0.4 < check.median < 0.8
+    assert check.slices_unusual == (check.slices if levels[0] < 0.4 else 0)
+    told = [*diagnosis.reasons, *diagnosis.warnings]
+    assert any("unlike those that the classifier learned from" in words for words in told) == (levels[0] < 0.4)
+    assessed = [finding for finding in diagnosis.slices if finding.assessed]
+    if verdict is Verdict.POSITIVE:
+        assert np.median([finding.atypicality for finding in assessed]) == pytest.approx(check.median)
+    else:
+        assert not assessed
+        assert diagnosis.probability is None
+
+
+def test_typicality_of_other_features_than_the_manifest_names_is_refused(tmp_path: Path) -> None:
+    folder = write_weights(tmp_path)
+    path = folder / "classifier.typicality.npz"
+    Typicality(np.zeros(2, np.float32), np.eye(2, dtype=np.float32)).save(path)
+    kept: dict[str, float | str] = {"file": path.name, "sha256": "0" * 64, "unusual": 1.0, "limit": 2.0}
+    write_fitted(folder, "classifier", "typicality", kept, "nothing")
+    with pytest.raises(WeightsError, match="damaged or was exchanged"):
+        Diagnoser(folder, threads=1)
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:

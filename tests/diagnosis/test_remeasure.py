@@ -16,7 +16,7 @@ from jcs_ct.diagnosis.remeasure import (
     EarlierResult,
     measure_outlines,
 )
-from jcs_ct.diagnosis.result import Diagnosis, ExplanationCheck, Lesion, Verdict
+from jcs_ct.diagnosis.result import Diagnosis, ExplanationCheck, Lesion, TypicalityCheck, Verdict
 from jcs_ct.errors import UsageError
 from jcs_ct.morphology import Mask
 from jcs_ct.one_form import turned_upright
@@ -139,11 +139,14 @@ def test_an_earlier_decision_is_carried_over_and_named(diagnosed: Diagnosis) -> 
 
 def test_given_outlines_have_no_intervals_and_keep_the_check_of_the_decision(diagnosed: Diagnosis) -> None:
     past = ExplanationCheck(9, 0.1, 0.3, 0.0, 0.02)
-    earlier = EarlierResult.of(replace(diagnosed, explanation=past))
+    unusual = TypicalityCheck(9, 1.4, 1.2, 1.7, 8, 0)
+    earlier = EarlierResult.of(replace(diagnosed, explanation=past, typicality=unusual))
     result = measure_outlines(STUDY, outlines_of(diagnosed), diagnosed.lung_mask, earlier=earlier)
     assert {lesion.volume_interval_ml for lesion in result.lesions} == {None}
     assert result.measures.lesion_volume_interval_ml is None
     assert result.explanation == past
+    assert result.typicality == unusual
+    assert any("8 of 9 lie beyond 1.2" in warning for warning in result.warnings)
     assert any("looked past the lungs" in warning for warning in result.warnings)
     assert measure_outlines(STUDY, outlines_of(diagnosed), diagnosed.lung_mask).explanation is None
 

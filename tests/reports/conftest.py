@@ -19,6 +19,7 @@ from jcs_ct.diagnosis.result import (
     RuleOutcome,
     SliceFinding,
     ThresholdStep,
+    TypicalityCheck,
     Verdict,
 )
 from jcs_ct.study.volume import Geometry, InputKind, IntensityKind, SourceGrid, Study
@@ -158,7 +159,7 @@ def not_assessable(diagnosis: Diagnosis) -> Diagnosis:
 
 @pytest.fixture
 def sure_diagnosis(diagnosis: Diagnosis) -> Diagnosis:
-    """The one in HU, with intervals of all volumes and a check of its explanation."""
+    """The one in HU, with intervals of all volumes and checks of its explanation and its slices."""
     volume, share = diagnosis.measures.lesion_volume_ml, diagnosis.measures.lesion_share_of_lung
     assert volume is not None
     assert share is not None
@@ -176,4 +177,5 @@ def sure_diagnosis(diagnosis: Diagnosis) -> Diagnosis:
         ),
         provenance=replace(diagnosis.provenance, settings={"area_thresholds": thresholds}),
         explanation=ExplanationCheck(7, 0.49, 0.24, 0.162, 0.041),
+        typicality=TypicalityCheck(20, 1.04, 1.23, 1.72, 3, 1),
     )

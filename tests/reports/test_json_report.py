@@ -60,7 +60,7 @@ def test_regions_and_score_are_in_the_document(diagnosis: Diagnosis) -> None:
     assert sum(measures["hu_bands"].values()) == pytest.approx(1)
 
 
-def test_intervals_and_explanation_are_in_the_document(sure_diagnosis: Diagnosis, diagnosis: Diagnosis) -> None:
+def test_intervals_and_checks_are_in_the_document(sure_diagnosis: Diagnosis, diagnosis: Diagnosis) -> None:
     document = result_document(sure_diagnosis)
     assert errors(document) == []
     assert document["explanation"] == {
@@ -70,8 +70,12 @@ def test_intervals_and_explanation_are_in_the_document(sure_diagnosis: Diagnosis
     assert document["measures"]["lesion_share_interval"]["high"] == 0.456
     assert document["lesions"][1]["voxels_interval"] == {"low": 20, "high": 5000}
     assert document["lesions"][0]["volume_interval_ml"] == {"low": 0.31, "high": 987.6}
+    assert document["typicality"] == {
+        "slices": 20, "median": 1.04, "unusual": 1.23, "limit": 1.72, "slices_unusual": 3, "slices_beyond": 1
+    }  # fmt: skip
     without = result_document(diagnosis)
     assert without["explanation"] is None
+    assert without["typicality"] is None
     assert without["measures"]["lesion_volume_interval_ml"] is None
     assert {lesion["volume_interval_ml"] for lesion in without["lesions"]} == {None}
 
@@ -103,6 +107,9 @@ def test_makeup_is_in_the_document_and_read_back(diagnosis: Diagnosis, tmp_path:
 def test_a_result_of_the_first_version_still_fits(diagnosis: Diagnosis) -> None:
     document = result_document(diagnosis)
     del document["explanation"]
+    del document["typicality"]
+    for finding in document["slices"]:
+        del finding["atypicality"]
     added = ("hu_bands", "lungs", "zones", "lobes", "severity", "lesion_volume_interval_ml", "lesion_share_interval")
     for name in (*added, "consolidation_share"):
         del document["measures"][name]

@@ -47,11 +47,12 @@ def test_patient_rule_lungs_and_lesions_are_listed(diagnosis: Diagnosis, tmp_pat
     assert "Largest area" in text
 
 
-def test_ranges_and_explanation_are_told(sure_diagnosis: Diagnosis, tmp_path: Path) -> None:
+def test_ranges_and_checks_are_told(sure_diagnosis: Diagnosis, tmp_path: Path) -> None:
     text = text_of(render_pdf(sure_diagnosis), tmp_path)
     assert "0.31 to 988" in text
     assert "on 46 % of test slices, which took no part" in text
     assert "49 % of the activation mapping lies in the lungs" in text
+    assert "Median atypicality of the 20 assessed slices: 1.04." in text
 
 
 def test_markup_and_other_scripts_in_names_are_text(diagnosis: Diagnosis, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from jcs_ct.errors import UsageError
 
 if TYPE_CHECKING:
     from jcs_ct.diagnosis.pipeline import Diagnoser
+    from jcs_ct.weights import Fitted as Fit
 
 
 class Trial(StrEnum):
@@ -27,6 +28,8 @@ class Trial(StrEnum):
 
     SEGMENTATION = "segmentation"
     CLASSIFICATION = "classification"
+    COVERAGE = "coverage"
+    TYPICALITY = "typicality"
     LOCALISATION = "localisation"
     SHORTCUT = "shortcut"
     MAKEUP = "makeup"
@@ -36,6 +39,7 @@ class Trial(StrEnum):
 class Fitted(StrEnum):
     """What `calibrate` fits."""
 
+    TYPICALITY = "typicality"
     PROBABILITY = "probability"
     MAKEUP = "makeup"
     INTERVALS = "intervals"
@@ -62,6 +66,8 @@ def evaluate(
     runs: dict[Trial, Callable[..., list[trials.Trial]]] = {
         Trial.SEGMENTATION: trials.segmentation,
         Trial.CLASSIFICATION: partial(trials.classification, plots=output),
+        Trial.COVERAGE: partial(trials.coverage, plots=output),
+        Trial.TYPICALITY: trials.typicality,
         Trial.LOCALISATION: trials.localisation,
         Trial.SHORTCUT: trials.shortcut,
         Trial.MAKEUP: trials.makeup,
@@ -104,18 +110,24 @@ def _statistics(data: Path, split: str | None, output: Path | None, as_json: boo
 def calibrate(
     weights: Annotated[Path, typer.Option(help="Weights folder whose manifest the calibration goes into.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the data sources.")],
-    only: Annotated[Fitted | None, typer.Option(help="One of the three; without it the first two.")] = None,
+    only: Annotated[Fitted | None, typer.Option(help="One of them; without it all but intervals.")] = None,
 ) -> None:
     """Fit what turns the networks' answers into results, and keep it in the manifest.
 
-    The classifier's probabilities, on validation slices; the density above which an opacity is consolidation; and, if
-    asked for, the thresholds that intervals of volumes are made with, on validation slices that were not trained on.
+    What slices are usual to the classifier; its probabilities, on all patients that are not for testing; the density
+    above which an opacity is consolidation; and, if asked for, the thresholds that intervals of volumes are made with,
+    on validation slices that were not trained on.
     """
     from jcs_ct.diagnosis.pipeline import Diagnoser
     from jcs_ct.weights import write_fitted
 
-    fits = {Fitted.PROBABILITY: _fit_probability, Fitted.MAKEUP: _fit_makeup, Fitted.INTERVALS: _fit_intervals}
-    wanted = (Fitted.PROBABILITY, Fitted.MAKEUP) if only is None else (only,)
+    fits: dict[Fitted, Callable[[Diagnoser, Path, Callable[[int], None]], _Fit]] = {
+        Fitted.TYPICALITY: partial(_fit_typicality, weights),
+        Fitted.PROBABILITY: _fit_probability,
+        Fitted.MAKEUP: _fit_makeup,
+        Fitted.INTERVALS: _fit_intervals,
+    }
+    wanted = [what for what in Fitted if what is not Fitted.INTERVALS] if only is None else [only]
     diagnoser, lines = Diagnoser(weights), []
     with Progress() as progress:
         progress.stage("calibrating", 0)
@@ -126,15 +138,31 @@ def calibrate(
     typer.echo("\n".join(lines))
 
 
-_Fit = tuple[str, str, float | dict[str, float], str, str]
+_Fit = tuple[str, str, "Fit", str, str]
 """Of which network, by what name in its manifest entry, the value, what it was fitted on, and all that in words."""
 
 
 def _fit_probability(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:
     from jcs_ct import trials
 
-    scaling, fitted_on = trials.calibrate(diagnoser, data, step)
-    return "classifier", "calibration", asdict(scaling), fitted_on, f"scale {scaling.scale:g}, bias {scaling.bias:g}"
+    fit = trials.calibrate(diagnoser, data, step)
+    told = (
+        f"scale {fit.scaling.scale:g}, bias {fit.scaling.bias:g}; cross-fitted ECE {fit.ece:.3f}, of the slices that "
+        f"were not trained on {fit.ece_val:.3f}"
+    )
+    return "classifier", "calibration", asdict(fit.scaling), fit.fitted_on, told
+
+
+def _fit_typicality(weights: Path, diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:
+    from jcs_ct import trials
+    from jcs_ct.weights import file_sha256
+
+    typicality, levels, fitted_on = trials.fit_usual(diagnoser, data, step)
+    path = weights / "classifier.typicality.npz"
+    typicality.save(path)
+    kept = {"file": path.name, "sha256": file_sha256(path), **asdict(levels)}
+    told = f"slices are unusual above {levels.unusual:g}, beyond judging above {levels.limit:g}"
+    return "classifier", "typicality", kept, fitted_on, told
 
 
 def _fit_intervals(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:

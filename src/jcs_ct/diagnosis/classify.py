@@ -26,6 +26,10 @@ class Scores:
     """(M,)."""
     activation_maps: NDArray[np.float32]
     """(M, h, w) at the classifier's stride, not negative: equations (1) and (2)."""
+    features: NDArray[np.float32] | None = None
+    """(M, C), what the decisions rest on; None of a network that does not tell."""
+    atypicality: NDArray[np.float32] | None = None
+    """(M,) how far each slice lies from those that were learned from; None where that was not fitted."""
 
 
 def classify(
@@ -42,13 +46,16 @@ def classify(
         crops: (M, h, w).
         progress: called with the number of slices just done.
         calibration: of the probability; left as it is if None.
-        mirrored: see each slice mirrored as well; probability and map are the means of the two.
+        mirrored: see each slice mirrored as well; probability and map are the means of the two, features those of the
+            slice as it is, as typical slices are fitted on such.
     """
     probabilities: list[NDArray[np.float32]] = []
     maps: list[NDArray[np.float32]] = []
-    for logits, activation in network.run(crops):
+    pooled: list[NDArray[np.float32]] = []
+    for logits, activation, *features in network.run(crops):
         probabilities.append(_probability(logits))
         maps.append(activation[:, 0])
+        pooled += features
         if progress is not None:
             progress(len(logits))
     probability, activations = np.concatenate(probabilities), np.concatenate(maps)
@@ -58,7 +65,8 @@ def classify(
         activations += other.activation_maps[..., ::-1]
         probability /= 2
         activations /= 2
-    return Scores(probability if calibration is None else calibration.apply(probability), activations)
+    calibrated = probability if calibration is None else calibration.apply(probability)
+    return Scores(calibrated, activations, np.concatenate(pooled) if pooled else None)
 
 
 def _probability(logits: NDArray[np.float32]) -> NDArray[np.float32]:

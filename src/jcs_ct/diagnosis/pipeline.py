@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jcs_ct._version import __version__
 from jcs_ct.cores import at_most, side_by_side
-from jcs_ct.diagnosis import fitness
+from jcs_ct.diagnosis import fitness, typicality
 from jcs_ct.diagnosis.classify import Progress, Scores, classify
 from jcs_ct.diagnosis.clock import Clock
 from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
@@ -126,6 +126,7 @@ class Diagnoser:
         self.segmenter = Network(ran["segmenter"].path, threads, BACKENDS[device])
         calibration = files["classifier"].calibration
         self.calibration = None if calibration is None else PlattScaling(**calibration)
+        self.usual = typicality.Usual.of(files["classifier"])
         thresholds = files["segmenter"].area_thresholds
         self.area_thresholds = None if thresholds is None else AreaThresholds(**thresholds)
         self.consolidation_hu = files["segmenter"].consolidation_hu
@@ -169,6 +170,9 @@ class Diagnoser:
         with clock("classify"):
             report.stage("classifying", len(slices.indices))
             scores = self.classify(slices.crops, report.advance)
+        usual = typicality.check_typicality(scores, self.usual)
+        if unlike := typicality.atypical_objections(usual):
+            return dataclasses.replace(self._not_assessable(study, unlike, given, clock), typicality=usual)
         decision = decide(scores.probabilities, _extents(slices), len(study), self.settings.rule)
         decision = fitness.without_empty_negative(decision, slices)
         with clock("segment"):
@@ -178,7 +182,7 @@ class Diagnoser:
         with clock("measure"):
             above = int(255 * self.settings.lesion_probability)
             upright = given if slices.study is study else given.turned()
-            warnings = _cautions(slices, probability, above, upright)
+            warnings = (*_cautions(slices, probability, above, upright), *typicality.atypical_cautions(usual))
             measured = _measure(slices, probability, dense, above, upright, self._thresholds_around(above))
             del probability, dense  # volumes: not needed while others are made
         return self._diagnosis(slices, scores, decision, measured, suspect, self._provenance(given), warnings, clock)
@@ -186,7 +190,8 @@ class Diagnoser:
     def classify(self, crops: NDArray[np.uint8], progress: Progress | None = None, calibrated: bool = True) -> Scores:
         """Probability and activation map of slices; see `classify.classify`."""
         calibration = self.calibration if calibrated else None
-        return classify(self.classifier, crops, progress, calibration, self.settings.mirrored)
+        scores = classify(self.classifier, crops, progress, calibration, self.settings.mirrored)
+        return typicality.with_atypicality(scores, self.usual)
 
     def segment(
         self, crops: NDArray[np.uint8], regions: NDArray[np.bool_], progress: Progress | None = None
@@ -276,6 +281,7 @@ class Diagnoser:
             activation=activation,
             lung_sides=measured.sides if sides_are_known(slices.study) else None,
             explanation=explanation,
+            typicality=typicality.check_typicality(scores, self.usual),
         )
 
     def _provenance(self, given: GivenMasks) -> Provenance:
@@ -379,7 +385,8 @@ def _findings(
     areas, shares = slice_burden(measured.labels, measured.lungs, study)
     findings = list(unassessed(study))
     segmented = set(slices.indices[suspect].tolist())
-    for index, score in zip(slices.indices.tolist(), scores.probabilities.tolist(), strict=True):
+    unlike = [None] * len(slices.indices) if scores.atypicality is None else scores.atypicality.tolist()
+    for index, score, far in zip(slices.indices.tolist(), scores.probabilities.tolist(), unlike, strict=True):
         findings[index] = dataclasses.replace(
             findings[index],
             assessed=True,
@@ -387,5 +394,6 @@ def _findings(
             infected=score > infected_above,
             lesion_area_mm2=areas[index] if index in segmented else None,
             lesion_share=shares[index] if index in segmented else None,
+            atypicality=far,
         )
     return tuple(findings)

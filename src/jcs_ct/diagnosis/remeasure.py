@@ -31,9 +31,11 @@ from jcs_ct.diagnosis.result import (
     Provenance,
     RuleOutcome,
     SliceFinding,
+    TypicalityCheck,
     Verdict,
 )
 from jcs_ct.diagnosis.slices import FoundLungs, find_lungs
+from jcs_ct.diagnosis.typicality import atypical_cautions
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.errors import UsageError
 from jcs_ct.morphology import Mask
@@ -71,13 +73,15 @@ class EarlierResult:
     """(Z, H, W) canonical; None where it was not kept."""
     explanation: ExplanationCheck | None = None
     """Of the decision, so against the opacities that were outlined then."""
+    typicality: TypicalityCheck | None = None
+    """Of the decision's slices."""
 
     @classmethod
     def of(cls, diagnosis: Diagnosis) -> EarlierResult:
         """What is carried over of a diagnosis in memory."""
         return cls(
             diagnosis.study.digest, diagnosis.verdict, diagnosis.reasons, diagnosis.probability, diagnosis.rule,
-            diagnosis.slices, diagnosis.provenance, diagnosis.activation, diagnosis.explanation,
+            diagnosis.slices, diagnosis.provenance, diagnosis.activation, diagnosis.explanation, diagnosis.typicality,
         )  # fmt: skip
 
     @property
@@ -207,6 +211,8 @@ def _diagnosis(
 ) -> Diagnosis:
     reasons = (MEASURED_ONLY,) if earlier is None else tuple(dict.fromkeys((*earlier.reasons, CARRIED_OVER)))
     explanation = None if earlier is None else earlier.explanation
+    typicality = None if earlier is None else earlier.typicality
+    cautions = (*looks_elsewhere(explanation), *atypical_cautions(typicality))
     return Diagnosis(
         study=study,
         verdict=Verdict.NOT_ASSESSED if earlier is None else earlier.verdict,
@@ -218,12 +224,13 @@ def _diagnosis(
         measures=measured.measures,
         provenance=provenance,
         timing_s=clock.total(),
-        warnings=(*study.remarks, *quality.cautions(study), *remarks, *looks_elsewhere(explanation)),
+        warnings=(*study.remarks, *quality.cautions(study), *remarks, *cautions),
         lesion_labels=measured.labels,
         lung_mask=measured.lungs,
         activation=None if earlier is None else earlier.activation,
         lung_sides=measured.sides if sides_are_known(study) else None,
         explanation=explanation,
+        typicality=typicality,
     )
 
 

@@ -51,6 +51,8 @@ class SliceFinding:
     lesion_area_mm2: float | None = None
     lesion_share: float | None = None
     """Lesion area over lung area on this slice, 0..1; None where the slice was not segmented or shows no lung."""
+    atypicality: float | None = None
+    """How far the slice lies from those that the classifier learned from; see `TypicalityCheck`."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,22 @@ class ExplanationCheck:
     def times_chance_in_lesions(self) -> float | None:
         """The same for outlined opacities; None where there are none."""
         return self.in_lesions / self.chance_in_lesions if self.chance_in_lesions else None
+
+
+@dataclass(frozen=True)
+class TypicalityCheck:
+    """How far the assessed slices lie from those that the classifier learned from (`evaluation.typicality`)."""
+
+    slices: int
+    """Assessed ones."""
+    median: float
+    """Of their atypicality, about 1 where slices are as usual as those that were learned from."""
+    unusual: float
+    """A slice above this is unusual: 95 % of validation slices lie below."""
+    limit: float
+    """A slice above this is beyond what the classifier may judge: 99 % of validation slices lie below."""
+    slices_unusual: int
+    slices_beyond: int
 
 
 @dataclass(frozen=True)
@@ -310,3 +328,5 @@ class Diagnosis:
     """(Z, H, W) canonical: 0, 1 in the right and 2 in the left lung; None where the input does not state the sides."""
     explanation: ExplanationCheck | None = None
     """Whether the activation maps look at what was outlined; None where no slice is infected."""
+    typicality: TypicalityCheck | None = None
+    """Whether the slices are such as the classifier learned from; None where that was not asked, or not fitted."""

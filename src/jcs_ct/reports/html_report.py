@@ -91,6 +91,7 @@ def render_html(diagnosis: Diagnosis) -> str:
         severity_note=_severity_note(diagnosis),
         interval_note=interval_note(diagnosis),
         explanation_note=explanation_note(diagnosis),
+        typicality_note=typicality_note(diagnosis),
         facts=input_facts(study),
         making=making_facts(diagnosis.provenance),
     )
@@ -310,6 +311,18 @@ def explanation_note(diagnosis: Diagnosis) -> str:
         f"On the infected slices {percent(check.in_lungs)} of the activation mapping lies in the lungs "
         f"({percent(check.chance_in_lungs)} if it were equal everywhere) and {percent(check.in_lesions)} in outlined "
         f"opacities ({percent(check.chance_in_lesions)})."
+    )
+
+
+def typicality_note(diagnosis: Diagnosis) -> str:
+    """How usual the slices are, in words; nothing where that is not known."""
+    check = diagnosis.typicality
+    if check is None:
+        return ""
+    return (
+        f"Median atypicality of the {check.slices} assessed slices: {check.median:.2f}. About 1 is as usual as slices "
+        f"that the classifier learned from; above {check.unusual:.2f} is unusual ({check.slices_unusual} slices), "
+        f"above {check.limit:.2f} beyond what it may judge ({check.slices_beyond} slices)."
     )
 
 

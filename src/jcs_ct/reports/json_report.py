@@ -45,6 +45,7 @@ def result_document(diagnosis: Diagnosis) -> dict[str, Any]:
         "lesions": [asdict(lesion) for lesion in diagnosis.lesions],
         "measures": asdict(diagnosis.measures),
         "explanation": None if diagnosis.explanation is None else asdict(diagnosis.explanation),
+        "typicality": None if diagnosis.typicality is None else asdict(diagnosis.typicality),
         "input": _input(diagnosis.study),
         "provenance": asdict(diagnosis.provenance),
         "timing_s": diagnosis.timing_s,

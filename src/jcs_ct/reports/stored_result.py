@@ -23,6 +23,7 @@ from jcs_ct.diagnosis.result import (
     SeverityScore,
     SliceFinding,
     ThresholdStep,
+    TypicalityCheck,
     Verdict,
 )
 from jcs_ct.errors import UsageError
@@ -89,6 +90,7 @@ def read_decision(folder: Path) -> EarlierResult:
             slices=tuple(SliceFinding(**finding) for finding in document["slices"]),
             provenance=_provenance(document["provenance"]),
             explanation=_explanation(document.get("explanation")),
+            typicality=_typicality(document.get("typicality")),
         )
 
 
@@ -119,6 +121,10 @@ def _rule(fields: dict[str, Any] | None) -> RuleOutcome | None:
 
 def _explanation(fields: dict[str, Any] | None) -> ExplanationCheck | None:
     return None if fields is None else ExplanationCheck(**fields)
+
+
+def _typicality(fields: dict[str, Any] | None) -> TypicalityCheck | None:
+    return None if fields is None else TypicalityCheck(**fields)
 
 
 def _interval(fields: dict[str, float] | None) -> Interval | None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct import preprocessing
-from jcs_ct.datasets.normalised import normalised
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.errors import DataError
 from jcs_ct.evaluation import calibration, metrics
-from jcs_ct.evaluation.calibration import PlattScaling, fit_platt
+from jcs_ct.evaluation.calibration import PlattScaling, cross_fitted, fit_platt
+from jcs_ct.trials.judged import Judged, judged
 from jcs_ct.trials.trial import Step, Trial, chosen_sources, of_split
 
 CLASSIFICATION_SOURCES = ("sars-cov-2-ct", "ucsd-covid-ct")
@@ -26,35 +26,52 @@ def auc_of(infected: NDArray[np.bool_], probability: NDArray[np.float32], chosen
     return metrics.roc_auc(infected[chosen], probability[chosen])
 
 
+def ece_of(infected: NDArray[np.bool_], probability: NDArray[np.float32], chosen: NDArray[np.int64]) -> float:
+    """The same."""
+    return calibration.expected_calibration_error(probability[chosen], infected[chosen])
+
+
+def brier_of(infected: NDArray[np.bool_], probability: NDArray[np.float32], chosen: NDArray[np.int64]) -> float:
+    """The same."""
+    return calibration.brier_score(probability[chosen], infected[chosen])
+
+
 def slice_probabilities(
     diagnoser: Diagnoser, records: list[SliceRecord], step: Step, calibrated: bool = True
 ) -> NDArray[np.float32]:
     """(N,) probability of each picture."""
-    return _probabilities(diagnoser, records, step, calibrated)[1]
+    return judged(diagnoser, records, step, calibrated).probability
 
 
-def _probabilities(
-    diagnoser: Diagnoser, records: list[SliceRecord], step: Step, calibrated: bool = True
-) -> tuple[list[SliceRecord], NDArray[np.float32]]:
-    """The slices of records, those of studies one by one, and (N,) the probability of each."""
-    size = diagnoser.classifier.input_size
-    slices, crops = [], []
-    for record, one in normalised(records, size):
-        slices.append(record)
-        crops.append(preprocessing.crop_resize(one.image, one.box, size))
-    return slices, diagnoser.classify(np.stack(crops), step, calibrated).probabilities
+@dataclass(frozen=True)
+class CalibrationFit:
+    """A scaling, and how it does on patients that it was not fitted on."""
+
+    scaling: PlattScaling
+    fitted_on: str
+    ece: float
+    """Cross-fitted by patient, over all slices."""
+    ece_val: float
+    """The same of the slices that the network did not learn from: much above `ece`, it knows its training slices by
+    heart, and what was fitted on them does not hold."""
 
 
-def calibrate(diagnoser: Diagnoser, data: Path, step: Step) -> tuple[PlattScaling, str]:
-    """Fit the classifier's Platt scaling on the validation slices of the set whose slice labels are the surest.
+def calibrate(diagnoser: Diagnoser, data: Path, step: Step) -> CalibrationFit:
+    """Fit the classifier's Platt scaling on all but the test patients of the set whose slice labels are the surest.
 
-    Returns:
-        The scaling, and what it was fitted on.
+    Validation patients alone are too few: docs/architecture.md, "Calibration".
     """
-    records = of_split(CALIBRATION_SOURCE, data, "val")
-    probability = slice_probabilities(diagnoser, records, step, calibrated=False)
-    infected = np.array([record.infected is True for record in records])
-    return fit_platt(probability, infected), f"{CALIBRATION_SOURCE}, split val, {len(records)} slices"
+    records = of_split(CALIBRATION_SOURCE, data, "train") + of_split(CALIBRATION_SOURCE, data, "val")
+    found = judged(diagnoser, records, step, calibrated=False)
+    told = (found.infected, found.groups)
+    crossed = cross_fitted(found.probability, *told)
+    val = np.array([record.split == "val" for record in found.records])
+    return CalibrationFit(
+        fit_platt(found.probability, *told),
+        f"{CALIBRATION_SOURCE}, splits train and val, {len(records)} slices of {len(np.unique(found.groups))} groups",
+        calibration.expected_calibration_error(crossed, found.infected),
+        calibration.expected_calibration_error(crossed[val], found.infected[val]),
+    )
 
 
 def classification(diagnoser: Diagnoser, data: Path, split: str, step: Step, plots: Path | None = None) -> list[Trial]:
@@ -65,45 +82,67 @@ def classification(diagnoser: Diagnoser, data: Path, split: str, step: Step, plo
         data: folder that holds data sources, or one of them.
         split: `train`, `val` or `test`.
         step: told of every batch that is done.
-        plots: folder for a reliability plot of each source; none if None.
+        plots: folder for reliability plots of each source, of slices and of groups; none if None.
 
     Raises:
         ModuleNotFoundError: plots are wanted and matplotlib is not installed.
     """
     trials = []
     for source in chosen_sources(data, CLASSIFICATION_SOURCES):
-        known = _labelled(source, of_split(source, data, split), split)
-        records, probability = _probabilities(diagnoser, known, step)
-        if records[0].own:
-            _refuse_one_label(source, split, {record.infected for record in records})
-        infected = np.array([record.infected is True for record in records])
-        groups = np.array([record.group for record in records])
-        threshold = diagnoser.settings.rule.slice_probability
-        sensitivity, specificity = metrics.sensitivity_specificity(infected, probability > threshold)
-        figures: dict[str, float | int | None] = {
-            "slice_auc": metrics.roc_auc(infected, probability),
-            "slice_sensitivity": sensitivity,
-            "slice_specificity": specificity,
-            "slice_ece": calibration.expected_calibration_error(probability, infected),
-            "slice_brier": calibration.brier_score(probability, infected),
-            "groups": len(np.unique(groups)),
-        }
-        interval = metrics.bootstrap_interval(partial(auc_of, infected, probability), groups)
-        if len(np.unique(groups)) < len(groups):
-            names = np.unique(groups)
-            mean = np.array([probability[groups == name].mean() for name in names])
-            truth = np.array([infected[groups == name].any() for name in names])
-            figures["group_auc"] = metrics.roc_auc(truth, mean)
-            figures["group_ece"] = calibration.expected_calibration_error(mean, truth)
-        protocol = f"split {split}, {len(records)} slices"
-        trials.append(Trial(source, protocol, figures, {"slice_auc": interval}))
+        found = judged_source(diagnoser, source, data, split, step)
+        trial = _trial(source, f"split {split}, {len(found.records)} slices", found, diagnoser)
+        trials.append(trial)
         if plots is not None:
+            title = f"{source}, {trial.protocol}"
             _plot(
-                calibration.reliability(probability, infected),
-                f"{source}, {protocol}",
-                plots / f"{source}-reliability.png",
+                calibration.reliability(found.probability, found.infected), title, plots / f"{source}-reliability.png"
             )
+            if "group_ece" in trial.figures:
+                truth, mean, _ = found.by_group()
+                title = f"{source}, split {split}, {len(truth)} groups"
+                _plot(calibration.reliability(mean, truth), title, plots / f"{source}-reliability-groups.png")
     return trials
+
+
+def judged_source(diagnoser: Diagnoser, source: str, data: Path, split: str, step: Step) -> Judged:
+    """The labelled slices of a split with what the classifier says of them.
+
+    Raises:
+        DataError: there are none, or own ones of one label only.
+    """
+    found = judged(diagnoser, _labelled(source, of_split(source, data, split), split), step)
+    if found.records[0].own:
+        _refuse_one_label(source, split, {record.infected for record in found.records})
+    return found
+
+
+def _trial(source: str, protocol: str, found: Judged, diagnoser: Diagnoser) -> Trial:
+    infected, probability, groups = found.infected, found.probability, found.groups
+    threshold = diagnoser.settings.rule.slice_probability
+    sensitivity, specificity = metrics.sensitivity_specificity(infected, probability > threshold)
+    figures: dict[str, float | int | None] = {
+        "slice_auc": metrics.roc_auc(infected, probability),
+        "slice_sensitivity": sensitivity,
+        "slice_specificity": specificity,
+        "slice_ece": calibration.expected_calibration_error(probability, infected),
+        "slice_brier": calibration.brier_score(probability, infected),
+        "groups": len(np.unique(groups)),
+    }
+    intervals = {
+        "slice_auc": metrics.bootstrap_interval(partial(auc_of, infected, probability), groups),
+        "slice_ece": metrics.bootstrap_interval(partial(ece_of, infected, probability), groups),
+        "slice_brier": metrics.bootstrap_interval(partial(brier_of, infected, probability), groups),
+    }
+    if len(np.unique(groups)) < len(groups):
+        truth, mean, _ = found.by_group()
+        each = np.arange(len(truth))
+        figures["group_auc"] = metrics.roc_auc(truth, mean)
+        figures["group_ece"] = calibration.expected_calibration_error(mean, truth)
+        figures["group_brier"] = calibration.brier_score(mean, truth)
+        intervals["group_auc"] = metrics.bootstrap_interval(partial(auc_of, truth, mean), each)
+        intervals["group_ece"] = metrics.bootstrap_interval(partial(ece_of, truth, mean), each)
+        intervals["group_brier"] = metrics.bootstrap_interval(partial(brier_of, truth, mean), each)
+    return Trial(source, protocol, figures, intervals)
 
 
 def _plot(found: list[calibration.ReliabilityBin], title: str, path: Path) -> None:

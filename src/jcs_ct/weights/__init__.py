@@ -42,6 +42,16 @@ class ModelFile:
 
 
 @dataclass(frozen=True)
+class TypicalityFile:
+    """Where the slices that a classifier learned from lie among its features; see `evaluation.typicality`."""
+
+    path: Path
+    sha256: str
+    unusual: float
+    limit: float
+
+
+@dataclass(frozen=True)
 class NetworkFile:
     """One exported network."""
 
@@ -57,6 +67,8 @@ class NetworkFile:
     consolidation_hu: float | None = None
     """Level of density above which what a segmenter outlines is consolidation, below it ground glass; None where no
     reader's masks told it."""
+    typicality: TypicalityFile | None = None
+    """How far a slice may lie from those that a classifier learned from, where that was fitted."""
 
 
 def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
@@ -72,6 +84,8 @@ def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
         raise WeightsError(f"{folder}: no readable manifest.json of weights ({error})") from error
     for file in found:
         file.exact.check()
+        if file.typicality is not None:
+            _check(file.typicality.path, file.typicality.sha256)
         if file.quantised is not None:
             file.quantised.check()
     return {file.name: file for file in found}
@@ -87,16 +101,23 @@ def _network(folder: Path, name: str, entry: dict[str, Any]) -> NetworkFile:
         # OpenVINO finds them by this name.
         quantised = ModelFile(path, own["sha256"], path.with_suffix(".bin"), own["weights_sha256"])
     fitted = {what: entry.get(what) for what in ("calibration", "area_thresholds", "consolidation_hu")}
-    return NetworkFile(name, exact, quantised, **fitted)
+    typicality = None
+    if (own := entry.get("typicality")) is not None:
+        typicality = TypicalityFile(folder / own["file"], own["sha256"], own["unusual"], own["limit"])
+    return NetworkFile(name, exact, quantised, **fitted, typicality=typicality)
 
 
-def write_fitted(folder: Path, name: str, what: str, fitted: float | dict[str, float], fitted_on: str) -> None:
+Fitted = float | dict[str, float] | dict[str, float | str]
+"""What the manifest keeps of one fit."""
+
+
+def write_fitted(folder: Path, name: str, what: str, fitted: Fitted, fitted_on: str) -> None:
     """Put what was fitted for a network, and on what, into a folder's manifest.
 
     Args:
         folder: of the weights.
         name: of the network.
-        what: `calibration`, `area_thresholds` or `consolidation_hu`; see `NetworkFile`.
+        what: `calibration`, `area_thresholds`, `consolidation_hu` or `typicality`; see `NetworkFile`.
         fitted: its value.
         fitted_on: source, split and number of slices.
     """
