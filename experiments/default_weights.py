@@ -2,8 +2,8 @@
 
     python experiments/default_weights.py --data ../shared/data
 
-Writes docs/results.json, docs/results.md and the part of README.md between its two markers. Nothing there is typed by
-hand. About ten minutes on two cores.
+Writes docs/results.json, docs/results.md, plots in docs/calibration, and the part of README.md between its two markers.
+Nothing there is typed by hand. About fifteen minutes on two cores.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ import numpy as np
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.slices import find_lung_slices
 from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE
+from jcs_ct.one_form import normal_study
+from jcs_ct.preprocessing import crop_resize
 from jcs_ct.study import read_study
-from jcs_ct.trials import classification, localisation, makeup, segmentation, shortcut
+from jcs_ct.trials import classification, coverage, localisation, makeup, segmentation, shortcut, typicality
+from jcs_ct.trials.typicality import required_usual
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = {
@@ -29,6 +33,9 @@ STUDIES = {
     "dicom/ricord-000906-sagittal": "not_assessable",
 }
 """Expected verdicts of the DICOM studies; the coronacases are all positive."""
+WHOLE = ("dicom/ricord-001012", "dicom/lung-pet-ct-dx-A0002")
+"""Studies that show more than the lungs."""
+PLOTS = ROOT / "docs" / "calibration"
 REPRODUCTION = "<!-- reproduction -->"
 START, END = "<!-- results -->", "<!-- /results -->"
 
@@ -46,6 +53,8 @@ def verdicts(diagnoser: Diagnoser, data: Path) -> list[dict[str, Any]]:
                 "expected": wanted,
                 "verdict": str(diagnosis.verdict),
                 "probability": None if diagnosis.probability is None else round(diagnosis.probability, 3),
+                "atypicality": None if diagnosis.typicality is None else round(diagnosis.typicality.median, 3),
+                "slices_beyond": None if diagnosis.typicality is None else diagnosis.typicality.slices_beyond,
                 "infected_slices": diagnosis.rule.infected_slices if diagnosis.rule else None,
                 "assessed_slices": diagnosis.rule.assessed_slices if diagnosis.rule else None,
                 "threshold": diagnosis.rule.threshold if diagnosis.rule else None,
@@ -77,6 +86,20 @@ def marks_on_uninfected_study(diagnoser: Diagnoser, folder: Path) -> dict[str, A
     }
 
 
+def beside_the_lungs(diagnoser: Diagnoser, folder: Path) -> dict[str, Any]:
+    """Atypicality of the slices of a study that a diagnosis leaves out, as it would cut them: neck and abdomen."""
+    usual, study = required_usual(diagnoser), read_study(folder)
+    normal, size = normal_study(study), diagnoser.classifier.input_size
+    box = normal.box(size)
+    if box is None:
+        raise SystemExit(f"no lungs found in {folder}")
+    crops = np.stack([crop_resize(normal.images[k], box, size) for k in np.flatnonzero(~normal.shown)])
+    far = diagnoser.classify(crops).atypicality
+    if far is None:
+        raise SystemExit("this classifier does not tell its features")
+    return {"study": folder.name, "slices": len(far), "beyond": float((far > usual.levels.limit).mean())}
+
+
 def called_positive(results: dict[str, Any]) -> str:
     """How many of the infected series are called so."""
     series = [row for row in results["verdicts"] if row["study"].startswith("coronacases")]
@@ -88,12 +111,18 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines = ["| source | protocol | figure | value | 95 % interval |", "|---|---|---|---|---|"]
     for trial in results["trials"]:
         for name, value in trial["figures"].items():
+            if name.startswith("beyond_"):  # one for each kind of strange picture: told in one row below
+                continue
             interval = trial["intervals_95"].get(name)
             between = "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
             shown = "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
             lines.append(
                 f"| `{trial['source']}` | {trial['protocol']} | {name.replace('_', ' ')} | {shown} | {between} |"
             )
+        kinds = {name: value for name, value in trial["figures"].items() if name.startswith("beyond_")}
+        if kinds:
+            told = ", ".join(f"{name[7:].replace('_', ' ')} {value:.2f}" for name, value in kinds.items())
+            lines.append(f"| `{trial['source']}` | {trial['protocol']} | beyond the limit | {told} | |")
     false = results["uninfected_study"]
     lines.append(
         f"| `lung-pet-ct-dx-A0002` | all {false['slices']} lung slices of an uninfected patient | falsely marked | "
@@ -104,19 +133,26 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"{false['falsely_marked_in_diagnosis']:.3f} | |"
     )
     lines += [
+        f"| `{row['study']}` | {row['slices']} slices that show neck or abdomen | beyond | {row['beyond']:.3f} | |"
+        for row in results["beside_the_lungs"]
+    ]
+    lines += [
         "",
-        "| study | expected | verdict | probability | infected / assessed slices | threshold | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "| study | expected | verdict | probability | infected / assessed slices | threshold | atypicality, median | "
+        "slices beyond the limit | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in results["verdicts"]:
         cells = [
             "–" if row[k] is None else f"{row[k]:g}" for k in ("probability", "infected_slices", "assessed_slices")
         ]
         threshold = "–" if row["threshold"] is None else f"{row['threshold']:.3g}"
+        atypicality = "–" if row["atypicality"] is None else f"{row['atypicality']:.2f}"
+        beyond = "–" if row["slices_beyond"] is None else str(row["slices_beyond"])
         mark = "" if row["verdict"] == row["expected"] else " ✗"
         lines.append(
             f"| `{row['study']}` | {row['expected']} | {row['verdict']}{mark} | {cells[0]} | {cells[1]} / {cells[2]} | "
-            f"{threshold} | {row['seconds']:.1f} |"
+            f"{threshold} | {atypicality} | {beyond} | {row['seconds']:.1f} |"
         )
     lines += ["", f"{called_positive(results)} coronacases series are called positive; none of them was trained on."]
     return "\n".join(lines)
@@ -194,7 +230,8 @@ def write(results: dict[str, Any]) -> None:
         )
     page = ROOT / "docs/results.md"
     _, start, reproduction = page.read_text(encoding="utf-8").partition(REPRODUCTION)  # another script's
-    text = f"# Results\n\n## The default weights\n\n{intro}\n\n{as_markdown(results)}{beside}\n"
+    plots = " ".join(f"![{path.stem}](calibration/{path.name})" for path in sorted(PLOTS.glob("*.png")))
+    text = f"# Results\n\n## The default weights\n\n{intro}\n\n{as_markdown(results)}{beside}\n\n{plots}\n"
     page.write_text(f"{text}\n{start}{reproduction}", encoding="utf-8")
     readme = ROOT / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split(START, 1)
@@ -208,12 +245,21 @@ def measured(data: Path, diagnoser: Diagnoser) -> dict[str, Any]:
     def step(count: int) -> None:
         del count
 
-    every = (segmentation, makeup, classification, localisation, shortcut)
+    every = (
+        segmentation,
+        makeup,
+        partial(classification, plots=PLOTS),
+        partial(coverage, plots=PLOTS),
+        typicality,
+        localisation,
+        shortcut,
+    )
     trials = [trial for run in every for trial in run(diagnoser, data, "test", step)]
     return {
         "weights": diagnoser.weights,
         "trials": [trial.as_dict() for trial in trials],
         "uninfected_study": marks_on_uninfected_study(diagnoser, data / "dicom/lung-pet-ct-dx-A0002"),
+        "beside_the_lungs": [beside_the_lungs(diagnoser, data / name) for name in WHOLE],
         "verdicts": verdicts(diagnoser, data),
     }
 
