@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from jcs_ct import preprocessing
 from jcs_ct.cores import side_by_side
+from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.lung_regions import middle_column, mirrored
 from jcs_ct.morphology import convex_hull, dilated
 from jcs_ct.one_form import normal_study
@@ -27,7 +28,7 @@ class FoundLungs:
 
     study: Study
     """Upright."""
-    lung_mask: NDArray[np.bool_]
+    lung_mask: CroppedVolume[np.bool_]
     """(Z, H, W): what holds air, and what that encloses; see `whole_lungs` for the rest."""
     overview: NDArray[np.uint8]
     """(Z, h, w): the whole slices in the one form, on the coarse grid that lungs are sought on."""
@@ -73,8 +74,9 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
     crops = side_by_side(lambda k: preprocessing.crop_resize(normal.images[k], box, size), indices.tolist())
     regions = side_by_side(lambda k: lesion_region(both_lungs(lungs[k], middle), box, size), indices.tolist())
     return LungSlices(
-        normal.study, lungs, normal.overview, normal.shown, indices, np.stack(crops), np.stack(regions), box
-    )
+        normal.study, CroppedVolume.of(lungs), normal.overview, normal.shown, indices, np.stack(crops),
+        np.stack(regions), box,
+    )  # fmt: skip
 
 
 def find_lungs(study: Study) -> FoundLungs | None:
@@ -82,7 +84,7 @@ def find_lungs(study: Study) -> FoundLungs | None:
     normal = normal_study(study)
     if not normal.shown.any():
         return None
-    return FoundLungs(normal.study, normal.lungs, normal.overview, normal.shown)
+    return FoundLungs(normal.study, CroppedVolume.of(normal.lungs), normal.overview, normal.shown)
 
 
 def both_lungs(lungs: NDArray[np.bool_], middle: int) -> NDArray[np.bool_]:
