@@ -181,7 +181,7 @@ def test_padding_is_never_marked(diagnoser: Diagnoser) -> None:
     assert diagnosis.activation is not None
     assert diagnosis.lung_mask is not None
     assert diagnosis.lesion_labels.shown()
-    for volume in (diagnosis.lesion_labels, diagnosis.activation, diagnosis.lung_mask):
+    for volume in map(np.asarray, (diagnosis.lesion_labels, diagnosis.activation, diagnosis.lung_mask)):
         assert not volume[~inside].any()
 
 

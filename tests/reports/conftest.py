@@ -69,7 +69,7 @@ def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_])
         measures=measures,
         provenance=Provenance("0.0.0", {"classifier": {"name": "c.onnx", "sha256": "12" * 32}}, {"threshold": 25}),
         timing_s={"read": 0.5, "total": 2.0},
-        lesion_labels=CroppedVolume.of(np.asarray(labels)),
+        lesion_labels=labels,
         lung_mask=CroppedVolume.of(lungs),
         activation=CroppedVolume.of(np.where(lesions, 200, 30).astype(np.uint8)),
         lung_sides=sides if sides_are_known(study) else None,

@@ -52,14 +52,14 @@ class Components:
                 size[ids] += counts * weight
         return size
 
-    def _pixels(self, k: int) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    def _pixels(self, k: int) -> list[tuple[NDArray[np.int64], NDArray[np.integer]]]:
         """For each slice of a slab: components on it, and how many pixels each of them has there."""
         found = []
         for plane in self.slabs[k].numbers:
             counts = np.bincount(plane.ravel())[1:]
             numbers = np.flatnonzero(counts)
             ids, place = np.unique(self.numbers[k][numbers + 1], return_inverse=True)
-            found.append((ids, np.bincount(place, counts[numbers], len(ids))))
+            found.append((ids, np.bincount(place, counts[numbers], len(ids)).astype(np.int64)))
         return found
 
     def numbered(self, lookup: NDArray[np.uint16]) -> CroppedVolume[np.uint16]:

@@ -54,7 +54,7 @@ _DEFAULTS = MeasureSettings()
 class Measured(NamedTuple):
     """Opacities, and what they were measured against. All of it agrees: what is too small is in none of it."""
 
-    labels: Volume[np.uint16]
+    labels: CroppedVolume[np.uint16]
     """(Z, H, W): 0 or the id of a lesion."""
     lesions: tuple[Lesion, ...]
     """The largest first, ids from 1."""
@@ -87,7 +87,7 @@ def find_lesions(
 
 
 def measure_lesions(
-    labels: Volume[np.uint16],
+    labels: CroppedVolume[np.uint16],
     probability: Volume[np.floating] | Volume[np.uint8] | None,
     lung_mask: Volume[np.bool_],
     study: Study,

@@ -179,7 +179,7 @@ def _measure(
             f"the outlines fall into more pieces than can be numbered, {lost} voxels are left over; expected at most "
             f"{np.iinfo(labels.dtype).max} pieces: smooth or clean them first"
         )
-    lungs = given.whole_lungs()
+    lungs: Volume[np.bool_] | None = given.whole_lungs()
     if lungs is not None:
         measured = measure_lesions(labels, None, lungs, study, given.lobes)
         remark = outside_remark(outlines, lungs, COUNTED)

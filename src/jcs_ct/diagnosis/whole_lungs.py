@@ -147,10 +147,8 @@ def _missing(
     both_ends = _symmetry(known, width)
     place = _reach_of_lungs(shown, both_ends, rim + 1)
     part = overview[:, place[0], place[1]]
-    seen, opaque = (
-        CroppedVolume.made(part.shape, np.bool_, lambda z, volume=volume: volume[z][place], volume.shown())
-        for volume in (known, outlined)
-    )
+    seen = CroppedVolume.made(part.shape, np.bool_, lambda z: known[z][place], known.shown())
+    opaque = CroppedVolume.made(part.shape, np.bool_, lambda z: outlined[z][place], outlined.shown())
     search = _Search(seen, opaque, part, both_ends - 2 * place[1].start, width)
     lungs = [lung for side in (1, 2) if (lung := search.completed(side, assessed)) is not None]
 
@@ -248,7 +246,7 @@ class _Search:
         """(h, w): opacities of one side that are dense."""
         if self._outlined.crop(z) is None:
             return np.zeros(self._known.shape[1:], bool)
-        return self._outlined[z] & self._tissue(z) & (self._sides[z] == side)
+        return np.asarray(self._outlined[z] & self._tissue(z) & (self._sides[z] == side))
 
     def _other(self, z: int, side: int) -> Mask:
         """(h, w): the lung of the other side, mirrored."""

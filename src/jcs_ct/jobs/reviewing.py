@@ -93,7 +93,7 @@ def _read(draft: Draft) -> Study:
 
 def _as_measured(kept: NDArray[np.uint8], study: Study, measured: Diagnosis) -> CroppedVolume[np.uint8]:
     """On the voxels of what was measured, which may have been turned upright."""
-    return CroppedVolume.of(on_grid(kept, study.grid, measured.study.grid))
+    return CroppedVolume.of(np.asarray(on_grid(kept, study.grid, measured.study.grid), np.uint8))
 
 
 def _remarks(draft: Draft, by: str, at: str, comment: str) -> list[str]:

@@ -97,7 +97,7 @@ def _write(volume: CroppedVolume[Any], study: Study, path: Path) -> Path:
     grid = study.grid if study.kind is InputKind.NIFTI else _OWN_GRID
     header = _header(tuple(volume.shape[axis] for axis in np.argsort(grid.axes)), volume.dtype, study)
     # By nibabel's own opener, but not by its images, which want the whole array at once.
-    with nibabel.openers.Opener(path, "wb") as stream:
+    with nibabel.openers.Opener(str(path), "wb") as stream:
         header.write_to(stream)
         stream.write(bytes(header.get_data_offset() - stream.tell()))
         for plane in _stored_planes(volume, grid):
