@@ -52,7 +52,7 @@ class Components:
                 size[ids] += counts * weight
         return size
 
-    def _pixels(self, k: int) -> list[tuple[NDArray[np.int64], NDArray[np.integer]]]:
+    def _pixels(self, k: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """For each slice of a slab: components on it, and how many pixels each of them has there."""
         found = []
         for plane in self.slabs[k].numbers:
