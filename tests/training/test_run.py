@@ -17,13 +17,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from jcs_ct.datasets.folds import Fold, refolded
-from jcs_ct.datasets.prepared import NO_MASK, PSEUDO_MASK
+from jcs_ct.datasets.prepared import NO_MASK, PSEUDO_MASK, READER_MASK
 from jcs_ct.datasets.sources import read_source
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.models import registry
 from jcs_ct.models.segmenter import Segmenter
 from jcs_ct.models.vgg import PAPER_WIDTHS, TORCHVISION_INDEX, VGGEncoder
-from jcs_ct.training.batches import Batch
+from jcs_ct.training.batches import Batch, to_batch
 from jcs_ct.training.config import AugmentSettings, BatchGroup, TrainConfig, load_config
 from jcs_ct.training.run import RunPaths, build_task, evenly, load_weights, save_weights, train, training_slices
 from jcs_ct.training.segmentation import SegmentationTask
@@ -218,6 +218,40 @@ def test_validation_sources_can_be_chosen_and_slices_of_unknown_mask_are_left_ou
     _, validation = training_slices(config, paths)
     assert {record.source for record in validation.records} == {"covid-19-ct100", "sars-cov-2-ct"}
     assert not (validation.mask_kinds == NO_MASK).any()
+
+
+def test_labels_teach_a_segmenter_where_masks_are_unknown(paths: RunPaths) -> None:
+    config = replace(config_for("segmenter", burden_weight=1.0, prior=0.1), batch=(MASKED, LABELLED))
+    training, validation = training_slices(config, paths)
+    for slices in (training, validation):
+        assert ((slices.mask_kinds == NO_MASK) & (slices.infected == 1)).any()
+    task = build_task(config, training)
+    batch = to_batch(training, np.flatnonzero(training.mask_kinds == NO_MASK)[:2])
+    losses = task.losses(batch, torch.Generator())
+    assert set(losses) == {"burden"}, "nothing is said of masks that nobody knows"
+    masked = to_batch(training, np.flatnonzero(training.mask_kinds == READER_MASK)[:2])
+    both = {name: torch.cat([batch[name], masked[name]]) for name in batch}
+    task.eval()  # batch normalisation would see other batches
+    torch.testing.assert_close(
+        task.losses(both, torch.Generator())["mask"], task.losses(masked, torch.Generator())["mask"]
+    )
+    train(config, paths, device="cpu")
+    assert all(0 <= value <= 1 for value in logged(paths.output, "val/burden_auc"))
+
+
+def test_side_outputs_start_at_the_prior(paths: RunPaths) -> None:
+    config = config_for("segmenter", prior=0.1)
+    task = build_task(config, training_slices(config, paths)[0])
+    assert isinstance(task.network, Segmenter)
+    biases = [stage.predict.bias for stage in task.network.decoder.stages]
+    torch.testing.assert_close(torch.sigmoid(torch.stack(biases)), torch.full((5, 1), 0.1))
+
+
+@pytest.mark.parametrize("settings", [{"network": "unet"}, {"init": {"segmenter": "shipped"}}])
+def test_a_prior_is_for_a_new_segmenter_of_ours(paths: RunPaths, settings: dict[str, Any]) -> None:
+    config = config_for("segmenter", prior=0.1, **settings)
+    with pytest.raises(UsageError, match="prior"):
+        build_task(config, training_slices(config, paths)[0])
 
 
 def test_a_fold_takes_the_place_of_the_sources_own_split(paths: RunPaths) -> None:
