@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from jcs_ct.datasets.folds import Fold, refolded
@@ -22,12 +22,13 @@ from jcs_ct.datasets.sources import read_source
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.models import registry
 from jcs_ct.models.segmenter import Segmenter
-from jcs_ct.models.vgg import PAPER_WIDTHS, TORCHVISION_INDEX, VGGEncoder
+from jcs_ct.models.vgg import PAPER_WIDTHS, VGGEncoder
 from jcs_ct.training.batches import Batch, to_batch
 from jcs_ct.training.config import AugmentSettings, BatchGroup, TrainConfig, load_config
 from jcs_ct.training.run import RunPaths, build_task, evenly, load_weights, save_weights, train, training_slices
 from jcs_ct.training.segmentation import SegmentationTask
 from jcs_ct.training.task import Task
+from tests.imagenet import write_imagenet
 from tests.training.conftest import INPUT_SIZE
 
 MASKED = BatchGroup(2, ("covid-19-ct100",), "masked")
@@ -370,15 +371,7 @@ def test_frozen_blocks_stay_as_they_are(encoder_weights: Path, paths: RunPaths) 
 
 
 def test_an_encoder_is_made_from_imagenet_weights(paths: RunPaths, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    wide = VGGEncoder(PAPER_WIDTHS)
-    state = {}
-    for index, convolution in zip(TORCHVISION_INDEX, wide.convolutions(), strict=True):
-        weight = convolution.weight.detach()
-        state[f"{index}.weight"] = weight.repeat(1, 3, 1, 1) / 3 if index == 0 else weight
-        assert convolution.bias is not None
-        state[f"{index}.bias"] = convolution.bias.detach()
-    save_file({key: value.contiguous() for key, value in state.items()}, tmp_path / "vgg16.safetensors")
+    wide = write_imagenet(tmp_path / "vgg16.safetensors")
     config = TrainConfig(
         "encoder", (LABELLED,), 1, "paper", INPUT_SIZE, init={"imagenet": f"{tmp_path}/vgg16.safetensors"}
     )  # fmt: skip
