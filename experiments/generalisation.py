@@ -165,17 +165,15 @@ def _finished(name: str, config: TrainConfig, place: Place) -> bool:
 
 @torch.inference_mode()
 def outlined(name: str, config: TrainConfig, slices: PreparedSlices, place: Place) -> Probabilities:
-    """Mean of what a run's segmenter says of slices and of their mirror images."""
+    """What a run's segmenter says of slices, seen once as in a diagnosis."""
     network = registry.segmenter(config.size).eval().to(memory_format=torch.channels_last)
     load_weights(network, place.output / name / "segmenter.safetensors")
     out = np.empty(slices.images.shape, np.float32)
     for start in tqdm(range(0, len(slices), 16), desc=name, disable=not sys.stderr.isatty()):
         image = torch.from_numpy(slices.images[start : start + 16])[:, None].float() / 255
-        both = torch.cat([image, image.flip([3])]).to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision.startswith("bf16")):
-            logits = network(both).logits
-        own, mirrored = torch.sigmoid(logits.float())[:, 0].chunk(2)
-        out[start : start + 16] = ((own + mirrored.flip([2])) / 2).numpy()
+            logits = network(image.to(memory_format=torch.channels_last)).logits
+        out[start : start + 16] = torch.sigmoid(logits.float())[:, 0].numpy()
     return out
 
 
