@@ -310,10 +310,10 @@ def _shown(value: float | str | Sequence[float]) -> str:
 
 def generalise(wanted: Iterable[str], place: Place, docs: Path) -> None:
     """Make the protocols that are wanted, keep the figures of the others, and write the two files."""
+    made = {name: [vars(result) for result in PROTOCOLS[name](place)] for name in wanted}
     target = docs / "generalisation.json"
-    kept = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
-    for name in wanted:
-        kept[name] = [vars(result) for result in PROTOCOLS[name](place)]
+    # Read after the hours that this takes: another run may have written the other protocol meanwhile.
+    kept = (json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}) | made
     docs.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     results = [Result(**each) for name in PROTOCOLS for each in kept.get(name, [])]
