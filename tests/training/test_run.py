@@ -244,8 +244,8 @@ def test_side_outputs_start_at_the_prior(paths: RunPaths) -> None:
     config = config_for("segmenter", prior=0.1)
     task = build_task(config, training_slices(config, paths)[0])
     assert isinstance(task.network, Segmenter)
-    biases = [stage.predict.bias for stage in task.network.decoder.stages]
-    torch.testing.assert_close(torch.sigmoid(torch.stack(biases)), torch.full((5, 1), 0.1))
+    biases = [bias for name, bias in task.network.decoder.named_parameters() if name.endswith("predict.bias")]
+    torch.testing.assert_close(torch.sigmoid(torch.cat(tuple(biases))), torch.full((5,), 0.1))
 
 
 @pytest.mark.parametrize("settings", [{"network": "unet"}, {"init": {"segmenter": "shipped"}}])

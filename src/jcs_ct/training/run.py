@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import math
 import os
 import sys
 from dataclasses import dataclass
@@ -238,15 +237,10 @@ def _started_segmenter(config: TrainConfig) -> nn.Module:
         raise UsageError(f"config: {config.network} has no Res2Net to start from `init: backbone`")
     _start(segmenter, config, "segmenter")
     if config.prior is not None:
-        _start_from_prior(segmenter, config)
+        if not isinstance(segmenter, Segmenter) or "segmenter" in config.init:
+            raise UsageError("config: found a `prior`, expected it for our segmenter without `init: segmenter` only")
+        segmenter.decoder.start_from(config.prior)
     return segmenter
-
-
-def _start_from_prior(segmenter: nn.Module, config: TrainConfig) -> None:
-    if not isinstance(segmenter, Segmenter) or "segmenter" in config.init:
-        raise UsageError("config: found a `prior`, expected it for our segmenter without `init: segmenter` only")
-    for stage in segmenter.decoder.stages:
-        nn.init.constant_(stage.predict.bias, math.log(config.prior / (1 - config.prior)))
 
 
 def _init(config: TrainConfig, part: str) -> Path:

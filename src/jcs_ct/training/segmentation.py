@@ -117,7 +117,7 @@ def _chosen(output: Segmentation, chosen: Tensor) -> Segmentation:
 def _auc_of_sources(seen: _Validated) -> float:
     """Mean over the sources of the slice AUC of the burden, so that telling sources apart earns nothing."""
     aucs = []
-    for source in seen.source.unique():
+    for source in sorted(set(seen.source.tolist())):
         own = (seen.source == source) & (seen.label >= 0)
         auc = roc_auc(seen.label[own].cpu().numpy() == 1, seen.burden[own].cpu().numpy())
         if auc is not None:
