@@ -80,7 +80,7 @@ def _map(network: Classifier, one: HeldOutSlice, size: tuple[int, int]) -> NDArr
     return preprocessing.paste_back(coarse, one.normal.box, (height, width))[one.normal.box.inside(one.truth.shape)]
 
 
-def _over_seeds(values: list[float], factor: float = 100, digits: int = 1) -> str:
+def _mean_and_spread(values: list[float], factor: float = 100, digits: int = 1) -> str:
     spread = f" ± {factor * np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
     return f"{factor * np.mean(values):.{digits}f}{spread}"
 
@@ -93,12 +93,12 @@ def _table(found: dict[str, list[Explained]], place: Place, count: int, labelled
         rows.append(
             (
                 system.label,
-                _over_seeds([each.pointing_game for each in where]),
-                _over_seeds([float(each.energy.mean()) for each in where]),
-                _over_seeds([float(each.chance.mean()) for each in where]),
-                _over_seeds([each.times_chance for each in where], 1, 2),
-                f"{_over_seeds([each.best[1] for each in where])} (above {', '.join(thresholds)})",
-                _over_seeds([each.slice_auc for each in found[system.key]], 1, 3),
+                _mean_and_spread([each.pointing_game for each in where]),
+                _mean_and_spread([float(each.energy.mean()) for each in where]),
+                _mean_and_spread([float(each.chance.mean()) for each in where]),
+                _mean_and_spread([each.times_chance for each in where], 1, 2),
+                f"{_mean_and_spread([each.best[1] for each in where])} (above {', '.join(thresholds)})",
+                _mean_and_spread([each.slice_auc for each in found[system.key]], 1, 3),
             )
         )
     steps = (place.preset.settings | place.preset.classifier_settings)["steps"]

@@ -133,7 +133,9 @@ def _large_components(dark: Mask) -> Mask:
         return kept
     within = (slice(None), slice(box.top, box.bottom), slice(box.left, box.right))
     labels = cc3d.connected_components(np.ascontiguousarray(dark[within]), connectivity=6)
-    sizes = np.bincount(labels.ravel())
+    sizes = np.zeros(int(labels.max()) + 1, np.int64)
+    for plane in labels:  # one by one: counting makes eight bytes of each voxel
+        sizes += np.bincount(plane.ravel(), minlength=len(sizes))
     sizes[0] = 0
     keep = sizes >= MIN_SHARE_OF_LARGEST * sizes.max()
     keep[0] = False

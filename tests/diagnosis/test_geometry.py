@@ -107,7 +107,7 @@ def assert_found(diagnosis: Diagnosis, points: Points, expected_ml: float = PHAN
     """The mask lies where the lesions are, and has their volume."""
     assert diagnosis.verdict is Verdict.POSITIVE, diagnosis.reasons
     assert diagnosis.lesion_labels is not None
-    marked = np.asarray(diagnosis.study.grid.to_stored(diagnosis.lesion_labels)) > 0
+    marked = np.asarray(diagnosis.study.grid.to_stored(np.asarray(diagnosis.lesion_labels))) > 0
     z, y, x = (points[..., axis] - CENTRE[axis] for axis in (2, 1, 0))
     truth = PHANTOM.lesion_at(z, y, x)
     assert 2 * (marked & truth).sum() / (marked.sum() + truth.sum()) > 0.96

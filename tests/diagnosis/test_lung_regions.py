@@ -101,7 +101,7 @@ def test_lungs_that_touch_are_cut_between_and_one_that_crosses_the_middle_stays_
     lungs = boxes()
     lungs[5, 12:16, 28:36] = True  # touching in front
     lungs[9, 12:16, 30:36] = True  # the left lung reaches over the middle
-    sides = split_sides(lungs)
+    sides = np.asarray(split_sides(lungs))
     assert np.array_equal(sides[..., RIGHT] == 1, lungs[..., RIGHT])
     assert np.array_equal(sides[..., LEFT] == 2, lungs[..., LEFT])
     assert set(sides[5, 12:16, 28:36].ravel()) == {1, 2}
@@ -112,7 +112,7 @@ def test_lungs_that_touch_are_cut_between_and_one_that_crosses_the_middle_stays_
 def test_a_single_lung_is_on_the_side_of_the_picture_that_it_lies_on(kept: slice, side: int) -> None:
     lungs = np.zeros((10, 40, 64), bool)
     lungs[:, ROWS, kept] = True
-    assert set(np.unique(split_sides(lungs))) == {0, side}
+    assert set(np.unique(np.asarray(split_sides(lungs)))) == {0, side}
 
 
 def test_a_missing_lung_has_no_share_and_leaves_the_score_open() -> None:

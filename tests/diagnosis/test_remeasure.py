@@ -43,7 +43,7 @@ def diagnosed(tmp_path_factory: pytest.TempPathFactory) -> Diagnosis:
 
 def outlines_of(diagnosis: Diagnosis) -> Mask:
     assert diagnosis.lesion_labels is not None
-    return diagnosis.lesion_labels > 0
+    return np.asarray(diagnosis.lesion_labels) > 0
 
 
 def as_drawn(lesions: tuple[Lesion, ...]) -> tuple[Lesion, ...]:
@@ -89,8 +89,8 @@ def test_outlines_of_a_diagnosis_measure_the_same_again(given: bool, diagnosed: 
 
 def test_an_erased_opacity_takes_its_voxels_with_it(diagnosed: Diagnosis) -> None:
     assert diagnosed.lesion_labels is not None
-    erased = measure_outlines(STUDY, diagnosed.lesion_labels == 2, SICK.lung_mask)
-    gone = np.count_nonzero(diagnosed.lesion_labels == 1) * VOXEL_ML
+    erased = measure_outlines(STUDY, np.asarray(diagnosed.lesion_labels) == 2, SICK.lung_mask)
+    gone = np.count_nonzero(np.asarray(diagnosed.lesion_labels) == 1) * VOXEL_ML
     assert volume_ml(erased) == pytest.approx(volume_ml(diagnosed) - gone)
     assert erased.measures.lesion_count == 1
     assert erased.lesions[0].volume_ml == diagnosed.lesions[1].volume_ml
@@ -123,7 +123,9 @@ def test_nothing_is_decided_over_outlines_alone(diagnosed: Diagnosis) -> None:
 def test_an_earlier_decision_is_carried_over_and_named(diagnosed: Diagnosis) -> None:
     assert diagnosed.lesion_labels is not None
     earlier = EarlierResult.of(diagnosed)
-    edited = measure_outlines(STUDY, diagnosed.lesion_labels == 2, diagnosed.lung_mask, earlier=earlier)
+    edited = measure_outlines(
+        STUDY, np.asarray(diagnosed.lesion_labels) == 2, np.asarray(diagnosed.lung_mask), earlier=earlier
+    )
     assert edited.verdict is diagnosed.verdict is Verdict.POSITIVE
     assert edited.reasons == (*diagnosed.reasons, CARRIED_OVER)
     assert (edited.probability, edited.rule) == (diagnosed.probability, diagnosed.rule)
@@ -246,10 +248,10 @@ def test_outlines_of_pictures_on_their_side_are_turned_with_them(given: bool) ->
     assert not any("turned by 90°" in warning for warning in upright.warnings)
     assert turned.study.grid == turned_upright(study).grid
     assert turned.lesion_labels is not None
-    assert np.array_equal(turned.lesion_labels > 0, SICK.lesion_mask)
+    assert np.array_equal(np.asarray(turned.lesion_labels) > 0, SICK.lesion_mask)
     assert turned.measures == upright.measures
     assert turned.lesions == upright.lesions
-    assert np.array_equal(turned.study.grid.to_stored(turned.lesion_labels).astype(bool), outlines), (
+    assert np.array_equal(turned.study.grid.to_stored(np.asarray(turned.lesion_labels)).astype(bool), outlines), (
         "and written turned back"
     )
 

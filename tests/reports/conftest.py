@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.lung_regions import sides_are_known
 from jcs_ct.diagnosis.measure import find_lesions, measure_lesions, slice_burden
 from jcs_ct.diagnosis.result import (
@@ -70,8 +71,8 @@ def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_])
         provenance=Provenance("0.0.0", {"classifier": {"name": "c.onnx", "sha256": "12" * 32}}, {"threshold": 25}),
         timing_s={"read": 0.5, "total": 2.0},
         lesion_labels=labels,
-        lung_mask=lungs,
-        activation=np.where(lesions, 200, 30).astype(np.uint8),
+        lung_mask=CroppedVolume.of(lungs),
+        activation=CroppedVolume.of(np.where(lesions, 200, 30).astype(np.uint8)),
         lung_sides=sides if sides_are_known(study) else None,
     )
 

@@ -11,6 +11,7 @@ from highdicom.seg import segread
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.dicom_report import write_dicom
 from jcs_ct.reports.formats import ReportFormat
@@ -89,7 +90,7 @@ def test_masks_lie_on_a_real_series(shared_data: Path, tmp_path: Path) -> None:
     assert diagnosis.lesion_labels is not None
     assert diagnosis.lung_sides is not None
     paths = [shared_data / "dicom" / "lung-pet-ct-dx-A0002" / name for name in diagnosis.study.sources]
-    series = Series(paths, diagnosis, diagnosis.lesion_labels > 0, diagnosis.lung_sides > 0)
+    series = Series(paths, diagnosis, np.asarray(diagnosis.lesion_labels) > 0, np.asarray(diagnosis.lung_sides) > 0)
     lesions, lungs = write_segs(diagnosis, tmp_path / "out")
     assert_on_source(lesions, series, series.lesions)
     assert_on_source(lungs, series, series.lungs)
@@ -147,6 +148,6 @@ def test_no_opacities_make_no_segmentation_of_them(tmp_path: Path) -> None:
     series = axial_series(tmp_path / "in")
     labels = series.diagnosis.lesion_labels
     assert labels is not None
-    healthy = replace(series.diagnosis, lesions=(), lesion_labels=np.zeros_like(labels))
+    healthy = replace(series.diagnosis, lesions=(), lesion_labels=CroppedVolume(labels.shape, np.uint16))
     (tmp_path / "out").mkdir()
     assert [path.name for path in write_dicom(healthy, tmp_path / "out", {ReportFormat.SEG})] == ["lungs.seg.dcm"]

@@ -86,8 +86,7 @@ def test_pictures_compare_by_share(picture_diagnosis: Diagnosis, tmp_path: Path)
     results = []
     for name, lesions in (("a", ChestPhantom.infected().lesion_mask), ("b", np.zeros((40, 128, 128), bool))):
         (tmp_path / name).mkdir()
-        lungs = picture_diagnosis.lung_mask
-        assert lungs is not None
+        lungs = np.asarray(picture_diagnosis.lung_mask)
         write_json(diagnose(picture_diagnosis.study, lesions & lungs, lungs), tmp_path / name)
         results.append(read_result(tmp_path / name))
     document, page = written(results[0], results[1], tmp_path / "out")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.images import slice_as_stored, write_pngs
 from jcs_ct.study.volume import SourceGrid
@@ -22,9 +23,9 @@ def test_masks_have_each_pictures_own_size_and_pixels(picture_diagnosis: Diagnos
         rows, columns = picture_diagnosis.study.own_pixels(index)
         mask = np.asarray(Image.open(tmp_path / "lesions" / f"{index:03d}.png"))
         assert mask.shape == ((128, 128) if index % 2 == 0 else (100, 110))
-        assert np.array_equal(mask, 255 * (labels[index, rows, columns] > 0))
+        assert np.array_equal(mask, 255 * (labels[index][rows, columns] > 0))
         heat = np.asarray(Image.open(tmp_path / "activation" / f"{index:03d}.png"))
-        assert np.array_equal(heat, activation[index, rows, columns])
+        assert np.array_equal(heat, activation[index][rows, columns])
 
 
 def test_names_sort_as_slices_do_beyond_a_thousand(picture_diagnosis: Diagnosis, tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_names_sort_as_slices_do_beyond_a_thousand(picture_diagnosis: Diagnosis,
     many = replace(
         picture_diagnosis,
         study=replace(study, voxels=np.zeros((1001, 4, 4), np.uint8), sources=("a",) * 1001, extents=None),
-        lesion_labels=np.zeros((1001, 4, 4), np.uint16),
+        lesion_labels=CroppedVolume((1001, 4, 4), np.uint16),
         activation=None,
     )
     names = [path.name for path in write_pngs(many, tmp_path)]

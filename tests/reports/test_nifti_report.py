@@ -68,7 +68,7 @@ def test_dicom_is_written_in_lps_order(diagnosis: Diagnosis, tmp_path: Path) -> 
     lungs, image = load(tmp_path / "lungs.nii.gz")
     assert diagnosis.lung_mask is not None
     assert lungs.dtype == np.uint8
-    assert np.array_equal(lungs, diagnosis.lung_mask.transpose(2, 1, 0))
+    assert np.array_equal(lungs, np.asarray(diagnosis.lung_mask).transpose(2, 1, 0))
     assert nibabel.aff2axcodes(image.affine) == ("L", "P", "S")
     assert image.header.get_zooms() == pytest.approx((2.6, 2.6, 5.0))
     assert int(image.header["sform_code"]) == int(image.header["qform_code"]) == 1

@@ -65,7 +65,9 @@ def test_two_patients_from_upload_to_signed_objects(browser: Browser, tmp_path: 
         page = visit.page
         visit.open()
         # Of 25 slices each stage is over within a second or two: which of them a browser still sees is chance.
-        tumour = handed_in(visit, zip_of(EXAMPLES / "lung-pet-ct-dx-A0002", tmp_path / "lung-pet-ct-dx-A0002.zip"), r"\d")
+        tumour = handed_in(
+            visit, zip_of(EXAMPLES / "lung-pet-ct-dx-A0002", tmp_path / "lung-pet-ct-dx-A0002.zip"), r"\d"
+        )
         expect(tumour).to_contain_text("Negative", timeout=DIAGNOSING_MS)
         source = SHARED / "ricord-001012"
         if not source.exists():

@@ -51,7 +51,7 @@ def test_masks_on_sagittal_slices_come_back(tmp_path: Path) -> None:
     lesions, _ = written_segs(series.diagnosis, tmp_path / "segs")
     labels = series.diagnosis.lesion_labels
     assert labels is not None
-    assert np.array_equal(read_outlines(lesions, study_of(series)).opacities, labels > 0)
+    assert np.array_equal(read_outlines(lesions, study_of(series)).opacities, np.asarray(labels) > 0)
 
 
 def test_frames_that_do_not_end_with_a_byte_come_back(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_what_is_not_told_is_asked_for(series: Series, tmp_path: Path) -> None:
 def test_segments_may_be_chosen_one_by_one(series: Series, seg: Path) -> None:
     labels = series.diagnosis.lesion_labels
     assert labels is not None
-    assert np.array_equal(read_outlines(seg, study_of(series), [2]).opacities, labels == 2)
+    assert np.array_equal(read_outlines(seg, study_of(series), [2]).opacities, np.asarray(labels) == 2)
 
 
 def test_a_segmentation_without_lungs_is_no_lung_mask(series: Series, seg: Path) -> None:
@@ -342,4 +342,4 @@ def test_an_erased_opacity_is_gone(series: Series, seg: Path, tmp_path: Path) ->
     labels = series.diagnosis.lesion_labels
     assert labels is not None
     edited = edit(seg, tmp_path / "edited.dcm", erase)
-    assert np.array_equal(read_outlines(edited, study_of(series)).opacities, labels == 2)
+    assert np.array_equal(read_outlines(edited, study_of(series)).opacities, np.asarray(labels) == 2)

@@ -9,9 +9,12 @@ import torch
 from torch.nn import functional as F
 
 from jcs_ct.training.losses import (
+    LEAST_BURDEN,
+    LesionBurden,
     LesionReading,
     activation_map_loss,
     deep_supervision_loss,
+    lesion_burden,
     mask_loss,
     mix,
     mixed_cross_entropy,
@@ -184,3 +187,30 @@ def test_stray_evidence_is_driven_away() -> None:
     (slope,) = torch.autograd.grad(stray_share(strength, lung, torch.zeros(2, 1, 64, 64)), strength)
     assert bool((slope[..., 0, 0] > 0).all())
     assert bool((slope[..., 4, 4] < 0).all())
+
+
+def test_the_burden_is_the_share_of_the_lungs_that_is_marked() -> None:
+    lung, marked = torch.zeros(2, 1, 40, 40, dtype=torch.bool), torch.zeros(2, 1, 40, 40)
+    lung[0, :, 10:30, 10:30] = True  # 400 pixels
+    marked[0, :, 10:20, 10:15], marked[0, :, :5] = 1, 1  # 50 of them within the lungs
+    lung[1, :, 0, :2] = True  # two pixels count as one hundredth of the picture, 16
+    marked[1, :, 0, 0] = 1
+    expected = torch.tensor([50 / 400, 1 / 16]) + LEAST_BURDEN
+    torch.testing.assert_close(lesion_burden(marked, lung), expected)
+
+
+def test_a_label_teaches_what_is_marked_in_the_lungs() -> None:
+    logits = torch.full((3, 1, 16, 16), -2.0, requires_grad=True)
+    lung = torch.zeros(3, 1, 16, 16, dtype=torch.bool)
+    lung[..., 4:12, 4:12] = True
+    loss = LesionBurden()(logits, lung, torch.tensor([1, 0, -1]), smoothing=0.0)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert bool((gradient[0][lung[0]] < 0).all()), "an infected slice has to be marked"
+    assert bool((gradient[1][lung[1]] > 0).all()), "an uninfected one has not to be"
+    assert not gradient[2].any(), "of what nobody labelled nothing is known"
+    assert not gradient[~lung].any()
+
+
+def test_without_labels_the_burden_costs_nothing() -> None:
+    lung = torch.ones(2, 1, 8, 8, dtype=torch.bool)
+    assert float(LesionBurden()(torch.zeros(2, 1, 8, 8), lung, torch.tensor([-1, -1]), smoothing=0.0)) == 0

@@ -13,21 +13,22 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from jcs_ct.datasets.folds import Fold, refolded
-from jcs_ct.datasets.prepared import NO_MASK, PSEUDO_MASK
+from jcs_ct.datasets.prepared import NO_MASK, PSEUDO_MASK, READER_MASK
 from jcs_ct.datasets.sources import read_source
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.models import registry
 from jcs_ct.models.segmenter import Segmenter
-from jcs_ct.models.vgg import PAPER_WIDTHS, TORCHVISION_INDEX, VGGEncoder
-from jcs_ct.training.batches import Batch
+from jcs_ct.models.vgg import PAPER_WIDTHS, VGGEncoder
+from jcs_ct.training.batches import Batch, to_batch
 from jcs_ct.training.config import AugmentSettings, BatchGroup, TrainConfig, load_config
 from jcs_ct.training.run import RunPaths, build_task, evenly, load_weights, save_weights, train, training_slices
 from jcs_ct.training.segmentation import SegmentationTask
 from jcs_ct.training.task import Task
+from tests.imagenet import write_imagenet
 from tests.training.conftest import INPUT_SIZE
 
 MASKED = BatchGroup(2, ("covid-19-ct100",), "masked")
@@ -220,6 +221,40 @@ def test_validation_sources_can_be_chosen_and_slices_of_unknown_mask_are_left_ou
     assert not (validation.mask_kinds == NO_MASK).any()
 
 
+def test_labels_teach_a_segmenter_where_masks_are_unknown(paths: RunPaths) -> None:
+    config = replace(config_for("segmenter", burden_weight=1.0, prior=0.1), batch=(MASKED, LABELLED))
+    training, validation = training_slices(config, paths)
+    for slices in (training, validation):
+        assert ((slices.mask_kinds == NO_MASK) & (slices.infected == 1)).any()
+    task = build_task(config, training)
+    batch = to_batch(training, np.flatnonzero(training.mask_kinds == NO_MASK)[:2])
+    losses = task.losses(batch, torch.Generator())
+    assert set(losses) == {"burden"}, "nothing is said of masks that nobody knows"
+    masked = to_batch(training, np.flatnonzero(training.mask_kinds == READER_MASK)[:2])
+    both = {name: torch.cat([batch[name], masked[name]]) for name in batch}
+    task.eval()  # batch normalisation would see other batches
+    torch.testing.assert_close(
+        task.losses(both, torch.Generator())["mask"], task.losses(masked, torch.Generator())["mask"]
+    )
+    train(config, paths, device="cpu")
+    assert all(0 <= value <= 1 for value in logged(paths.output, "val/burden_auc"))
+
+
+def test_side_outputs_start_at_the_prior(paths: RunPaths) -> None:
+    config = config_for("segmenter", prior=0.1)
+    task = build_task(config, training_slices(config, paths)[0])
+    assert isinstance(task.network, Segmenter)
+    biases = [bias for name, bias in task.network.decoder.named_parameters() if name.endswith("predict.bias")]
+    torch.testing.assert_close(torch.sigmoid(torch.cat(tuple(biases))), torch.full((5,), 0.1))
+
+
+@pytest.mark.parametrize("settings", [{"network": "unet"}, {"init": {"segmenter": "shipped"}}])
+def test_a_prior_is_for_a_new_segmenter_of_ours(paths: RunPaths, settings: dict[str, Any]) -> None:
+    config = config_for("segmenter", prior=0.1, **settings)
+    with pytest.raises(UsageError, match="prior"):
+        build_task(config, training_slices(config, paths)[0])
+
+
 def test_a_fold_takes_the_place_of_the_sources_own_split(paths: RunPaths) -> None:
     config = config_for("classifier", fold="sars-cov-2-ct:1of3")
     training, validation = training_slices(config, paths)
@@ -336,15 +371,7 @@ def test_frozen_blocks_stay_as_they_are(encoder_weights: Path, paths: RunPaths) 
 
 
 def test_an_encoder_is_made_from_imagenet_weights(paths: RunPaths, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    wide = VGGEncoder(PAPER_WIDTHS)
-    state = {}
-    for index, convolution in zip(TORCHVISION_INDEX, wide.convolutions(), strict=True):
-        weight = convolution.weight.detach()
-        state[f"{index}.weight"] = weight.repeat(1, 3, 1, 1) / 3 if index == 0 else weight
-        assert convolution.bias is not None
-        state[f"{index}.bias"] = convolution.bias.detach()
-    save_file({key: value.contiguous() for key, value in state.items()}, tmp_path / "vgg16.safetensors")
+    wide = write_imagenet(tmp_path / "vgg16.safetensors")
     config = TrainConfig(
         "encoder", (LABELLED,), 1, "paper", INPUT_SIZE, init={"imagenet": f"{tmp_path}/vgg16.safetensors"}
     )  # fmt: skip

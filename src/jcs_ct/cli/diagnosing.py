@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -57,18 +58,33 @@ def diagnose(
     if threshold < 1:
         raise UsageError(f"--threshold: found {threshold}, expected at least 1 infected slice")
     uids = _uid_map(deidentify, uid_key)
-    with Stream() if stream else Progress() as progress, at_most(threads), ThreadPoolExecutor(1) as ahead:
+    diagnoser = partial(_diagnoser, weights, threshold, threads, device)
+    with Stream() if stream else Progress() as progress, at_most(threads):
+        diagnosis = _read_and_diagnose(study, diagnoser, series_uid, lungs, lobes, formats, progress)
+        summary = _write(diagnosis, output, formats, uids, progress)
+    _end(diagnosis, progress.result(diagnosis, summary))
+
+
+def _read_and_diagnose(
+    study: Path,
+    diagnoser: Callable[[], Diagnoser],
+    series_uid: str | None,
+    lungs: Path | None,
+    lobes: Path | None,
+    formats: list[ReportFormat] | None,
+    progress: Progress | Stream,
+) -> Diagnosis:
+    """The diagnosis of a study. Networks live no longer than this, as reports need the memory."""
+    with ThreadPoolExecutor(1) as ahead:
         # Networks are made ready while files are read: one is Python's work, the other is not.
-        ready = ahead.submit(_diagnoser, weights, threshold, threads, device)
+        ready = ahead.submit(diagnoser)
 
         def look(few: Study) -> None:
             progress.first_look(ready.result().first_look(few))
 
         read = _read(study, series_uid, formats, progress, look if progress.watched else None)
         given = _given_masks(read, lungs, lobes)
-        diagnosis = ready.result().run(read, progress, given)
-        summary = _write(diagnosis, output, formats, uids, progress)
-    _end(diagnosis, progress.result(diagnosis, summary))
+        return ready.result().run(read, progress, given)
 
 
 def _diagnoser(weights: Path | None, threshold: int, threads: int | None, device: DeviceName) -> Diagnoser:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct.cores import side_by_side
+from jcs_ct.cropped_volume import Volume, shown_slices
 from jcs_ct.diagnosis.result import ExplanationCheck
-from jcs_ct.morphology import Mask
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import Study
 
@@ -26,9 +26,9 @@ lungs)."""
 
 
 def check_explanation(
-    activation: NDArray[np.uint8],
-    lungs: Mask,
-    labels: NDArray[np.uint16],
+    activation: Volume[np.uint8],
+    lungs: Volume[np.bool_],
+    labels: Volume[np.uint16],
     infected: NDArray[np.int64],
     box: Box,
     study: Study,
@@ -45,7 +45,7 @@ def check_explanation(
     """
 
     def shares(z: int) -> NDArray[np.float64]:
-        seen = _overlap(box.inside(activation.shape[1:]), study.own_pixels(z))
+        seen = _overlap(box.inside((activation.shape[1], activation.shape[2])), study.own_pixels(z))
         values, lung, lesion = (volume[z][seen] for volume in (activation, lungs, labels))
         # In whole numbers: no floats of the size of a slice.
         total = int(values.sum(dtype=np.int64)) or 1
@@ -55,7 +55,7 @@ def check_explanation(
             [inside[0] / total, np.count_nonzero(lung) / area, inside[1] / total, np.count_nonzero(lesion) / area]
         )
 
-    if not len(infected) or not activation.any():
+    if not len(infected) or not shown_slices(activation):
         return None
     means = np.mean(side_by_side(shares, infected.tolist()), axis=0)
     return ExplanationCheck(len(infected), *(float(value) for value in means))

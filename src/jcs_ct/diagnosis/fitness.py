@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jcs_ct.cropped_volume import marked_pixels
 from jcs_ct.diagnosis.decide import Decision
 from jcs_ct.diagnosis.result import Verdict
 from jcs_ct.diagnosis.slices import FoundLungs
@@ -43,7 +44,8 @@ def lung_objections(slices: FoundLungs) -> tuple[str, ...]:
     study = slices.study
     reasons = []
     if study.intensity is IntensityKind.HU:
-        median = float(np.median(study.voxels[slices.lung_mask].astype(np.int16)))
+        lungs = slices.lung_mask
+        median = float(np.median(np.concatenate([study.voxels[z][lungs[z]] for z in lungs.shown()])))
         if median < GAS_HU:
             reasons.append(f"what looks like lungs has a median of {median:.0f} HU, which is gas; lungs are needed")
     volume = _lung_ml(slices)
@@ -95,7 +97,7 @@ def lung_coverage(slices: FoundLungs) -> Coverage | None:
     geometry = slices.study.geometry
     if geometry is None or len(geometry.positions) < 2:
         return None
-    areas = slices.lung_mask.sum((1, 2), dtype=np.int64)
+    areas = marked_pixels(slices.lung_mask)
     limit = CUT_SHARE * float(areas.max())
     missing = tuple(name for name, area in (("bottom", areas[0]), ("top", areas[-1])) if area > limit)
     extents = geometry.slice_extents[np.flatnonzero(areas)[[0, -1]]]
@@ -107,5 +109,5 @@ def _lung_ml(slices: FoundLungs) -> float | None:
     geometry = slices.study.geometry
     if geometry is None or np.isnan(geometry.slice_extents).any() or len(slices.study) < 2:
         return None
-    areas = slices.lung_mask.sum((1, 2), dtype=np.int64)
+    areas = marked_pixels(slices.lung_mask)
     return float(areas @ geometry.slice_extents * geometry.pixel_area / 1000)

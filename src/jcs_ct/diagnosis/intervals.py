@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from jcs_ct.cores import side_by_side
+from jcs_ct.cropped_volume import Volume, marked_pixels, shown_slices
 from jcs_ct.diagnosis.measure import Measured, MeasureSettings, contiguous_blocks, known_extents, ml_per_mm
 from jcs_ct.diagnosis.result import Interval
 from jcs_ct.evaluation.conformal import AreaThresholds
-from jcs_ct.morphology import Mask
 from jcs_ct.study.volume import Study
 
 _TOUCHING = np.ones((3, 3), bool)
@@ -59,10 +59,10 @@ class _Plane:
 
 def with_intervals(
     measured: Measured,
-    probability: NDArray[np.uint8],
+    probability: Volume[np.uint8],
     thresholds: AreaThresholds,
     study: Study,
-    within: Mask | None = None,
+    within: Volume[np.bool_] | None = None,
 ) -> Measured:
     """Measures with intervals of their volumes.
 
@@ -83,14 +83,14 @@ def with_intervals(
     most = beyond = 0.0
     for z, plane in planes.items():
         labels, levels, lungs = (
-            plane.of_box(volume[(z, *plane.place)]) for volume in (measured.labels, probability, measured.lungs)
+            plane.of_box(picture[plane.place]) for picture in (measured.labels[z], probability[z], measured.lungs[z])
         )
         weight = np.array([[1.0], [weights[z]]])
         surely += np.bincount(labels[levels > upper], minlength=size) * weight
         maybe += np.bincount(plane.owners, minlength=size) * weight
         most += len(plane.pixels) * float(weights[z])
         beyond += np.count_nonzero(~lungs) * float(weights[z])
-    lung = float(np.array(side_by_side(np.count_nonzero, list(measured.lungs))) @ weights)
+    lung = float(marked_pixels(measured.lungs) @ weights)
     ml = ml_per_mm(study.geometry, extents)
     return _filled_in(measured, surely, maybe, _Total(surely[1, 1:].sum(), most, lung, lung + beyond), ml)
 
@@ -129,7 +129,9 @@ def _filled_in(
     return measured._replace(lesions=lesions, measures=measures)
 
 
-def _planes(labels: Labels, probability: NDArray[np.uint8], lower: int, within: Mask | None) -> dict[int, _Plane]:
+def _planes(
+    labels: Volume[np.uint16], probability: Volume[np.uint8], lower: int, within: Volume[np.bool_] | None
+) -> dict[int, _Plane]:
     """By slice, where anything lies above the lower threshold; owners as far as each slice by itself tells them."""
 
     def plane(z: int) -> _Plane | None:
@@ -145,7 +147,7 @@ def _planes(labels: Labels, probability: NDArray[np.uint8], lower: int, within: 
         pixels = np.flatnonzero(regions).astype(np.int32)
         return _Plane(place, pixels, regions.ravel()[pixels], _spread(labels[z][place], regions).ravel()[pixels])
 
-    indices = np.flatnonzero(probability.any((1, 2))).tolist()
+    indices = shown_slices(probability)
     found = side_by_side(plane, indices)
     return {z: one for z, one in zip(indices, found, strict=True) if one is not None}
 

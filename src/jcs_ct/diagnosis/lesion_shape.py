@@ -12,6 +12,7 @@ from scipy.spatial import ConvexHull, KDTree
 from scipy.spatial.distance import pdist, squareform
 
 from jcs_ct.cores import side_by_side
+from jcs_ct.cropped_volume import Volume, crop_of, shown_slices
 from jcs_ct.morphology import dilated, eroded, filled
 from jcs_ct.preprocessing import bounding_box
 
@@ -30,7 +31,7 @@ class Diameters:
     """The slice."""
 
 
-def axial_diameters(labels: NDArray[np.uint16], count: int, pixel_spacing: tuple[float, float]) -> dict[int, Diameters]:
+def axial_diameters(labels: Volume[np.uint16], count: int, pixel_spacing: tuple[float, float]) -> dict[int, Diameters]:
     """By id: the longest diameter over all slices (RECIST 1.1 measures in the axial plane) and the one across it.
 
     Args:
@@ -38,18 +39,18 @@ def axial_diameters(labels: NDArray[np.uint16], count: int, pixel_spacing: tuple
         count: number of opacities.
         pixel_spacing: between rows and between columns, mm.
     """
-    shown = np.flatnonzero(labels.any((1, 2))).tolist()
+    crops = [(z, crop.values) for z in shown_slices(labels) if (crop := crop_of(labels, z)) is not None]
 
-    def boxes_on(z: int) -> Sequence[tuple[slice, ...] | None]:
-        return ndimage.find_objects(labels[z], max_label=count)
+    def boxes_on(crop: tuple[int, NDArray[np.uint16]]) -> Sequence[tuple[slice, ...] | None]:
+        return ndimage.find_objects(crop[1], max_label=count)
 
-    found = side_by_side(boxes_on, shown)
+    found = side_by_side(boxes_on, crops)
     best: dict[int, Diameters] = {}
-    for z, boxes in zip(shown, found, strict=True):
+    for (z, values), boxes in zip(crops, found, strict=True):
         for k, box in enumerate(boxes, start=1):
             if box is None:
                 continue
-            mask = labels[z][box] == k
+            mask = values[box] == k
             longest = np.hypot(mask.shape[0] * pixel_spacing[0], mask.shape[1] * pixel_spacing[1])
             if k in best and best[k].long_axis_mm >= longest:  # no diagonal of this box is longer
                 continue
@@ -75,7 +76,7 @@ def planar_diameters(mask: NDArray[np.bool_], pixel_spacing: tuple[float, float]
 
 
 def pleural_distances(
-    labels: NDArray[np.uint16], count: int, lungs: NDArray[np.bool_], pixel_spacing: tuple[float, float]
+    labels: Volume[np.uint16], count: int, lungs: Volume[np.bool_], pixel_spacing: tuple[float, float]
 ) -> NDArray[np.float64]:
     """(count + 1,): mm of lung between each opacity and the edge of the lung, 0 where they touch.
 
@@ -88,9 +89,7 @@ def pleural_distances(
         lungs: (Z, H, W); holes in it (vessels) are no pleura.
         pixel_spacing: between rows and between columns, mm.
     """
-    found = side_by_side(
-        lambda z: _distances_on_slice(labels[z], lungs[z], pixel_spacing), np.flatnonzero(labels.any((1, 2))).tolist()
-    )
+    found = side_by_side(lambda z: _distances_on_slice(labels[z], lungs[z], pixel_spacing), shown_slices(labels))
     nearest = np.full(count + 1, np.inf)
     for ids, distances in found:
         np.minimum.at(nearest, ids, distances)

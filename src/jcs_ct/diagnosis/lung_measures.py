@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct.cropped_volume import Volume
 from jcs_ct.diagnosis import lung_regions
 from jcs_ct.diagnosis.lung_regions import Labels, LungRegions
 from jcs_ct.diagnosis.result import Lesion, Measures, RegionMeasures, SeverityScore
 from jcs_ct.diagnosis.severity import LOBAR, ZONAL, severity_score
-from jcs_ct.morphology import Mask
 from jcs_ct.study.volume import Geometry
 
 
@@ -64,14 +64,14 @@ class _Scale:
 
 
 def measure_regions(
-    labels: NDArray[np.uint16],
+    labels: Volume[np.uint16],
     count: int,
-    sides: Labels,
+    sides: Volume[np.uint8],
     lobes: Labels | None,
     geometry: Geometry | None,
     weights: NDArray[np.float64],
     ml: float | None,
-    consolidation: Mask | None = None,
+    consolidation: Volume[np.bool_] | None = None,
 ) -> Places:
     """Measure lungs, zones and lobes.
 

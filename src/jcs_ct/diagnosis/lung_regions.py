@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from jcs_ct.cores import side_by_side
+from jcs_ct.cropped_volume import CroppedVolume, Volume, crop_of, shown_slices
 from jcs_ct.diagnosis.result import Side
 from jcs_ct.morphology import Mask
-from jcs_ct.preprocessing import bounding_box
 from jcs_ct.study.volume import Geometry, Study
 
 SIDES = ("right", "left")
@@ -48,26 +48,28 @@ _STRAY = 0.01
 Labels = NDArray[np.uint8]
 
 
-def split_sides(lungs: Mask) -> Labels:
+def split_sides(lungs: Volume[np.bool_]) -> CroppedVolume[np.uint8]:
     """(Z, H, W): 0, 1 for the lung at low columns (right), 2 for the one at high columns (left).
 
     A piece of a slice belongs to the side that most of it lies on, so that a lung which crosses the middle in front of
     the heart stays whole; one that spans both is cut where it is narrowest.
     """
-    sides = np.zeros(lungs.shape, np.uint8)
-    columns = np.flatnonzero(lungs.any((0, 1)))
+    sides, profile = CroppedVolume(lungs.shape, np.uint8), _column_profile(lungs)
+    columns = np.flatnonzero(profile)
     if not len(columns):
         return sides
-    middle, width = middle_column(lungs), int(columns[-1] - columns[0]) + 1
+    middle, width = _middle_of(profile), int(columns[-1] - columns[0]) + 1
     reach = max(1, round(_SLICE_SEARCH * width))
 
     def split_slice(z: int) -> None:
-        box = bounding_box(lungs[z])
-        if box is None:
+        crop = crop_of(lungs, z)
+        if crop is None:
             return
-        own = (z, slice(box.top, box.bottom), slice(box.left, box.right))
-        cut = int(np.clip(_narrowest(lungs[z].sum(0), middle, reach) - box.left, 0, box.width))
-        labels, count = ndimage.label(lungs[own])
+        (rows, columns), lung = crop
+        across = np.zeros(lungs.shape[2], np.int64)
+        across[columns] = lung.sum(0)
+        cut = int(np.clip(_narrowest(across, middle, reach) - columns.start, 0, lung.shape[1]))
+        labels, count = ndimage.label(lung)
         low = np.bincount(labels[:, :cut].ravel(), minlength=count + 1)
         high = np.bincount(labels[:, cut:].ravel(), minlength=count + 1)
         side = np.where(low >= high, 1, 2).astype(np.uint8)
@@ -79,13 +81,13 @@ def split_sides(lungs: Mask) -> Labels:
             both = spans[labels]
             split[:, :cut][both[:, :cut]] = 1
             split[:, cut:][both[:, cut:]] = 2
-        sides[own] = split
+        sides.put(z, split, (rows.start, columns.start))
 
-    side_by_side(split_slice, np.flatnonzero(lungs.any((1, 2))).tolist())
+    side_by_side(split_slice, range(len(lungs)))
     return sides
 
 
-def lung_sides(lungs: Mask, lobes: Labels | None = None) -> Labels:
+def lung_sides(lungs: Volume[np.bool_], lobes: Labels | None = None) -> CroppedVolume[np.uint8]:
     """Which lung each voxel lies in: by `split_sides`, but where lobes are known they decide.
 
     Args:
@@ -99,7 +101,10 @@ def lung_sides(lungs: Mask, lobes: Labels | None = None) -> Labels:
     if lobes is None:
         return sides
     side_of_lobe = np.array([0, *(2 if k in _LEFT_LOBES else 1 for k in range(1, len(LOBES) + 1))], np.uint8)
-    return np.where(lungs & (lobes > 0), side_of_lobe[lobes], sides)
+    known = lobes
+    return CroppedVolume.made(
+        sides.shape, np.uint8, lambda z: np.where(lungs[z] & (known[z] > 0), side_of_lobe[known[z]], sides[z])
+    )
 
 
 def sides_are_known(study: Study) -> bool:
@@ -107,9 +112,23 @@ def sides_are_known(study: Study) -> bool:
     return study.plane == "axial" and study.geometry is not None
 
 
-def middle_column(lungs: Mask) -> int:
+def middle_column(lungs: Volume[np.bool_]) -> int:
     """First column of the patient's left half: the valley between the lungs; with one lung the picture's middle."""
-    profile = lungs.sum((0, 1), dtype=np.int64)
+    return _middle_of(_column_profile(lungs))
+
+
+def _column_profile(lungs: Volume[np.bool_]) -> NDArray[np.int64]:
+    """(W,): pixels of lungs (Z, H, W) in each column."""
+    profile = np.zeros(lungs.shape[2], np.int64)
+    for z in range(len(lungs)):
+        crop = crop_of(lungs, z)
+        if crop is not None:
+            profile[crop.place[1]] += crop.values.sum(0)
+    return profile
+
+
+def _middle_of(profile: NDArray[np.int64]) -> int:
+    """`middle_column`, told by how much lung each column holds."""
     columns = np.flatnonzero(profile)
     first, width = int(columns[0]), int(columns[-1] - columns[0]) + 1
     margin = round((1 - _MIDDLE_SEARCH) / 2 * width)
@@ -117,7 +136,7 @@ def middle_column(lungs: Mask) -> int:
     valley = profile[min(cut, len(profile) - 1)]
     if valley < _VALLEY * min(profile[:cut].max(initial=0), profile[cut:].max(initial=0)):
         return cut
-    return int(lungs.shape[2]) // 2
+    return len(profile) // 2
 
 
 def _narrowest(profile: NDArray[np.int64], middle: int, reach: int) -> int:
@@ -186,11 +205,11 @@ class LungRegions:
 
 
 def find_regions(
-    sides: Labels,
-    labels: NDArray[np.uint16],
+    sides: Volume[np.uint8],
+    labels: Volume[np.uint16],
     geometry: Geometry | None,
     lobes: Labels | None,
-    consolidation: Mask | None = None,
+    consolidation: Volume[np.bool_] | None = None,
 ) -> LungRegions:
     """Count lungs and opacities by region.
 
@@ -202,25 +221,33 @@ def find_regions(
         consolidation: (Z, H, W), counted within opacities; None where it is not told from ground glass.
     """
     lung, lesion, dense = _tally(sides, labels, len(SIDES), consolidation)
-    lobar = None if lobes is None else _tally(lobes * (sides > 0), labels, len(LOBES), consolidation)
-    lobe_lung, lobe_lesion, lobe_dense = lobar or (None, None, None)
+    lobe_lung, lobe_lesion, lobe_dense = None, None, None
+    if lobes is not None:
+        known = lobes
+        lobar = CroppedVolume.made(lobes.shape, np.uint8, lambda z: known[z] * (sides[z] > 0))
+        lobe_lung, lobe_lesion, lobe_dense = _tally(lobar, labels, len(LOBES), consolidation)
     cut = [[parts_of_slices(lung[:, k], geometry, parts) for k in range(2)] for parts in (3, 2)]
     thirds, halves = (np.stack(columns, axis=1) for columns in cut)
     return LungRegions(lung, lesion, thirds, halves, lobe_lung, lobe_lesion, dense, lobe_dense)
 
 
 def _tally(
-    regions: Labels, labels: NDArray[np.uint16], count: int, consolidation: Mask | None
+    regions: Volume[np.uint8], labels: Volume[np.uint16], count: int, consolidation: Volume[np.bool_] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None]:
     """(Z, count) pixels of regions 1..count on each slice: all, those with an opacity, and with a consolidated one."""
     every, lesion, dense = (np.zeros((len(regions), count), np.int64) for _ in range(3))
 
     def tally(z: int) -> None:
-        every[z] = [np.count_nonzero(regions[z] == k) for k in range(1, count + 1)]  # sooner than by counting all
-        opaque = labels[z] > 0
-        lesion[z] = np.bincount(regions[z][opaque], minlength=count + 1)[1:]
+        crop, opacity = crop_of(regions, z), crop_of(labels, z)
+        if crop is None:
+            return
+        every[z] = [np.count_nonzero(crop.values == k) for k in range(1, count + 1)]  # sooner than by counting all
+        if opacity is None:
+            return
+        region, opaque = regions[z][opacity.place], opacity.values > 0
+        lesion[z] = np.bincount(region[opaque], minlength=count + 1)[1:]
         if consolidation is not None and lesion[z].any():
-            dense[z] = np.bincount(regions[z][opaque & consolidation[z]], minlength=count + 1)[1:]
+            dense[z] = np.bincount(region[opaque & consolidation[z][opacity.place]], minlength=count + 1)[1:]
 
     side_by_side(tally, range(len(regions)))
     return every, lesion, None if consolidation is None else dense
@@ -234,9 +261,9 @@ def zone_names(sides_known: bool) -> list[str]:
 
 
 def sizes_by_region(
-    labels: NDArray[np.uint16],
+    labels: Volume[np.uint16],
     count: int,
-    regions: Labels,
+    regions: Volume[np.uint8],
     lookup: NDArray[np.int64],
     kinds: int,
     weights: NDArray[np.float64],
@@ -252,9 +279,10 @@ def sizes_by_region(
         weights: (Z,) extent of each slice, or ones.
     """
     out = np.zeros((count + 1, kinds))
-    for z in np.flatnonzero(labels.any((1, 2))):
-        here = labels[z] > 0
-        ids, places = labels[z][here].astype(np.int64), lookup[z][regions[z][here]]
+    for z in shown_slices(labels):
+        plane = labels[z]
+        here = plane > 0
+        ids, places = plane[here].astype(np.int64), lookup[z][regions[z][here]]
         inside = places >= 0
         flat = np.bincount(ids[inside] * kinds + places[inside], minlength=out.size)
         out += flat.reshape(out.shape) * weights[z]

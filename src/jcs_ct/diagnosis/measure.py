@@ -3,19 +3,21 @@
 Volumes are sums over slices of area times the extent that the slice stands for, so that gaps and uneven distances count
 for what they are. What the input cannot tell (millimetres without spacing, HU of a grey picture) stays None.
 
-Everything runs slice by slice over integer labels: a study of 300 slices of 512² needs no full-size float array.
+Everything runs slice by slice over integer labels, which are held where there are any: of the study's size are only its
+voxels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct.cores import side_by_side
+from jcs_ct.cropped_volume import CroppedVolume, Volume, marked_pixels, shown_slices
+from jcs_ct.diagnosis.components import connected_components
 from jcs_ct.diagnosis.lesion_shape import axial_diameters, pleural_distances
 from jcs_ct.diagnosis.lung_measures import add_places, measure_regions
 from jcs_ct.diagnosis.lung_regions import lung_sides
@@ -52,19 +54,21 @@ _DEFAULTS = MeasureSettings()
 class Measured(NamedTuple):
     """Opacities, and what they were measured against. All of it agrees: what is too small is in none of it."""
 
-    labels: NDArray[np.uint16]
+    labels: CroppedVolume[np.uint16]
     """(Z, H, W): 0 or the id of a lesion."""
     lesions: tuple[Lesion, ...]
     """The largest first, ids from 1."""
     measures: Measures
-    lungs: NDArray[np.bool_]
+    lungs: CroppedVolume[np.bool_]
     """(Z, H, W), the lesions included."""
-    sides: NDArray[np.uint8]
+    sides: CroppedVolume[np.uint8]
     """(Z, H, W) as `lung_regions.lung_sides` gives them, whether or not the input states which side is which."""
 
 
-def find_lesions(mask: NDArray[np.bool_], study: Study, settings: MeasureSettings = _DEFAULTS) -> NDArray[np.uint16]:
-    """The connected opacities of a mask.
+def find_lesions(
+    mask: Volume[np.bool_], study: Study, settings: MeasureSettings = _DEFAULTS
+) -> CroppedVolume[np.uint16]:
+    """The connected opacities of a mask; none reaches across a gap between slices.
 
     Args:
         mask: (Z, H, W) lesion voxels, canonical.
@@ -76,32 +80,19 @@ def find_lesions(mask: NDArray[np.bool_], study: Study, settings: MeasureSetting
     """
     if mask.shape != study.voxels.shape:
         raise ValueError(f"the mask {mask.shape} does not fit voxels {study.voxels.shape}")
-    labels = np.zeros(mask.shape, np.uint16)
-    if not mask.any():
-        return labels
-    marked = _columns_of(mask)
-    # Within the rows and columns that are marked: components take four bytes a voxel.
-    components = _components(np.ascontiguousarray(mask[marked]), study.geometry, settings.gap_factor)
-    _keep_and_sort(components, study.geometry, known_extents(study.geometry), settings, labels[marked])
-    return labels
-
-
-def _columns_of(marked: NDArray[Any]) -> tuple[slice, slice, slice]:
-    """All slices, and the rows and columns of (Z, H, W) that anything is marked in."""
-    shown = np.asarray(marked.any(axis=0))
-    rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
-    if not len(rows):
-        return slice(None), slice(0, 1), slice(0, 1)
-    return slice(None), slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    components = connected_components(mask, contiguous_blocks(len(mask), study.geometry, settings.gap_factor))
+    extents = known_extents(study.geometry)
+    sizes = components.sizes(np.ones(len(mask)) if extents is None else extents)
+    return components.numbered(_kept(sizes, None if extents is None else study.geometry, settings))
 
 
 def measure_lesions(
-    labels: NDArray[np.uint16],
-    probability: NDArray[np.floating] | NDArray[np.uint8] | None,
-    lung_mask: NDArray[np.bool_],
+    labels: CroppedVolume[np.uint16],
+    probability: Volume[np.floating] | Volume[np.uint8] | None,
+    lung_mask: Volume[np.bool_],
     study: Study,
     lobes: NDArray[np.uint8] | None = None,
-    consolidation: NDArray[np.bool_] | None = None,
+    consolidation: Volume[np.bool_] | None = None,
 ) -> Measured:
     """Measure opacities.
 
@@ -115,11 +106,11 @@ def measure_lesions(
     """
     if not labels.shape == lung_mask.shape == study.voxels.shape:
         raise ValueError(f"masks {labels.shape} and {lung_mask.shape} do not fit voxels {study.voxels.shape}")
-    extents, count = known_extents(study.geometry), int(labels.max())
+    extents, count = known_extents(study.geometry), _highest(labels)
     lungs = _with_lesions(lung_mask, labels)
     sides = lung_sides(lungs, lobes)
     sums = _sum_over_slices(labels, count, probability, study, extents, consolidation)
-    lesions = _describe(labels, count, probability is not None, sums, study, extents)
+    lesions = _describe(count, probability is not None, sums, study, extents)
     lesions = _with_shapes(lesions, labels, lungs, study.geometry)
     totals = _totals(labels, lungs, lesions, study.geometry, extents)
     totals = replace(totals, hu_bands=_bands(sums.bands.sum(0), study.intensity))
@@ -131,11 +122,18 @@ def measure_lesions(
     return Measured(labels, *add_places(lesions, totals, places), lungs, sides)
 
 
-def _with_lesions(lungs: NDArray[np.bool_], labels: NDArray[np.uint16]) -> NDArray[np.bool_]:
+def _highest(labels: Volume[np.uint16]) -> int:
+    return max((int(labels[z].max()) for z in shown_slices(labels)), default=0)
+
+
+def _with_lesions(lungs: Volume[np.bool_], labels: Volume[np.uint16]) -> CroppedVolume[np.bool_]:
     """A lesion is lung even where the lung mask left it out; the mask itself where it left out none."""
-    if not any(side_by_side(lambda z: bool(((labels[z] > 0) & ~lungs[z]).any()), range(len(lungs)))):
+    shown = shown_slices(labels)
+    if isinstance(lungs, CroppedVolume) and not any(
+        side_by_side(lambda z: bool(((labels[z] > 0) & ~lungs[z]).any()), shown)
+    ):
         return lungs
-    return np.asarray(lungs | (labels > 0))
+    return CroppedVolume.made(lungs.shape, np.bool_, lambda z: lungs[z] | (labels[z] > 0))
 
 
 def unassessed(study: Study) -> tuple[SliceFinding, ...]:
@@ -148,13 +146,13 @@ def unassessed(study: Study) -> tuple[SliceFinding, ...]:
 
 
 def slice_burden(
-    labels: NDArray[np.uint16], lung_mask: NDArray[np.bool_], study: Study
+    labels: Volume[np.uint16], lung_mask: Volume[np.bool_], study: Study
 ) -> tuple[list[float | None], list[float | None]]:
     """Lesion area in mm² and lesion share of the lung (0..1) on each slice; None where the input cannot tell.
 
     The share is None on a slice without lung.
     """
-    lesion, lung = _pixels_per_slice(labels, _with_lesions(lung_mask, labels))
+    lesion, lung = marked_pixels(labels), marked_pixels(_with_lesions(lung_mask, labels))
     geometry = study.geometry
     areas: list[float | None] = [None if geometry is None else float(n * geometry.pixel_area) for n in lesion]
     shares: list[float | None] = [float(n / m) if m else None for n, m in zip(lesion, lung, strict=True)]
@@ -174,23 +172,6 @@ def ml_per_mm(geometry: Geometry | None, extents: NDArray[np.float64] | None) ->
     return None if geometry is None or extents is None else geometry.pixel_area / _MM3_PER_ML
 
 
-def _components(mask: NDArray[np.bool_], geometry: Geometry | None, gap_factor: float) -> NDArray[np.uint32]:
-    """Label 26-connected components (Z, H, W), none of which reaches across a gap between slices."""
-    blocks = contiguous_blocks(len(mask), geometry, gap_factor)
-    if len(blocks) == 1:  # as good as always: spares a second array of this size
-        return np.asarray(cc3d.connected_components(mask, connectivity=26, out_dtype=np.uint32))
-    components = np.zeros(mask.shape, np.uint32)
-    found = 0
-    for start, stop in blocks:
-        block = np.asarray(cc3d.connected_components(mask[start:stop], connectivity=26, out_dtype=np.uint32))
-        highest = int(block.max())
-        if found:
-            block[block > 0] += found
-        components[start:stop] = block
-        found += highest
-    return components
-
-
 def contiguous_blocks(count: int, geometry: Geometry | None, gap_factor: float) -> list[tuple[int, int]]:
     """Ranges of slices (start, stop) without a gap inside."""
     if geometry is None or count < 2:
@@ -200,40 +181,29 @@ def contiguous_blocks(count: int, geometry: Geometry | None, gap_factor: float) 
     return list(zip([0, *cuts], [*cuts, count], strict=True))
 
 
-def _keep_and_sort(
-    components: NDArray[np.uint32],
-    geometry: Geometry | None,
-    extents: NDArray[np.float64] | None,
-    settings: MeasureSettings,
-    labels: NDArray[np.uint16],
-) -> None:
-    """Drop components that are too small and number the rest by size, the largest as 1, in `labels`."""
-    weights = np.ones(len(components)) if extents is None else extents
-    size = np.zeros(int(components.max()) + 1)
-    # cc3d numbers in scan order, so the counts of a slice end with the highest id seen so far
-    found = side_by_side(lambda plane: np.bincount(plane[plane > 0]), list(components))
-    for weight, counts in zip(weights, found, strict=True):
-        size[: len(counts)] += counts * weight
-    if geometry is None or extents is None:
+def _kept(sizes: NDArray[np.float64], geometry: Geometry | None, settings: MeasureSettings) -> NDArray[np.uint16]:
+    """(N,): number of the lesion that each component becomes, the largest 1; 0 for those that are too small.
+
+    Args:
+        sizes: (N,) sums of pixels times the extents of their slices; of 0, the background, without meaning.
+        geometry: None where extents are not known, and pixels just count.
+        settings: what counts as a lesion.
+    """
+    if geometry is None:
         minimum = float(settings.minimum_voxels)
     else:
         minimum = settings.minimum_volume_ml * _MM3_PER_ML / geometry.pixel_area
+    size = sizes.copy()
     size[0] = -1.0  # the background never wins
-    # a hair below the minimum is still the minimum: the products above round
+    # a hair below the minimum is still the minimum: the products in sizes round
     order = np.argsort(-size, kind="stable")
     kept = order[(size[order] >= minimum * (1 - 1e-9)) & (size[order] > 0)][:_MAX_LESIONS]
     lookup = np.zeros(len(size), np.uint16)
     lookup[kept] = np.arange(1, len(kept) + 1, dtype=np.uint16)
-
-    def number(z: int) -> None:
-        if len(found[z]):  # else nothing is marked, and zeros that nobody writes take no memory
-            labels[z] = lookup[components[z]]
-
-    side_by_side(number, range(len(labels)))
+    return lookup
 
 
 def _describe(
-    labels: NDArray[np.uint16],
     count: int,
     with_probability: bool,
     sums: _Sums,
@@ -241,19 +211,11 @@ def _describe(
     extents: NDArray[np.float64] | None,
 ) -> tuple[Lesion, ...]:
     """Measure every lesion; averages weigh each voxel with the extent of its slice where that is known."""
-    if not count:
-        return ()
-    # (count + 1, 6): first and last voxel along each axis
-    within = _columns_of(labels)
-    boxes = cc3d.statistics(np.ascontiguousarray(labels[within]), no_slice_conversion=True)["bounding_boxes"].astype(
-        int
-    )
-    boxes += np.array([0, 0, within[1].start, within[1].start, within[2].start, within[2].start])
     geometry, ml = study.geometry, ml_per_mm(study.geometry, extents)
     volumes = None if ml is None else sums.weight * ml
     lesions = []
     for k in range(1, count + 1):
-        z0, z1, r0, r1, c0, c1 = (int(v) for v in boxes[k])
+        (z0, r0, c0), (z1, r1, c1) = (tuple(int(v) for v in ends[k]) for ends in (sums.first, sums.last))
         lesions.append(
             Lesion(
                 id=k,
@@ -280,7 +242,7 @@ def _bands(sizes: NDArray[np.float64], intensity: IntensityKind) -> HuBands | No
 
 
 def _with_shapes(
-    lesions: tuple[Lesion, ...], labels: NDArray[np.uint16], lungs: NDArray[np.bool_], geometry: Geometry | None
+    lesions: tuple[Lesion, ...], labels: Volume[np.uint16], lungs: CroppedVolume[np.bool_], geometry: Geometry | None
 ) -> tuple[Lesion, ...]:
     """Lesions with diameters and pleural distances, as far as the input has millimetres."""
     if geometry is None:
@@ -307,6 +269,10 @@ class _Sums:
     """Not weighted."""
     largest: NDArray[np.int64]
     """Most voxels on one slice."""
+    first: NDArray[np.int64]
+    """(count + 1, 3): lowest slice, row and column."""
+    last: NDArray[np.int64]
+    """(count + 1, 3): highest slice, row and column."""
     weight: NDArray[np.float64]
     value: NDArray[np.float64]
     probability: NDArray[np.float64]
@@ -326,17 +292,19 @@ def _centroid(sums: _Sums, k: int) -> tuple[float, float, float] | None:
 
 
 def _sum_over_slices(
-    labels: NDArray[np.uint16],
+    labels: Volume[np.uint16],
     count: int,
-    probability: NDArray[np.floating] | NDArray[np.uint8] | None,
+    probability: Volume[np.floating] | Volume[np.uint8] | None,
     study: Study,
     extents: NDArray[np.float64] | None,
-    consolidation: NDArray[np.bool_] | None,
+    consolidation: Volume[np.bool_] | None,
 ) -> _Sums:
     size, geometry = count + 1, study.geometry
     sums = _Sums(
         voxels=np.zeros(size, np.int64),
         largest=np.zeros(size, np.int64),
+        first=np.full((size, 3), np.iinfo(np.int64).max),
+        last=np.zeros((size, 3), np.int64),
         weight=np.zeros(size),
         value=np.zeros(size),
         probability=np.zeros(size),
@@ -345,22 +313,26 @@ def _sum_over_slices(
         dense=None if consolidation is None else np.zeros(size),
     )
     scale = 1 / 255 if probability is not None and probability.dtype == np.uint8 else 1.0
-    for z in np.flatnonzero(labels.any(axis=(1, 2))):
+    for z in shown_slices(labels):
         weight = 1.0 if extents is None else float(extents[z])
-        rows, columns = np.nonzero(labels[z])
-        ids = labels[z, rows, columns]
+        plane = labels[z]
+        rows, columns = np.nonzero(plane)
+        ids = plane[rows, columns]
         counts = np.bincount(ids, minlength=size)
         sums.voxels[:] += counts
         np.maximum(sums.largest, counts, out=sums.largest)
+        for axis, places in enumerate((np.full(len(ids), z), rows, columns)):
+            np.minimum.at(sums.first[:, axis], ids, places)
+            np.maximum.at(sums.last[:, axis], ids, places)
         sums.weight[:] += counts * weight
         values = study.voxels[z, rows, columns]
         sums.value[:] += np.bincount(ids, values, size) * weight
         bands = ids.astype(np.int64) * sums.bands.shape[1] + np.digitize(values, _BAND_EDGES)
         sums.bands[:] += np.bincount(bands, minlength=sums.bands.size).reshape(sums.bands.shape) * weight
         if probability is not None:
-            sums.probability[:] += np.bincount(ids, probability[z, rows, columns], size) * (weight * scale)
+            sums.probability[:] += np.bincount(ids, probability[z][rows, columns], size) * (weight * scale)
         if consolidation is not None and sums.dense is not None:
-            sums.dense[:] += np.bincount(ids, consolidation[z, rows, columns], size) * weight
+            sums.dense[:] += np.bincount(ids, consolidation[z][rows, columns], size) * weight
         if geometry is not None and sums.position is not None:
             down = np.bincount(ids, rows, size)[:, None] * (geometry.pixel_spacing[0] * geometry.row_direction)
             across = np.bincount(ids, columns, size)[:, None] * (geometry.pixel_spacing[1] * geometry.column_direction)
@@ -368,22 +340,14 @@ def _sum_over_slices(
     return sums
 
 
-def _pixels_per_slice(
-    labels: NDArray[np.uint16], lungs: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(Z,) lesion pixels and (Z,) lung pixels."""
-    lesion, lung = (np.array(side_by_side(np.count_nonzero, list(volume)), np.int64) for volume in (labels, lungs))
-    return lesion, lung
-
-
 def _totals(
-    labels: NDArray[np.uint16],
-    lungs: NDArray[np.bool_],
+    labels: Volume[np.uint16],
+    lungs: CroppedVolume[np.bool_],
     lesions: tuple[Lesion, ...],
     geometry: Geometry | None,
     extents: NDArray[np.float64] | None,
 ) -> Measures:
-    lesion, lung = _pixels_per_slice(labels, lungs)
+    lesion, lung = marked_pixels(labels), marked_pixels(lungs)
     weights = np.ones(len(labels)) if extents is None else extents
     lesion_size, lung_size = float(lesion @ weights), float(lung @ weights)
     ml = ml_per_mm(geometry, extents)

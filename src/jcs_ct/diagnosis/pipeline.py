@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from jcs_ct._version import __version__
 from jcs_ct.cores import at_most, side_by_side
+from jcs_ct.cropped_volume import CroppedVolume, S, Volume
 from jcs_ct.diagnosis import fitness, typicality
 from jcs_ct.diagnosis.classify import Progress, Scores, classify
 from jcs_ct.diagnosis.clock import Clock
@@ -173,7 +174,7 @@ class Diagnoser:
         usual = typicality.check_typicality(scores, self.usual)
         if unlike := typicality.atypical_objections(usual):
             return dataclasses.replace(self._not_assessable(study, unlike, given, clock), typicality=usual)
-        decision = decide(scores.probabilities, _extents(slices), len(study), self.settings.rule)
+        decision = decide(scores.probabilities, slices.extents_mm, len(study), self.settings.rule)
         decision = fitness.without_empty_negative(decision, slices)
         with clock("segment"):
             suspect = np.flatnonzero(scores.probabilities >= self._suspicion(decision))
@@ -212,17 +213,17 @@ class Diagnoser:
 
     def _lesion_volume(
         self, slices: LungSlices, suspect: NDArray[np.int64], progress: Progress
-    ) -> tuple[NDArray[np.uint8], Mask | None]:
+    ) -> tuple[CroppedVolume[np.uint8], CroppedVolume[np.bool_] | None]:
         """(Z, H, W): lesion probability stored as 0..255; and where opacities are consolidated, if that can be told."""
-        volume = np.zeros(slices.study.voxels.shape, np.uint8)
-        dense = None if self.consolidation_hu is None else np.zeros(volume.shape, bool)
+        volume = CroppedVolume(slices.study.voxels.shape, np.uint8)
+        dense = None if self.consolidation_hu is None else CroppedVolume(volume.shape, np.bool_)
         for start in range(0, len(suspect), _SEGMENTED_AT_ONCE):
             few = suspect[start : start + _SEGMENTED_AT_ONCE]
             patches = self.segment(slices.crops[few], slices.regions[few], progress)
             _put_on_grid(volume, slices, slices.indices[few], patches, 255.0)
             if dense is not None and self.consolidation_hu is not None:
                 parts = self.consolidation(slices.crops[few], patches, self.consolidation_hu)
-                shown = parts.any((1, 2))  # zeros that nobody writes take neither time nor memory
+                shown = parts.any((1, 2))  # the others need not be resized
                 _put_on_grid(dense, slices, slices.indices[few][shown], parts[shown].astype(np.float32), 1.0)
         return volume, dense
 
@@ -305,17 +306,8 @@ def _to_run(file: NetworkFile, precision: Precision) -> ModelFile:
     return file.exact if precision is Precision.FP32 or file.quantised is None else file.quantised
 
 
-def _extents(slices: LungSlices) -> NDArray[np.float64] | None:
-    """(M,) mm that each assessed slice stands for; None where the input does not tell."""
-    geometry = slices.study.geometry
-    if geometry is None:
-        return None
-    extents = geometry.slice_extents[slices.indices]
-    return None if np.isnan(extents).any() else extents
-
-
 def _put_on_grid(
-    volume: NDArray[np.uint8] | Mask,
+    volume: CroppedVolume[S],
     slices: LungSlices,
     indices: NDArray[np.int64],
     patches: NDArray[np.float32],
@@ -326,51 +318,54 @@ def _put_on_grid(
     def put(k: int) -> None:
         index = int(indices[k])
         own = slices.study.own_pixels(index)
-        volume[(index, *own)] = np.round(scale * slices.to_grid(patches[k])[own])
+        volume.put(index, np.round(scale * slices.to_grid(patches[k])[own]), (own[0].start, own[1].start))
 
     side_by_side(put, range(len(indices)))
 
 
 def _measure(
     slices: LungSlices,
-    probability: NDArray[np.uint8],
-    dense: Mask | None,
+    probability: CroppedVolume[np.uint8],
+    dense: CroppedVolume[np.bool_] | None,
     above: int,
     given: GivenMasks,
     thresholds: AreaThresholds | None,
 ) -> Measured:
-    """Measure what is above a probability (Z, H, W) against the whole lungs, or against those that the user gave.
-
-    The whole lungs take the place of `slices.lung_mask`, which nothing after this needs: each volume counts.
-    """
-    known, mask = given.whole_lungs(), np.zeros(probability.shape, bool)
-    for z in np.flatnonzero(probability.any((1, 2))):  # zeros that nobody writes take no memory
-        mask[z] = probability[z] > above
-    if known is not None:
-        mask &= known
-    labels = find_lesions(mask, slices.study)
-    del mask  # labels say the same
-    lungs = known
+    """Measure what is above a probability (Z, H, W) against the whole lungs, or against those that the user gave."""
+    known = given.whole_lungs()
+    labels = find_lesions(_opacities(probability, above, known), slices.study)
+    lungs: Volume[np.bool_] | None = known
     if lungs is None:
-        found, inside = slices.lung_mask, inside_mask(slices.study)
-        lungs = whole_lungs(found, labels, slices.overview, inside, slices.assessed, out=found)
+        inside = inside_mask(slices.study)
+        lungs = whole_lungs(slices.lung_mask, labels, slices.overview, inside, slices.assessed)
     measured = measure_lesions(labels, probability, lungs, slices.study, given.lobes, dense)
     if thresholds is None:
         return measured
     return with_intervals(measured, probability, thresholds, slices.study, known)
 
 
-def _cautions(slices: LungSlices, probability: NDArray[np.uint8], above: int, given: GivenMasks) -> tuple[str, ...]:
+def _opacities(probability: CroppedVolume[np.uint8], above: int, within: Mask | None = None) -> CroppedVolume[np.bool_]:
+    """(Z, H, W): what is above a probability, within a mask (Z, H, W) if one is given."""
+
+    def marked(z: int) -> Mask:
+        return probability[z] > above if within is None else (probability[z] > above) & within[z]
+
+    return CroppedVolume.made(probability.shape, np.bool_, marked, probability.shown())
+
+
+def _cautions(
+    slices: LungSlices, probability: CroppedVolume[np.uint8], above: int, given: GivenMasks
+) -> tuple[str, ...]:
     """What a reader of the result should know: of the input, of the lungs that were seen, of the given masks."""
     study, lungs = slices.study, given.whole_lungs()
-    outside = None if lungs is None else outside_remark(probability > above, lungs)
+    outside = None if lungs is None else outside_remark(_opacities(probability, above), lungs)
     seen = (*study.remarks, *quality.cautions(study), *fitness.lung_cautions(slices))
     return seen if outside is None else (*seen, outside)
 
 
-def _activation_volume(slices: LungSlices, scores: Scores) -> NDArray[np.uint8]:
+def _activation_volume(slices: LungSlices, scores: Scores) -> CroppedVolume[np.uint8]:
     """(Z, H, W): activation maps, 255 = the strongest of the study."""
-    volume = np.zeros(slices.study.voxels.shape, np.uint8)
+    volume = CroppedVolume(slices.study.voxels.shape, np.uint8)
     strongest = float(scores.activation_maps.max(initial=0.0))
     if strongest > 0:
         _put_on_grid(volume, slices, slices.indices, scores.activation_maps, 255 / strongest)
@@ -385,8 +380,7 @@ def _findings(
     areas, shares = slice_burden(measured.labels, measured.lungs, study)
     findings = list(unassessed(study))
     segmented = set(slices.indices[suspect].tolist())
-    unlike = [None] * len(slices.indices) if scores.atypicality is None else scores.atypicality.tolist()
-    for index, score, far in zip(slices.indices.tolist(), scores.probabilities.tolist(), unlike, strict=True):
+    for index, score, far in zip(slices.indices.tolist(), scores.probabilities.tolist(), scores.far_out, strict=True):
         findings[index] = dataclasses.replace(
             findings[index],
             assessed=True,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct._version import __version__
+from jcs_ct.cropped_volume import CroppedVolume, Volume, marked_pixels
 from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.clock import Clock
 from jcs_ct.diagnosis.explanation import looks_elsewhere
@@ -69,7 +70,7 @@ class EarlierResult:
     rule: RuleOutcome | None
     slices: tuple[SliceFinding, ...]
     provenance: Provenance
-    activation: NDArray[np.uint8] | None = None
+    activation: CroppedVolume[np.uint8] | None = None
     """(Z, H, W) canonical; None where it was not kept."""
     explanation: ExplanationCheck | None = None
     """Of the decision, so against the opacities that were outlined then."""
@@ -110,7 +111,7 @@ class EarlierResult:
 def measure_outlines(
     study: Study,
     outlines: Mask,
-    lungs: Mask | None = None,
+    lungs: Volume[np.bool_] | None = None,
     lobes: NDArray[np.uint8] | None = None,
     earlier: EarlierResult | None = None,
     source: OutlineSource | None = None,
@@ -138,10 +139,10 @@ def measure_outlines(
     Example:
         >>> from jcs_ct import Diagnoser, measure_outlines, read_study  # doctest: +SKIP
         >>> diagnosis = Diagnoser().run(read_study("study"))  # doctest: +SKIP
-        >>> mask = diagnosis.lesion_labels > 1  # without the largest opacity  # doctest: +SKIP
+        >>> mask = np.asarray(diagnosis.lesion_labels) > 1  # without the largest opacity  # doctest: +SKIP
         >>> edited = measure_outlines(diagnosis.study, mask, diagnosis.lung_mask)  # doctest: +SKIP
     """
-    clock, given = Clock(), GivenMasks(lungs, lobes)
+    clock, given = Clock(), GivenMasks(None if lungs is None else np.asarray(lungs), lobes)
     given.fit(study)
     if outlines.shape != study.voxels.shape:
         raise UsageError(f"the outlines have the shape {outlines.shape}, expected {study.voxels.shape} as the study")
@@ -177,19 +178,18 @@ def _measure(
 ) -> tuple[Measured, tuple[str, ...]]:
     """Measures, and what to know about the lungs that they are made against."""
     labels = find_lesions(outlines, study, EVERY_VOXEL)
-    opacities = labels > 0
-    if lost := np.count_nonzero(outlines & ~opacities):
+    if lost := int(marked_pixels(outlines).sum() - marked_pixels(labels).sum()):
         raise UsageError(
             f"the outlines fall into more pieces than can be numbered, {lost} voxels are left over; expected at most "
             f"{np.iinfo(labels.dtype).max} pieces: smooth or clean them first"
         )
-    lungs = given.whole_lungs()
+    lungs: Volume[np.bool_] | None = given.whole_lungs()
     if lungs is not None:
         measured = measure_lesions(labels, None, lungs, study, given.lobes)
-        remark = outside_remark(opacities, lungs, COUNTED)
+        remark = outside_remark(outlines, lungs, COUNTED)
         return measured, () if remark is None else (remark,)
     assert found is not None
-    lungs = whole_lungs(found.lung_mask, opacities, found.overview, inside_mask(study), found.assessed)
+    lungs = whole_lungs(found.lung_mask, labels, found.overview, inside_mask(study), found.assessed)
     doubts = (*fitness.lung_objections(found), *fitness.lung_cautions(found))
     return measure_lesions(labels, None, lungs, study), tuple(dict.fromkeys(doubts))
 

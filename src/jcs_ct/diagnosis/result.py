@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
+from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.study.outlines import OutlineSource
 from jcs_ct.study.volume import Study
 
@@ -303,7 +303,7 @@ class FirstLook:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The whole answer for one study."""
+    """The whole answer for one study. Its volumes are cropped: `np.asarray` makes an array of one."""
 
     study: Study
     verdict: Verdict
@@ -318,13 +318,13 @@ class Diagnosis:
     provenance: Provenance
     timing_s: dict[str, float]
     warnings: tuple[str, ...] = ()
-    lesion_labels: NDArray[np.uint16] | None = field(default=None, repr=False)
+    lesion_labels: CroppedVolume[np.uint16] | None = field(default=None, repr=False)
     """(Z, H, W) canonical: 0 or the id of the lesion; None where nothing was segmented."""
-    lung_mask: NDArray[np.bool_] | None = field(default=None, repr=False)
+    lung_mask: CroppedVolume[np.bool_] | None = field(default=None, repr=False)
     """(Z, H, W) canonical: the whole lungs, with what is dense in them, that shares are measured against."""
-    activation: NDArray[np.uint8] | None = field(default=None, repr=False)
+    activation: CroppedVolume[np.uint8] | None = field(default=None, repr=False)
     """(Z, H, W) canonical: activation mapping, 255 = the strongest of the study; None where nothing was classified."""
-    lung_sides: NDArray[np.uint8] | None = field(default=None, repr=False)
+    lung_sides: CroppedVolume[np.uint8] | None = field(default=None, repr=False)
     """(Z, H, W) canonical: 0, 1 in the right and 2 in the left lung; None where the input does not state the sides."""
     explanation: ExplanationCheck | None = None
     """Whether the activation maps look at what was outlined; None where no slice is infected."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from jcs_ct import preprocessing
 from jcs_ct.cores import side_by_side
+from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.lung_regions import middle_column, mirrored
 from jcs_ct.morphology import convex_hull, dilated
 from jcs_ct.one_form import normal_study
@@ -27,7 +28,7 @@ class FoundLungs:
 
     study: Study
     """Upright."""
-    lung_mask: NDArray[np.bool_]
+    lung_mask: CroppedVolume[np.bool_]
     """(Z, H, W): what holds air, and what that encloses; see `whole_lungs` for the rest."""
     overview: NDArray[np.uint8]
     """(Z, h, w): the whole slices in the one form, on the coarse grid that lungs are sought on."""
@@ -51,6 +52,15 @@ class LungSlices(FoundLungs):
     box: Box
     """Where the crops were cut out."""
 
+    @property
+    def extents_mm(self) -> NDArray[np.float64] | None:
+        """(M,) length along the patient that each assessed slice stands for; None where the input does not tell."""
+        geometry = self.study.geometry
+        if geometry is None:
+            return None
+        extents = geometry.slice_extents[self.indices]
+        return None if np.isnan(extents).any() else extents
+
     def to_grid(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values (h, w) on a crop to (H, W) on the study's slice."""
         height, width = self.study.voxels.shape[1:]
@@ -73,8 +83,9 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
     crops = side_by_side(lambda k: preprocessing.crop_resize(normal.images[k], box, size), indices.tolist())
     regions = side_by_side(lambda k: lesion_region(both_lungs(lungs[k], middle), box, size), indices.tolist())
     return LungSlices(
-        normal.study, lungs, normal.overview, normal.shown, indices, np.stack(crops), np.stack(regions), box
-    )
+        normal.study, CroppedVolume.of(lungs), normal.overview, normal.shown, indices, np.stack(crops),
+        np.stack(regions), box,
+    )  # fmt: skip
 
 
 def find_lungs(study: Study) -> FoundLungs | None:
@@ -82,7 +93,7 @@ def find_lungs(study: Study) -> FoundLungs | None:
     normal = normal_study(study)
     if not normal.shown.any():
         return None
-    return FoundLungs(normal.study, normal.lungs, normal.overview, normal.shown)
+    return FoundLungs(normal.study, CroppedVolume.of(normal.lungs), normal.overview, normal.shown)
 
 
 def both_lungs(lungs: NDArray[np.bool_], middle: int) -> NDArray[np.bool_]:

@@ -19,15 +19,16 @@ that is otherwise outlined.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
 from jcs_ct.cores import side_by_side
+from jcs_ct.cropped_volume import CroppedVolume, Volume, marked_pixels, shown_slices
 from jcs_ct.diagnosis.lung_regions import LOBES, Labels, middle_column, mirrored, split_sides
 from jcs_ct.errors import UsageError
 from jcs_ct.morphology import Mask, dilated, eroded, filled
@@ -98,13 +99,12 @@ class GivenMasks:
 
 
 def whole_lungs(
-    lungs: Mask,
-    lesions: NDArray[Any],
+    lungs: Volume[np.bool_],
+    lesions: Volume[Any],
     overview: Bytes,
     inside: Mask | None = None,
     assessed: Mask | None = None,
-    out: Mask | None = None,
-) -> Mask:
+) -> CroppedVolume[np.bool_]:
     """Complete the lungs by what is dense in them.
 
     Args:
@@ -114,59 +114,61 @@ def whole_lungs(
         inside: (Z, H, W), False where a pixel is padding; all True if None.
         assessed: (Z,), False where a slice was not assessed, so that it may hold opacities that nobody outlined; all
             True if None.
-        out: array (Z, H, W) for the result, a new one if None; may be `lungs`, which are then overwritten.
 
     Returns:
         (Z, H, W): holds `lungs` and `lesions`, as far as they are inside.
     """
     shape = (overview.shape[1], overview.shape[2])
-    known, outlined = np.empty(overview.shape, bool), np.empty(overview.shape, bool)
-    whole = np.empty(lungs.shape, bool) if out is None else out
-
-    def reduce(z: int) -> None:
-        opaque = lesions[z] > 0
-        known[z], outlined[z] = _resized(lungs[z] | opaque, shape), _resized(opaque, shape)
-
-    def complete(z: int) -> None:
-        whole[z] = lungs[z] | (lesions[z] > 0)
-        if added[z].any():
-            whole[z] |= _resized(added[z], (lungs.shape[1], lungs.shape[2]))
-        if inside is not None:
-            whole[z] &= inside[z]
-
-    side_by_side(reduce, range(len(lungs)))
+    known = CroppedVolume.made(overview.shape, np.bool_, lambda z: _resized(lungs[z] | (lesions[z] > 0), shape))
+    outlined = CroppedVolume.made(
+        overview.shape, np.bool_, lambda z: _resized(lesions[z] > 0, shape), shown_slices(lesions)
+    )
     added = _missing(known, outlined, overview, np.ones(len(lungs), bool) if assessed is None else assessed)
-    side_by_side(complete, range(len(lungs)))
-    return whole
+
+    def completed(z: int) -> Mask:
+        whole = lungs[z] | (lesions[z] > 0)
+        if added.crop(z) is not None:
+            whole |= _resized(added[z], (lungs.shape[1], lungs.shape[2]))
+        return whole if inside is None else whole & inside[z]
+
+    return CroppedVolume.made(lungs.shape, np.bool_, completed)
 
 
-def _missing(known: Mask, outlined: Mask, overview: Bytes, assessed: Mask) -> Mask:
+def _missing(
+    known: CroppedVolume[np.bool_], outlined: CroppedVolume[np.bool_], overview: Bytes, assessed: Mask
+) -> CroppedVolume[np.bool_]:
     """(Z, h, w): lung that is not in `known`."""
-    columns = np.flatnonzero(known.any((0, 1)))
-    added = np.zeros_like(known)
+    shown = known.shadow()
+    columns = np.flatnonzero(shown.any(0))
     if not len(columns):
-        return added
+        return CroppedVolume(known.shape, np.bool_)
     width = int(columns[-1] - columns[0]) + 1
     rim = max(1, round(RIM * width))
     both_ends = _symmetry(known, width)
-    part = _reach_of_lungs(known, both_ends, rim + 1)
-    search = _Search(known[part], outlined[part], overview[part], both_ends - 2 * part[2].start, width)
-    for side in (1, 2):
-        lung = search.completed(side, assessed)
-        if lung is not None:
-            added[part] |= lung
-    return added & ~known
+    place = _reach_of_lungs(shown, both_ends, rim + 1)
+    part = overview[:, place[0], place[1]]
+    seen = CroppedVolume.made(part.shape, np.bool_, lambda z: known[z][place], known.shown())
+    opaque = CroppedVolume.made(part.shape, np.bool_, lambda z: outlined[z][place], outlined.shown())
+    search = _Search(seen, opaque, part, both_ends - 2 * place[1].start, width)
+    lungs = [lung for side in (1, 2) if (lung := search.completed(side, assessed)) is not None]
+
+    def added(z: int) -> Mask:
+        plane = np.zeros(known.shape[1:], bool)
+        for lung in lungs:
+            plane[place] |= lung[z]
+        return plane & ~known[z]
+
+    return CroppedVolume.made(known.shape, np.bool_, added)
 
 
-def _reach_of_lungs(lungs: Mask, both_ends: int, margin: int) -> tuple[slice, slice, slice]:
-    """All slices, the rows of the lungs, and the columns of lungs and mirrored lungs, about the picture's middle."""
-    shown = np.asarray(lungs.any(0))
+def _reach_of_lungs(shown: Mask, both_ends: int, margin: int) -> tuple[slice, slice]:
+    """The rows of the lungs, (h, w), and the columns of lungs and mirrored lungs, about the picture's middle."""
     rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
-    first, last, width = int(columns[0]), int(columns[-1]), lungs.shape[2]
+    first, last, width = int(columns[0]), int(columns[-1]), shown.shape[1]
     ends = (first, width - 1 - last, both_ends - last, width - 1 - (both_ends - first))
     beside = max(min(ends) - margin, 0)
     top, bottom = max(int(rows[0]) - margin, 0), int(rows[-1]) + 1 + margin
-    return slice(None), slice(top, bottom), slice(beside, width - beside)
+    return slice(top, bottom), slice(beside, width - beside)
 
 
 class _Search:
@@ -180,47 +182,75 @@ class _Search:
         width: of both lungs, pixels.
     """
 
-    def __init__(self, known: Mask, outlined: Mask, overview: Bytes, both_ends: int, width: int) -> None:
+    def __init__(
+        self,
+        known: CroppedVolume[np.bool_],
+        outlined: CroppedVolume[np.bool_],
+        overview: Bytes,
+        both_ends: int,
+        width: int,
+    ) -> None:
         self._both_ends, self._gap, self._rim = both_ends, round(GAP * width), max(1, round(RIM * width))
-        self._tissue = (overview > AIR_THRESHOLD * 255) & (overview < BONE)
-        self._free = self._tissue & ~known
+        self._known, self._outlined, self._overview = known, outlined, overview
         self._sides = split_sides(known)
-        self._dense = outlined & self._tissue
-        self._alike = np.zeros_like(known)
 
-        def find_alike(z: int) -> None:
-            self._alike[z] = _alike_rim(self._dense[z], both_ends, overview[z], self._rim) & self._free[z]
+        def alike(z: int) -> Mask:
+            dense = outlined[z] & self._tissue(z)
+            return _alike_rim(dense, both_ends, overview[z], self._rim) & self._free(z)
 
-        side_by_side(find_alike, np.flatnonzero(outlined.any((1, 2))).tolist())
+        self._alike = CroppedVolume.made(known.shape, np.bool_, alike, outlined.shown())
 
-    def completed(self, side: int, assessed: Mask) -> Mask | None:
+    def completed(self, side: int, assessed: Mask) -> CroppedVolume[np.bool_] | None:
         """(Z, h, w): the lung of one side with what is dense in it; None where there is none."""
-        own = self._sides == side
-        if not own.any():
+        if not any((self._sides[z] == side).any() for z in self._sides.shown()):
             return None
-        lung: Mask = np.empty_like(own)
-        dense = self._dense & own
-        near = dense.copy()
-        near[1:] |= dense[:-1]
-        near[:-1] |= dense[1:]
-        other = mirrored(self._sides == 3 - side, self._both_ends)
+        count = len(self._known)
+        lung = CroppedVolume(self._known.shape, np.bool_)
 
-        def complete(few: slice) -> None:
-            costal = _Surface.of(own[few]) if side == 1 else _Surface.of(own[few, :, ::-1]).flipped()
-            lung[few] = own[few] | (_closing(own[few], self._gap) & self._free[few] & costal.gap)
-            for z, is_open in zip(range(few.start, few.stop), costal.open, strict=True):
-                if near[z].any():
-                    lung[z] |= _completed(other[z] & self._free[z], dense[z], near[z], is_open, self._rim)
-                    lung[z] |= self._alike[z] & _grown(dense[z], self._rim)
+        def complete(few: range) -> None:
+            own = np.stack([self._sides[z] == side for z in few])
+            costal = _Surface.of(own) if side == 1 else _Surface.of(own[..., ::-1]).flipped()
+            closed = _closing(own, self._gap) & costal.gap
+            for z, held, gap, is_open in zip(few, own, closed, costal.open, strict=True):
+                lung[z] = held | (gap & self._free(z)) | self._beside_outlines(z, side, is_open)
 
         def fill(z: int) -> None:
             lung[z] = filled(lung[z])
 
-        count = len(own)
-        side_by_side(complete, [slice(z, min(z + _AT_ONCE, count)) for z in range(0, count, _AT_ONCE)])
-        _go_on(lung, other, self._tissue, assessed, self._rim)
-        side_by_side(fill, np.flatnonzero(lung.any((1, 2))).tolist())
+        side_by_side(complete, [range(z, min(z + _AT_ONCE, count)) for z in range(0, count, _AT_ONCE)])
+        _go_on(lung, lambda z: self._other(z, side), self._tissue, assessed, self._rim)
+        side_by_side(fill, lung.shown())
         return lung
+
+    def _beside_outlines(self, z: int, side: int, is_open: Mask) -> Mask:
+        """(h, w): what completes a lung where opacities are outlined on its slice, or right above or below."""
+        dense = self._dense(z, side)
+        near = dense.copy()
+        for beside in (z - 1, z + 1):
+            if 0 <= beside < len(self._known):
+                near |= self._dense(beside, side)
+        if not near.any():
+            return near
+        added = _completed(self._other(z, side) & self._free(z), dense, near, is_open, self._rim)
+        return added | (self._alike[z] & _grown(dense, self._rim))
+
+    def _tissue(self, z: int) -> Mask:
+        """(h, w): what is as dense as consolidation."""
+        return np.asarray((self._overview[z] > AIR_THRESHOLD * 255) & (self._overview[z] < BONE))
+
+    def _free(self, z: int) -> Mask:
+        """(h, w): tissue that is not known to be lung."""
+        return self._tissue(z) & ~self._known[z]
+
+    def _dense(self, z: int, side: int) -> Mask:
+        """(h, w): opacities of one side that are dense."""
+        if self._outlined.crop(z) is None:
+            return np.zeros(self._known.shape[1:], bool)
+        return np.asarray(self._outlined[z] & self._tissue(z) & (self._sides[z] == side))
+
+    def _other(self, z: int, side: int) -> Mask:
+        """(h, w): the lung of the other side, mirrored."""
+        return mirrored(self._sides[z] == 3 - side, self._both_ends)
 
 
 @dataclass(frozen=True)
@@ -262,13 +292,13 @@ def _closing(lung: Mask, size: int) -> Mask:
     return closed[:, reach : closed.shape[1] - reach, reach : closed.shape[2] - reach]
 
 
-def _symmetry(lungs: Mask, width: int) -> int:
+def _symmetry(lungs: CroppedVolume[np.bool_], width: int) -> int:
     """Sum of two columns that lie opposite to each other: where lungs (Z, h, w) and their mirror image agree best.
 
     Not the middle between their outer ends: a dense lung has lost its outer end.
     """
     middle, reach = 2 * middle_column(lungs) - 1, max(1, round(2 * AXIS_SEARCH * width))
-    thickness = lungs.sum(1, dtype=np.int64)
+    thickness = [lungs[z].sum(0, dtype=np.int64) for z in lungs.shown()]
     agreement = np.sum([np.convolve(row, row) for row in thickness], axis=0)  # index: sum of two columns
     start = max(middle - reach, 0)
     return start + int(agreement[start : middle + reach + 1].argmax())
@@ -298,13 +328,19 @@ def _alike_rim(outlined: Mask, both_ends: int, overview: Bytes, rim: int) -> Mas
     return np.asarray(near & _grown(opposite, max(1, rim // 2)))
 
 
-def _go_on(lung: Mask, other: Mask, tissue: Mask, assessed: Mask, rim: int) -> None:
+def _go_on(
+    lung: CroppedVolume[np.bool_],
+    other: Callable[[int], Mask],
+    tissue: Callable[[int], Mask],
+    assessed: Mask,
+    rim: int,
+) -> None:
     """Complete, in place, a lung that is dense to its end over the slices beyond the assessed ones.
 
     Args:
         lung: (Z, h, w), one lung as far as it is known.
-        other: (Z, h, w), the other one mirrored.
-        tissue: (Z, h, w), what is as dense as consolidation.
+        other: gives a slice (h, w) of the other one, mirrored.
+        tissue: gives what of a slice (h, w) is as dense as consolidation.
         assessed: (Z,).
         rim: pixels by which a lung may be wider than on the slice before.
     """
@@ -314,11 +350,11 @@ def _go_on(lung: Mask, other: Mask, tissue: Mask, assessed: Mask, rim: int) -> N
     for slices in (range(int(seen[0]) - 1, -1, -1), range(int(seen[-1]) + 1, len(lung))):
         for z in slices:
             before = z + 1 if z < seen[0] else z - 1
-            expected, held = other[before], lung[before] & other[before]
-            dense = lung[before] & tissue[before]
-            if held.sum() < DENSE_THROUGHOUT * expected.sum() or dense.sum() < MOSTLY_OUTLINED * lung[before].sum():
+            last, expected = lung[before], other(before)
+            held, dense = last & expected, last & tissue(before)
+            if held.sum() < DENSE_THROUGHOUT * expected.sum() or dense.sum() < MOSTLY_OUTLINED * last.sum():
                 break
-            lung[z] |= other[z] & tissue[z] & _grown(dense, rim)
+            lung[z] = lung[z] | (other(z) & tissue(z) & _grown(dense, rim))
 
 
 def _grown(mask: Mask, pixels: int) -> Mask:
@@ -336,7 +372,7 @@ def _resized(mask: Mask, shape: tuple[int, int]) -> Mask:
 LEFT_OUT = " and were left out, as the given mask decides; check that it holds the consolidated lung"
 
 
-def outside_remark(lesions: NDArray[np.bool_], lungs: Mask, consequence: str = LEFT_OUT) -> str | None:
+def outside_remark(lesions: Volume[np.bool_], lungs: Volume[np.bool_], consequence: str = LEFT_OUT) -> str | None:
     """What to tell the user of opacities outside of a lung mask that they gave; None if there are none to speak of.
 
     Args:
@@ -344,7 +380,8 @@ def outside_remark(lesions: NDArray[np.bool_], lungs: Mask, consequence: str = L
         lungs: (Z, H, W), as given.
         consequence: what became of those outside; the end of the sentence.
     """
-    every, outside = np.count_nonzero(lesions), np.count_nonzero(lesions & ~lungs)
+    every = int(marked_pixels(lesions).sum())
+    outside = sum(np.count_nonzero(lesions[z] & ~lungs[z]) for z in shown_slices(lesions))
     if outside <= 0.01 * every:
         return None
     share = f"{100 * outside / every:.0f} %"

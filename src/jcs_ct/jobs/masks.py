@@ -37,7 +37,7 @@ def keep_masks(diagnosis: Diagnosis, study: Study, folder: Path) -> None:
     with zipfile.ZipFile(folder / FILE, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in found.items():
             if array is not None:
-                moved = np.ascontiguousarray(on_grid(array, diagnosis.study.grid, study.grid))
+                moved = np.ascontiguousarray(on_grid(np.asarray(array), diagnosis.study.grid, study.grid))
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                     np.lib.format.write_array(stream, moved, allow_pickle=False)  # type: ignore[no-untyped-call]
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.remeasure import measure_outlines
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.review import Judgement, Review, check_comment, check_name, in_iso, now
@@ -90,9 +91,9 @@ def _read(draft: Draft) -> Study:
             shutil.rmtree(place)
 
 
-def _as_measured(kept: NDArray[np.uint8], study: Study, measured: Diagnosis) -> NDArray[np.uint8]:
+def _as_measured(kept: NDArray[np.uint8], study: Study, measured: Diagnosis) -> CroppedVolume[np.uint8]:
     """On the voxels of what was measured, which may have been turned upright."""
-    return np.ascontiguousarray(on_grid(kept, study.grid, measured.study.grid), np.uint8)
+    return CroppedVolume.of(np.asarray(on_grid(kept, study.grid, measured.study.grid), np.uint8))
 
 
 def _remarks(draft: Draft, by: str, at: str, comment: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -36,6 +37,12 @@ class Decoder(nn.Module):
         self.stages = nn.ModuleList(
             stage(encoder, decoder, out) for encoder, decoder, out in zip(widths_encoder, coarser, widths, strict=True)
         )
+
+    def start_from(self, prior: float) -> None:
+        """Let side outputs of new weights begin at this probability."""
+        for name, bias in self.named_parameters():
+            if name.endswith("predict.bias"):
+                nn.init.constant_(bias, math.log(prior / (1 - prior)))
 
     def forward(self, features: Sequence[Tensor], top: Tensor) -> list[Tensor]:
         """Levels 1 to 5 and the top level 6 to the five side logits, finest first."""

@@ -18,7 +18,7 @@ def activation_map(derivation: Derivation) -> ParametricMap | None:
     parametric_map = ParametricMap(
         source_images=[derivation.images[index] for index in assessed],
         # 16 bits are what the standard allows integers in a parametric map (PS3.3 C.8.32.2).
-        pixel_array=derivation.stored(diagnosis.activation[assessed]).astype(np.uint16),
+        pixel_array=derivation.stored(np.stack([diagnosis.activation[z] for z in assessed])).astype(np.uint16),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[
             RealWorldValueMapping(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from highdicom.color import CIELabColor
 from highdicom.seg import Segmentation, SegmentationTypeValues, SegmentDescription
 from highdicom.sr import CodedConcept
-from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
+from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.lung_regions import SIDE_LABELS
 from jcs_ct.diagnosis.result import Side
 from jcs_ct.reports import dicom_codes as codes
@@ -42,13 +44,14 @@ def lesion_segmentation(derivation: Derivation) -> Segmentation | None:
 def lung_segmentation(derivation: Derivation) -> Segmentation | None:
     """Right and left lung, or both as one where the input does not state which side is which; None without lungs."""
     diagnosis = derivation.diagnosis
+    labels: CroppedVolume[Any]
     if diagnosis.lung_sides is not None:
         labels, sides = diagnosis.lung_sides, list(Side)
     elif diagnosis.lung_mask is not None:
-        labels, sides = diagnosis.lung_mask.view(np.uint8), []
+        labels, sides = diagnosis.lung_mask, []
     else:
         return None
-    if not labels.any():
+    if not labels.shown():
         return None
     described = []
     for number, name in [(SIDE_LABELS[side], lung_name(side)) for side in sides] or [(1, lung_name(None))]:
@@ -92,15 +95,16 @@ def _coloured(segment: SegmentDescription, palette: tuple[str, ...]) -> SegmentD
 def _segmentation(
     derivation: Derivation,
     kind: str,
-    labels: NDArray[np.uint16] | NDArray[np.uint8],
+    labels: CroppedVolume[Any],
     described: list[SegmentDescription],
     description: str,
 ) -> Segmentation:
     """One object of (Z, H, W) canonical labels; slices that no segment reaches are left out."""
-    shown = np.flatnonzero(labels.any(axis=(1, 2)))
-    # As small a type as holds the numbers: the copy is as large as the volume.
-    kind_of_number = np.min_scalar_type(len(described))
-    pixels = np.stack([labels[index].astype(kind_of_number) for index in shown])
+    shown = labels.shown()
+    # As small a type as holds the numbers: this is the only array of the study's size that reports make.
+    pixels = np.empty((len(shown), *labels.shape[1:]), np.min_scalar_type(len(described)))
+    for k, index in enumerate(shown):
+        pixels[k] = labels[index]
     segmentation = Segmentation(
         source_images=[derivation.images[index] for index in shown],
         pixel_array=derivation.stored(pixels),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from jcs_ct.cropped_volume import Volume
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.study.volume import Study
 
@@ -26,20 +28,20 @@ def write_pngs(diagnosis: Diagnosis, folder: Path) -> list[Path]:
     return written
 
 
-def slice_as_stored(array: NDArray[np.generic], study: Study, index: int) -> NDArray[np.generic]:
-    """Slice `index` of a canonical (Z, H, W) array as its file stores it: own pixels only, own orientation, 2-D."""
+def slice_as_stored(volume: Volume[Any], study: Study, index: int) -> NDArray[np.generic]:
+    """Slice `index` of a canonical (Z, H, W) volume as its file stores it: own pixels only, own orientation, 2-D."""
     rows, columns = study.own_pixels(index)
-    single = array[index : index + 1, rows, columns]  # (1, h, w)
+    single = volume[index][None, rows, columns]  # (1, h, w)
     # Canonical axis 0 is stored axis axes[0]: the one of length 1 after the way back.
     return np.asarray(np.moveaxis(study.grid.to_stored(single), study.grid.axes[0], 0)[0])
 
 
-def _write_stack(array: NDArray[np.generic], study: Study, folder: Path, *, binary: bool) -> list[Path]:
+def _write_stack(volume: Volume[Any], study: Study, folder: Path, *, binary: bool) -> list[Path]:
     folder.mkdir()
     digits = max(3, len(str(len(study) - 1)))
     written = []
     for index in range(len(study)):
-        pixels = slice_as_stored(array, study, index)
+        pixels = slice_as_stored(volume, study, index)
         pixels = np.where(pixels.astype(bool), 255, 0) if binary else pixels
         path = folder / f"{index:0{digits}d}.png"
         Image.fromarray(np.ascontiguousarray(pixels, dtype=np.uint8)).save(path)

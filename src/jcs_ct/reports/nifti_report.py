@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.result import Diagnosis
-from jcs_ct.study.volume import Geometry, InputKind, Study, usual_spacing
+from jcs_ct.study.volume import Geometry, InputKind, SourceGrid, Study, usual_spacing
 
 # NIfTI uses RAS+, DICOM and Geometry use LPS+: negating x and y converts between the two.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+# Other inputs than NIfTI files: i along columns, j along rows, k along slices.
+_OWN_GRID = SourceGrid(axes=(2, 1, 0))
 
 _UNEVEN = 0.05
 """Share of the usual distance that a slice may lie off its place on an even grid: beyond, the grid is called uneven."""
@@ -29,13 +35,13 @@ def write_niftis(diagnosis: Diagnosis, folder: Path) -> list[Path]:
     A NIfTI input gets its own grid and affine back, so that masks lie over it in any viewer; a DICOM series is written
     in canonical order with the affine of its geometry.
     """
-    volumes = {
+    volumes: dict[str, CroppedVolume[Any] | None] = {
         "lesions": diagnosis.lesion_labels,
         "activation": diagnosis.activation,
-        "lungs": None if diagnosis.lung_mask is None else diagnosis.lung_mask.view(np.uint8),
+        "lungs": diagnosis.lung_mask,
     }
-    made = {name: array for name, array in volumes.items() if array is not None}
-    return [_write(array, diagnosis.study, folder / f"{name}.nii.gz") for name, array in made.items()]
+    made = {name: volume for name, volume in volumes.items() if volume is not None}
+    return [_write(volume, diagnosis.study, folder / f"{name}.nii.gz") for name, volume in made.items()]
 
 
 def nifti_warnings(study: Study) -> list[str]:
@@ -87,11 +93,23 @@ def _is_uneven(geometry: Geometry) -> bool:
     return bool(off > _UNEVEN * np.median(geometry.slice_distances))
 
 
-def _write(canonical: NDArray[np.generic], study: Study, path: Path) -> Path:
-    # other inputs than NIfTI: i along columns, j along rows, k along slices
-    array = study.grid.to_stored(canonical) if study.kind is InputKind.NIFTI else canonical.transpose(2, 1, 0)
+def _write(volume: CroppedVolume[Any], study: Study, path: Path) -> Path:
+    grid = study.grid if study.kind is InputKind.NIFTI else _OWN_GRID
+    header = _header(tuple(volume.shape[axis] for axis in np.argsort(grid.axes)), volume.dtype, study)
+    # By nibabel's own opener, but not by its images, which want the whole array at once.
+    with nibabel.openers.Opener(str(path), "wb") as stream:
+        header.write_to(stream)
+        stream.write(bytes(header.get_data_offset() - stream.tell()))
+        for plane in _stored_planes(volume, grid):
+            stream.write(plane.tobytes(order="F"))
+    return path
+
+
+def _header(shape: tuple[int, ...], dtype: np.dtype[Any], study: Study) -> nibabel.Nifti1Header:
+    """Of a file that holds an array of this shape (i, j, k), masks as bytes."""
+    held = np.dtype(np.uint8) if dtype.kind == "b" else dtype
     affine = nifti_affine(study)
-    image = nibabel.Nifti1Image(array, affine, dtype=array.dtype)
+    image = nibabel.Nifti1Image(np.broadcast_to(np.zeros((), held), shape), affine, dtype=held)
     if affine is not None:  # else both codes stay 0, "unknown", as in the input
         image.header.set_xyzt_units("mm")
         image.set_sform(affine, code="scanner")
@@ -100,8 +118,18 @@ def _write(canonical: NDArray[np.generic], study: Study, path: Path) -> Path:
         if not np.allclose(image.get_qform(), affine, atol=1e-3):
             image.set_qform(None, code="unknown")
     image.header["descrip"] = _description(study).encode("ascii")
-    nibabel.save(image, path)
-    return path
+    image.update_header()
+    image.header.set_slope_inter(1, 0)
+    return image.header
+
+
+def _stored_planes(volume: CroppedVolume[Any], grid: SourceGrid) -> Iterator[NDArray[Any]]:
+    """The planes (i, j) of the stored array for each k; one at a time where they are slices of the volume."""
+    if grid.axes[0] == 2:
+        for z in range(len(volume))[:: -1 if grid.flips[0] else 1]:
+            yield grid.to_stored(volume[z][None])[..., 0]
+    else:
+        yield from np.moveaxis(grid.to_stored(np.asarray(volume)), 2, 0)
 
 
 def _description(study: Study) -> str:

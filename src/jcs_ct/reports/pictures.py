@@ -140,8 +140,8 @@ def draw(diagnosis: Diagnosis, index: int) -> Pictures:
     rows, columns = _crop(diagnosis, index)
     size = _panel_size(study, rows.stop - rows.start, columns.stop - columns.start)
     grey = Image.fromarray(grey_levels(study, index)[rows, columns]).resize(size, Image.Resampling.BICUBIC)
-    labels = None if diagnosis.lesion_labels is None else diagnosis.lesion_labels[index, rows, columns]
-    activation = None if diagnosis.activation is None else diagnosis.activation[index, rows, columns]
+    labels = None if diagnosis.lesion_labels is None else diagnosis.lesion_labels[index][rows, columns]
+    activation = None if diagnosis.activation is None else diagnosis.activation[index][rows, columns]
     ids = np.unique(labels[labels > 0]) if labels is not None else np.zeros(0, np.uint16)
     return Pictures(
         plain=grey,
@@ -174,7 +174,7 @@ def _crop(diagnosis: Diagnosis, index: int) -> tuple[slice, slice]:
     mask = diagnosis.lung_mask
     if mask is None:
         return own
-    seen = np.asarray(mask.any(axis=0)) if study.geometry is not None else mask[index]
+    seen = mask.shadow() if study.geometry is not None else mask[index]
     if diagnosis.lesion_labels is not None:
         seen = seen | (diagnosis.lesion_labels[index] > 0)
     return _around(np.asarray(seen.any(axis=1)), own[0]), _around(np.asarray(seen.any(axis=0)), own[1])

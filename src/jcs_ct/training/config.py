@@ -121,7 +121,12 @@ class TrainConfig:
     """Weight of equation (6) between the classifier's map, not normalised, and the masks; see `LesionReading`."""
     stray_weight: float = 0.0
     """Weight of the share of the classifier's map that lies far from the lungs; see `stray_share`."""
+    burden_weight: float = 0.0
+    """Weight of the cross-entropy between a segmenter's lesion burden and the slices' labels; see `LesionBurden`. With
+    it, slices whose mask is not known may be in the batches of a segmenter, and teach by their labels alone."""
     label_smoothing: float = 0.0
+    prior: float | None = None
+    """Share of pixels that are lesion, from which a new segmenter's side outputs start; one half if absent."""
     deep_supervision: bool = True
     """Loss on all five side outputs, equation (6), or on the last alone."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
@@ -171,6 +176,10 @@ class TrainConfig:
             raise UsageError(f"config: found frozen_blocks {self.frozen_blocks}, expected 0 to 5")
         if self.fold is not None:
             Fold.parse(self.fold)
+        if self.burden_weight and self.task != "segmenter":
+            raise UsageError(f"config: found burden_weight for a {self.task}, expected it for a segmenter only")
+        if self.prior is not None and not 0 < self.prior < 1:
+            raise UsageError(f"config: found prior {self.prior}, expected a share of pixels above 0 and below 1")
         if self.mixing < 0:
             raise UsageError(f"config: found mixing {self.mixing}, expected alpha >= 0")
 

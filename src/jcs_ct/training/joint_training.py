@@ -50,6 +50,7 @@ class JointTask(SegmentationTask):
         self.joint = network
         self.network = _SegmentationOnly(network)  # the validation of the segmenter
         self.classify = _ClassificationOnly(network)
+        self.burden = None
         self.validated = []
 
     def warm_started(self) -> Iterable[nn.Parameter]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +14,12 @@ from jcs_ct.models.layers import resize_like
 
 STRAY_REACH = 0.02
 """Around lungs and lesions, as a share of the picture's width: the map's own places are several times as wide."""
+USUAL_BURDEN = 0.02
+"""Share of the lungs from which on a slice is rather infected, to begin with."""
+LEAST_BURDEN = 0.002
+"""Added to it, so that its logarithm does not tell one empty slice from another."""
+SMALL_LUNG = 0.01
+"""Lungs are taken as at least this share of the picture: on the smallest ones a few pixels would be everything."""
 DICE_SMOOTHING = 1.0
 """Pixels added above and below the fraction, so that an empty prediction of an empty mask costs nothing."""
 
@@ -132,3 +139,44 @@ class LesionReading(nn.Module):
         evidence = activation_map[known] * (height * width)
         target = F.adaptive_avg_pool2d(mask[known], (height, width))
         return mask_loss(self.log_scale.exp() * evidence + self.offset, target)
+
+
+def lesion_burden(probability: Tensor, lung: Tensor) -> Tensor:
+    """(N,): share of the lungs that is lesion, by the mean of its probability, plus `LEAST_BURDEN`.
+
+    Args:
+        probability: (N, 1, H, W).
+        lung: (N, 1, H, W), bool.
+    """
+    inside = lung.float()
+    pixels = inside.sum((1, 2, 3)).clamp_min(SMALL_LUNG * inside[0].numel())
+    return LEAST_BURDEN + (probability * inside).sum((1, 2, 3)) / pixels
+
+
+class LesionBurden(nn.Module):
+    """Reads from a segmenter's output whether a slice is infected, by one scale and one offset that are learned.
+
+    Whoever marks opacities has said what a slice is. So the label of a slice that nobody outlined teaches as well: an
+    infected slice must have something marked, an uninfected one nothing, wherever it is (multiple instance learning).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.offset = nn.Parameter(torch.full((), -math.log(USUAL_BURDEN)))
+
+    def forward(self, logits: Tensor, lung: Tensor, label: Tensor, smoothing: float) -> Tensor:
+        """Cross-entropy between the labels and the logarithm of the burden, mean over slices.
+
+        Args:
+            logits: of lesion, (N, 1, H, W).
+            lung: (N, 1, H, W), bool.
+            label: (N,), 1 for infected slices, 0 for others, -1 for those that nobody labelled, which do not count.
+            smoothing: of the labels.
+        """
+        known = label >= 0
+        if not bool(known.any()):
+            return logits.sum() * 0
+        evidence = lesion_burden(torch.sigmoid(logits[known].float()), lung[known]).log()
+        target = label[known].float() * (1 - smoothing) + smoothing / 2
+        return F.binary_cross_entropy_with_logits(self.scale * evidence + self.offset, target)

@@ -31,6 +31,7 @@ from jcs_ct.datasets.sources import own_folder
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.models import registry
 from jcs_ct.models.res2net import Res2NetBackbone
+from jcs_ct.models.segmenter import Segmenter
 from jcs_ct.models.vgg import VGGEncoder
 from jcs_ct.training.batches import FixedBatches, GroupedBatches
 from jcs_ct.training.checks import check_slices, check_sources, labelled
@@ -149,8 +150,11 @@ def training_slices(
     also = np.array([r.split == "val" and r.source in config.train_on_validation for r in slices.records], bool)
     training = slices.subset(np.array([record.split == "train" for record in slices.records], bool) | also)
     validation = slices.split("val")
-    if config.task in ("segmenter", "joint"):  # nothing can be said of a mask that nobody knows
-        validation = validation.subset(validation.mask_kinds != NO_MASK)
+    if config.task in ("segmenter", "joint"):  # nothing can be said of a mask that nobody knows, but of a label
+        tells = validation.mask_kinds != NO_MASK
+        if config.burden_weight > 0:
+            tells |= validation.infected >= 0
+        validation = validation.subset(tells)
     if config.task == "classifier":
         validation = labelled(validation)
     keep = np.ones(len(validation), bool)
@@ -232,6 +236,10 @@ def _started_segmenter(config: TrainConfig) -> nn.Module:
     elif "backbone" in config.init:
         raise UsageError(f"config: {config.network} has no Res2Net to start from `init: backbone`")
     _start(segmenter, config, "segmenter")
+    if config.prior is not None:
+        if not isinstance(segmenter, Segmenter) or "segmenter" in config.init:
+            raise UsageError("config: found a `prior`, expected it for our segmenter without `init: segmenter` only")
+        segmenter.decoder.start_from(config.prior)
     return segmenter
 
 
