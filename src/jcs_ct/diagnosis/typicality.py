@@ -7,13 +7,16 @@ is refused by the median slice, so that a few odd ones (metal, motion, the lowes
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jcs_ct.diagnosis.classify import Scores
 from jcs_ct.diagnosis.result import TypicalityCheck
 from jcs_ct.evaluation.typicality import Levels, Typicality
 from jcs_ct.weights import NetworkFile
+
+if TYPE_CHECKING:
+    from jcs_ct.diagnosis.classify import Scores  # at run time it would load the engine, which measuring goes without
 
 MOST = 0.5
 """A study is refused, or warned of, where more than this share of its assessed slices lies beyond the level."""
