@@ -63,7 +63,7 @@ def check_same(found: Tensor, expected: Tensor) -> None:
 def exported_outputs(output: object) -> list[Tensor]:
     """What of a network's output its exported form gives as well."""
     if isinstance(output, JointPrediction):
-        return [*output.classification, output.segmentation.logits]
+        return [output.classification.logits, output.classification.activation_map, output.segmentation.logits]
     return [output.logits] if isinstance(output, Segmentation) else list(tensors(output))
 
 
@@ -76,6 +76,9 @@ def check_shapes(output: object, count: int, size: tuple[int, int]) -> None:
         assert output.logits.shape == (count, 2)
         assert output.activation_map.shape[:2] == (count, 1)
         assert float(output.activation_map.min()) >= 0
+        assert output.features.ndim == 2
+        assert len(output.features) == count
+        assert float(output.features.min()) >= 0  # atypicality takes their square roots
     else:
         assert isinstance(output, Segmentation)
         assert output.logits.shape == (count, 1, *size)
