@@ -48,6 +48,7 @@ marks are read. Two of them share a run."""
 WANTED_SPECIFICITY = 0.93
 Probabilities = NDArray[np.float32]
 """(N, H, W) of lesion."""
+Figures = dict[str, float | int | str | list[float]]
 
 
 def burden(probability: Probabilities, lung: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -100,7 +101,7 @@ class Result:
 
     source: str
     protocol: str
-    figures: dict[str, float | int | str | list[float]]
+    figures: Figures
 
 
 def fold_config(number: int, place: Place) -> TrainConfig:
@@ -213,7 +214,7 @@ def _of_decisions(
     mean = np.array([said[groups == name].mean() for name in names])
     infected = np.array([truth[groups == name].any() for name in names])
     level, sensitivity, specificity = _at_specificity(mean, infected)
-    slices: dict[str, float | int | str | list[float]] = {
+    slices: Figures = {
         "slices": len(said),
         "AUC": _auc(truth, said),
         "AUC, 95 % interval": list(bootstrap_interval(lambda k: roc_auc(truth[k], said[k]), groups)),
@@ -221,7 +222,7 @@ def _of_decisions(
         "ECE": expected_calibration_error(said, truth),
         "Brier score": brier_score(said, truth),
     }
-    by_group: dict[str, float | int | str | list[float]] = {
+    by_group: Figures = {
         "groups": len(names),
         "AUC": _auc(infected, mean),
         "AUC, 95 % interval": list(bootstrap_interval(lambda k: roc_auc(infected[k], mean[k]), names)),
@@ -267,7 +268,7 @@ def _left_out(source: str, name: str, config: TrainConfig, reading: str, place: 
     truth = slices.infected == 1
     score = READINGS[reading](marks, slices.lung_masks)
     groups = np.array([record.group for record in slices.records])
-    figures: dict[str, float | int | str | list[float]] = {
+    figures: Figures = {
         "slices": len(slices),
         "reading": reading,
         "AUC": _auc(truth, score),
