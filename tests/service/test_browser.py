@@ -109,6 +109,27 @@ def test_a_waiting_study_is_cancelled_and_deleted(browser: Browser, tmp_path: Pa
         expect(row).to_have_count(0)
 
 
+def test_a_late_answer_hides_nothing_that_events_told(browser: Browser, tmp_path: Path) -> None:
+    held: list[Route] = []
+    with (
+        Running(tmp_path, quick(tmp_path)) as service,
+        visiting(browser, service.address, shots_folder(tmp_path / "shots")) as visit,
+    ):
+        visit.page.route(re.compile("/api/v1/jobs/[0-9a-f]{32}$"), lambda route: held.append(route))
+        visit.open()
+        upload = tmp_path / "study.json"
+        upload.write_bytes(orders())
+        visit.choose_files(upload)
+        row = visit.page.locator("tbody tr")
+        expect(row).to_contain_text("Negative")
+        while not held:
+            visit.page.wait_for_timeout(50)
+        (job,) = service.http.get("/jobs").json()["jobs"]
+        held[0].fulfill(json={**job, "state": "queued", "summary": None})
+        visit.page.wait_for_timeout(500)
+        expect(row).to_contain_text("Negative")
+
+
 # ------------------------------------------------------------------------------------------ looking
 
 

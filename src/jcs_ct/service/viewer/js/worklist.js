@@ -42,7 +42,10 @@ class Worklist {
     this.search = make("input", { type: "search", "aria-label": "Search patient, study or file name", placeholder: "Search (/)", on: { input: () => this.render() } });
     this.filter = make("select", { "aria-label": "State", on: { change: () => this.choose(this.filter.value) } },
       STATES.map((state) => make("option", { value: state, text: state ? stateWords(state) : "All states" })));
-    this.uploads = uploadArea((id) => attempt(async () => this.take(await api.job(id))));
+    // What an event tells is newer than an answer to a question that was asked before it.
+    this.events = 0;
+    this.toldAt = new Map();
+    this.uploads = uploadArea((id) => attempt(() => this.read(() => api.job(id))));
     this.heads = make("tr");
     this.node = make("div", { class: "worklist" }, this.uploads.area, this.uploads.list,
       make("div", { class: "filters" }, make("h1", { text: "Worklist" }), this.filter, this.search),
@@ -78,8 +81,11 @@ class Worklist {
 
   async load() {
     await attempt(async () => {
+      const asked = this.events;
       const told = await api.jobs({ state: this.state, limit: PAGE, offset: this.offset });
-      this.jobs = new Map(told.jobs.map((job) => [job.id, job]));
+      const found = told.jobs.filter((job) => !this.toldSince(job.id, asked));
+      const newer = [...this.jobs.values()].filter((job) => this.toldSince(job.id, asked));
+      this.jobs = new Map([...found, ...newer].map((job) => [job.id, job]));
       this.total = told.total;
       this.render();
     });
@@ -91,7 +97,17 @@ class Worklist {
     this.load();
   }
 
+  toldSince(id, asked) { return (this.toldAt.get(id) || 0) > asked; }
+
+  /** Ask for a job, and show it unless an event has told of it meanwhile. */
+  async read(ask) {
+    const asked = this.events;
+    const job = await ask();
+    if (!this.toldSince(job.id, asked)) this.take(job);
+  }
+
   told(kind, job) {
+    if (job) this.toldAt.set(job.id, ++this.events);
     if (kind === "reconnected") this.load();
     else if (kind === "removed") { this.jobs.delete(job.id); this.render(); }
     else this.take(job);
@@ -155,7 +171,7 @@ class Worklist {
 
   tool(job) {
     const name = label(job);
-    if (!ended(job)) return make("button", { class: "small", data: { tool: "cancel" }, "aria-label": `Cancel ${name}`, text: "Cancel", on: { click: () => attempt(async () => this.take((await api.cancelJob(job.id)) || (await api.job(job.id)))) } });
+    if (!ended(job)) return make("button", { class: "small", data: { tool: "cancel" }, "aria-label": `Cancel ${name}`, text: "Cancel", on: { click: () => attempt(() => this.read(async () => (await api.cancelJob(job.id)) || (await api.job(job.id)))) } });
     return make("button", { class: "small quiet", data: { tool: "delete" }, "aria-label": `Delete ${name}`, text: "Delete", on: { click: () => this.remove(job) } });
   }
 
