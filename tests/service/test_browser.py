@@ -116,7 +116,8 @@ def test_a_late_answer_hides_nothing_that_events_told(browser: Browser, tmp_path
         visiting(browser, service.address, shots_folder(tmp_path / "shots")) as visit,
     ):
         visit.page.route(re.compile("/api/v1/jobs/[0-9a-f]{32}$"), lambda route: held.append(route))
-        visit.open()
+        with visit.page.expect_response("**/api/v1/events"):
+            visit.open()
         upload = tmp_path / "study.json"
         upload.write_bytes(orders())
         visit.choose_files(upload)

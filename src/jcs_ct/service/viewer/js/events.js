@@ -27,11 +27,7 @@ function connect() {
   source.addEventListener("message", tell("job"));
   source.addEventListener("job", tell("job"));
   source.addEventListener("removed", tell("removed"));
-  let broken = false;
-  source.addEventListener("error", () => { broken = true; });
-  // The browser connects again by itself; what was missed beyond the service's memory is read anew.
-  source.addEventListener("open", () => {
-    if (broken) for (const listener of [...listeners]) listener("reconnected", null);
-    broken = false;
-  });
+  // The browser connects again by itself. What happened before, since the page was read or the connection broke, was not
+  // told: it is read anew.
+  source.addEventListener("open", () => { for (const listener of [...listeners]) listener("connected", null); });
 }

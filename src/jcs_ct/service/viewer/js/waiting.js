@@ -18,7 +18,7 @@ export function waitForResult(main, job, { go, id }) {
   };
   render(job);
   return follow(async (kind, told) => {
-    if (kind === "reconnected") told = await api.job(id);
+    if (kind === "connected") told = await api.job(id);
     if (told?.id !== id || kind === "removed") return;
     if (hasResult(told)) go(`/study/${encodeURIComponent(id)}`, { replace: true });
     else render(told);

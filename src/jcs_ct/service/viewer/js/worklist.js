@@ -108,7 +108,7 @@ class Worklist {
 
   told(kind, job) {
     if (job) this.toldAt.set(job.id, ++this.events);
-    if (kind === "reconnected") this.load();
+    if (kind === "connected") this.load();
     else if (kind === "removed") { this.jobs.delete(job.id); this.render(); }
     else this.take(job);
   }
