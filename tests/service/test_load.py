@@ -21,7 +21,7 @@ from tests.service.client import client_of, orders
 from tests.service.processes import peak_mib, started
 
 UPLOADS = 50
-SIZE_MIB = 6
+SIZE_MIB = 12
 NICENESS = 5
 """Of workers, by default."""
 
