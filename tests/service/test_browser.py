@@ -115,18 +115,21 @@ def test_a_late_answer_hides_nothing_that_events_told(browser: Browser, tmp_path
         Running(tmp_path, quick(tmp_path)) as service,
         visiting(browser, service.address, shots_folder(tmp_path / "shots")) as visit,
     ):
+        before = service.hand_in(("before.json", orders(key="before", steps=600, step_s=0.1)))["id"]
         visit.page.route(re.compile("/api/v1/jobs/[0-9a-f]{32}$"), lambda route: held.append(route))
         with visit.page.expect_response("**/api/v1/events"):
             visit.open()
         upload = tmp_path / "study.json"
         upload.write_bytes(orders())
         visit.choose_files(upload)
-        row = visit.page.locator("tbody tr")
-        expect(row).to_contain_text("Negative")
-        while not held:
+        while not held:  # asked while the study waits behind the other
             visit.page.wait_for_timeout(50)
-        (job,) = service.http.get("/jobs").json()["jobs"]
-        held[0].fulfill(json={**job, "state": "queued", "summary": None})
+        queued = next(job for job in service.http.get("/jobs").json()["jobs"] if job["id"] != before)
+        assert queued["state"] == "queued"
+        service.http.post(f"/jobs/{before}/cancel")
+        row = visit.page.locator("tbody tr", has_text="study.json")
+        expect(row).to_contain_text("Negative")
+        held[0].fulfill(json=queued)
         visit.page.wait_for_timeout(500)
         expect(row).to_contain_text("Negative")
 
