@@ -23,7 +23,15 @@ from jcs_ct.diagnosis.intervals import with_intervals
 from jcs_ct.diagnosis.lung_regions import sides_are_known
 from jcs_ct.diagnosis.makeup import dense_parts
 from jcs_ct.diagnosis.measure import Measured, find_lesions, measure_lesions, slice_burden, unassessed
-from jcs_ct.diagnosis.result import Diagnosis, FirstLook, Measures, Provenance, SliceFinding, Verdict
+from jcs_ct.diagnosis.result import (
+    Diagnosis,
+    FirstLook,
+    Measures,
+    Provenance,
+    SliceFinding,
+    TypicalityCheck,
+    Verdict,
+)
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
@@ -186,7 +194,9 @@ class Diagnoser:
             warnings = (*_cautions(slices, probability, above, upright), *typicality.atypical_cautions(usual))
             measured = _measure(slices, probability, dense, above, upright, self._thresholds_around(above))
             del probability, dense  # volumes: not needed while others are made
-        return self._diagnosis(slices, scores, decision, measured, suspect, self._provenance(given), warnings, clock)
+        return self._diagnosis(
+            slices, scores, usual, decision, measured, suspect, self._provenance(given), warnings, clock
+        )
 
     def classify(self, crops: NDArray[np.uint8], progress: Progress | None = None, calibrated: bool = True) -> Scores:
         """Probability and activation map of slices; see `classify.classify`."""
@@ -251,6 +261,7 @@ class Diagnoser:
         self,
         slices: LungSlices,
         scores: Scores,
+        usual: TypicalityCheck | None,
         decision: Decision,
         measured: Measured,
         suspect: NDArray[np.int64],
@@ -282,7 +293,7 @@ class Diagnoser:
             activation=activation,
             lung_sides=measured.sides if sides_are_known(slices.study) else None,
             explanation=explanation,
-            typicality=typicality.check_typicality(scores, self.usual),
+            typicality=usual,
         )
 
     def _provenance(self, given: GivenMasks) -> Provenance:

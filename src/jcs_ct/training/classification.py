@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from jcs_ct.datasets.prepared import NO_MASK
-from jcs_ct.evaluation.metrics import roc_auc
 from jcs_ct.models.activation_map import INFECTED
 from jcs_ct.models.classifier import Classification, Classifier
 from jcs_ct.training.batches import Batch
 from jcs_ct.training.config import TrainConfig
 from jcs_ct.training.losses import LesionReading, activation_map_loss, mix, mixed_cross_entropy, stray_share
-from jcs_ct.training.task import Task
+from jcs_ct.training.task import Task, auc_by_source
 
 
 def classification_losses(
@@ -82,12 +81,7 @@ class ClassificationTask(Task):
     def on_validation_epoch_end(self) -> None:
         """Mean over the sources of the slice AUC, so that telling sources apart earns nothing."""
         probability, label, source = (torch.cat(column) for column in zip(*self.validated, strict=True))
-        aucs = {}
-        for index in sorted(set(source.tolist())):
-            of_source = source == index
-            auc = roc_auc(label[of_source].cpu().numpy() == 1, probability[of_source].float().cpu().numpy())
-            if auc is not None:
-                aucs[index] = auc
+        aucs = auc_by_source(label == 1, probability, source)
         for index, auc in aucs.items():
             self.log(f"val/auc_{self.source_name(index)}", auc)
         self.log("val/auc", sum(aucs.values()) / max(len(aucs), 1), prog_bar=True)

@@ -15,7 +15,6 @@ from jcs_ct.training.batches import Batch
 from jcs_ct.training.classification import classification_losses
 from jcs_ct.training.config import TrainConfig
 from jcs_ct.training.segmentation import SegmentationTask, segmentation_loss
-from jcs_ct.training.task import Task
 
 
 class _SegmentationOnly(nn.Module):
@@ -46,12 +45,9 @@ class JointTask(SegmentationTask):
     """Equation (6) on every slice with a mask, equations (3) and (4) on every slice with a label."""
 
     def __init__(self, network: JointModel, config: TrainConfig) -> None:
-        Task.__init__(self, network, config)
+        super().__init__(_SegmentationOnly(network), config)  # the validation of the segmenter
         self.joint = network
-        self.network = _SegmentationOnly(network)  # the validation of the segmenter
         self.classify = _ClassificationOnly(network)
-        self.burden = None
-        self.validated = []
 
     def warm_started(self) -> Iterable[nn.Parameter]:
         """Both networks, where they have been trained before."""

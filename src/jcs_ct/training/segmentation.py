@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, NO_MASK, READER_MASK
-from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE, dice_per_image, roc_auc
+from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE, dice_per_image
 from jcs_ct.models.segmenter import Segmentation
 from jcs_ct.training.batches import Batch
 from jcs_ct.training.config import TrainConfig
 from jcs_ct.training.losses import LesionBurden, deep_supervision_loss, lesion_burden, mask_loss
 from jcs_ct.training.peer_losses import dss, egnet, infnet, miniseg, poolnet, unet
-from jcs_ct.training.task import Task
+from jcs_ct.training.task import Task, auc_by_source
 
 PEER_LOSSES: dict[str, Callable[[Segmentation, Tensor], Tensor]] = {
     "unet": unet.loss,
@@ -105,21 +105,12 @@ class SegmentationTask(Task):
         self.log_dict({"val/dice": dice, "val/falsely_marked": marked})
         self.log("val/score", dice.nan_to_num() - 0.25 * marked.nan_to_num(), prog_bar=True)
         if self.burden is not None:
-            self.log("val/burden_auc", _auc_of_sources(seen), prog_bar=True)
+            known = seen.label >= 0
+            aucs = auc_by_source(seen.label[known] == 1, seen.burden[known], seen.source[known])
+            self.log("val/burden_auc", sum(aucs.values()) / max(len(aucs), 1), prog_bar=True)
 
 
 def _chosen(output: Segmentation, chosen: Tensor) -> Segmentation:
     """Of some slices only, (N,) bool."""
     logits, sides, edges = output
     return Segmentation(logits[chosen], [side[chosen] for side in sides], [edge[chosen] for edge in edges])
-
-
-def _auc_of_sources(seen: _Validated) -> float:
-    """Mean over the sources of the slice AUC of the burden, so that telling sources apart earns nothing."""
-    aucs = []
-    for source in sorted(set(seen.source.tolist())):
-        own = (seen.source == source) & (seen.label >= 0)
-        auc = roc_auc(seen.label[own].cpu().numpy() == 1, seen.burden[own].cpu().numpy())
-        if auc is not None:
-            aucs.append(auc)
-    return sum(aucs) / max(len(aucs), 1)

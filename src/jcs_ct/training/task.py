@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from jcs_ct.errors import UsageError
+from jcs_ct.evaluation.metrics import roc_auc
 from jcs_ct.training.augment import Augment
 from jcs_ct.training.batches import Batch
 from jcs_ct.training.config import TrainConfig
@@ -103,3 +104,20 @@ class Task(lightning.LightningModule):
             return LambdaLR(optimiser, lambda step: 0.1 ** (10 * step // (3 * steps)))
         peaks = [float(group["lr"]) for group in optimiser.param_groups]
         return OneCycleLR(optimiser, peaks, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False)
+
+
+def auc_by_source(positive: Tensor, score: Tensor, source: Tensor) -> dict[int, float]:
+    """Slice AUC of each source that shows both classes, by its number, so that telling sources apart earns nothing.
+
+    Args:
+        positive: (N,), bool.
+        score: (N,).
+        source: (N,), number of each slice's source.
+    """
+    aucs = {}
+    for index in sorted(set(source.tolist())):
+        own = source == index
+        auc = roc_auc(positive[own].cpu().numpy(), score[own].float().cpu().numpy())
+        if auc is not None:
+            aucs[index] = auc
+    return aucs
