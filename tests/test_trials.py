@@ -161,6 +161,23 @@ def test_usual_slices_are_fitted_and_strange_ones_refused(jcs: CommandLine, tmp_
     assert 0 < strange["kinds_refused"] <= strange["kinds_refused_or_warned_of"] < strange["kinds"]
 
 
+def test_what_both_networks_say_is_held_against_the_labels(pictures: Path, jcs: CommandLine, tmp_path: Path) -> None:
+    found = []
+    for name, share in (("sees", 0.004), ("misses", 0.9)):
+        folder = write_weights(tmp_path / name, suspicious_share=share)
+        ended = jcs("evaluate", "agreement", "--data", pictures, "--weights", folder, "--json")
+        assert ended.code == 0, ended.err
+        (one,) = json.loads(ended.out)
+        found.append(one["figures"])
+    sees, misses = found
+    assert sees["slices_on_which_both_agree"] > misses["slices_on_which_both_agree"]
+    assert sees["error"] == sees["error_where_both_agree"] == 0
+    assert misses["error_where_they_disagree"] == 1  # all that is marked is infected, and all are missed
+    assert misses["infected_of_those_called_uninfected_and_marked"] == 1
+    assert misses["missed_slices_that_are_marked"] > 0
+    assert misses["infected_of_those_called_infected_and_marked"] is None
+
+
 def test_leaving_out_the_doubtful_is_drawn_and_counted(
     pictures: Path, weights: Path, jcs: CommandLine, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ class Trial(StrEnum):
     SEGMENTATION = "segmentation"
     CLASSIFICATION = "classification"
     COVERAGE = "coverage"
+    AGREEMENT = "agreement"
     TYPICALITY = "typicality"
     LOCALISATION = "localisation"
     SHORTCUT = "shortcut"
@@ -67,6 +68,7 @@ def evaluate(
         Trial.SEGMENTATION: trials.segmentation,
         Trial.CLASSIFICATION: partial(trials.classification, plots=output),
         Trial.COVERAGE: partial(trials.coverage, plots=output),
+        Trial.AGREEMENT: trials.agreement,
         Trial.TYPICALITY: trials.typicality,
         Trial.LOCALISATION: trials.localisation,
         Trial.SHORTCUT: trials.shortcut,

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct._version import __version__
 from jcs_ct.cores import at_most, side_by_side
-from jcs_ct.cropped_volume import CroppedVolume, S, Volume
+from jcs_ct.cropped_volume import CroppedVolume, Volume
 from jcs_ct.diagnosis import fitness, typicality
 from jcs_ct.diagnosis.classify import Progress, Scores, classify
 from jcs_ct.diagnosis.clock import Clock
 from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
 from jcs_ct.diagnosis.explanation import check_explanation, looks_elsewhere
+from jcs_ct.diagnosis.findings import activation_volume, put_on_grid, slice_findings
 from jcs_ct.diagnosis.intervals import with_intervals
 from jcs_ct.diagnosis.lung_regions import sides_are_known
 from jcs_ct.diagnosis.makeup import dense_parts
-from jcs_ct.diagnosis.measure import Measured, find_lesions, measure_lesions, slice_burden, unassessed
-from jcs_ct.diagnosis.result import (
-    Diagnosis,
-    FirstLook,
-    Measures,
-    Provenance,
-    SliceFinding,
-    TypicalityCheck,
-    Verdict,
-)
+from jcs_ct.diagnosis.measure import Measured, find_lesions, measure_lesions, unassessed
+from jcs_ct.diagnosis.result import Diagnosis, FirstLook, Measures, Provenance, SecondLook, TypicalityCheck, Verdict
+from jcs_ct.diagnosis.second_look import disagreement, second_look, shows_opacities, slices_to_look_at
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
@@ -94,6 +89,23 @@ class _Silent:
 
     def advance(self, count: int) -> None:
         pass
+
+
+class _Outlined(NamedTuple):
+    probability: CroppedVolume[np.uint8]
+    """(Z, H, W), of lesion, stored as 0..255."""
+    dense: CroppedVolume[np.bool_] | None
+    """(Z, H, W): where opacities are consolidated, if that can be told."""
+    segmented: NDArray[np.int64]
+    """(S,) which of the assessed slices."""
+    look: SecondLook | None
+
+
+class _Checks(NamedTuple):
+    """What is known of how far a result can be relied on."""
+
+    typicality: TypicalityCheck | None
+    look: SecondLook | None
 
 
 class Diagnoser:
@@ -185,17 +197,21 @@ class Diagnoser:
         decision = decide(scores.probabilities, slices.extents_mm, len(study), self.settings.rule)
         decision = fitness.without_empty_negative(decision, slices)
         with clock("segment"):
-            suspect = np.flatnonzero(scores.probabilities >= self._suspicion(decision))
-            report.stage("outlining opacities", len(suspect))
-            probability, dense = self._lesion_volume(slices, suspect, report.advance)
+            outlined = self._outline(slices, scores, decision, report)
         with clock("measure"):
             above = int(255 * self.settings.lesion_probability)
             upright = given if slices.study is study else given.turned()
-            warnings = (*_cautions(slices, probability, above, upright), *typicality.atypical_cautions(usual))
-            measured = _measure(slices, probability, dense, above, upright, self._thresholds_around(above))
-            del probability, dense  # volumes: not needed while others are made
+            warnings = (
+                *_cautions(slices, outlined.probability, above, upright),
+                *typicality.atypical_cautions(usual),
+                *disagreement(outlined.look),
+            )
+            measured = _measure(slices, outlined, above, upright, self._thresholds_around(above))
+            segmented, look = outlined.segmented, outlined.look
+            del outlined  # volumes: not needed while others are made
+        checks = _Checks(usual, look)
         return self._diagnosis(
-            slices, scores, usual, decision, measured, suspect, self._provenance(given), warnings, clock
+            slices, scores, checks, decision, measured, segmented, self._provenance(given), warnings, clock
         )
 
     def classify(self, crops: NDArray[np.uint8], progress: Progress | None = None, calibrated: bool = True) -> Scores:
@@ -221,21 +237,41 @@ class Diagnoser:
         opacities = patches > self.settings.lesion_probability
         return np.stack(side_by_side(lambda k: dense_parts(crops[k], opacities[k], level_hu), range(len(crops))))
 
-    def _lesion_volume(
-        self, slices: LungSlices, suspect: NDArray[np.int64], progress: Progress
-    ) -> tuple[CroppedVolume[np.uint8], CroppedVolume[np.bool_] | None]:
-        """(Z, H, W): lesion probability stored as 0..255; and where opacities are consolidated, if that can be told."""
+    def _outline(self, slices: LungSlices, scores: Scores, decision: Decision, report: Reporter) -> _Outlined:
+        """Outline opacities on suspect slices; of a negative study on all if a second look finds any."""
+        suspect = np.flatnonzero(scores.probabilities >= self._suspicion(decision))
+        look = None
+        if decision.verdict is Verdict.NEGATIVE:
+            seen = slices_to_look_at(slices.extents_mm, len(slices.indices))
+            report.stage("looking a second time", len(seen))
+            look = second_look(decision.verdict, decision.rule, len(seen), self._marked(slices, seen, report.advance))
+            if disagreement(look):
+                suspect = np.arange(len(slices.indices))
+        report.stage("outlining opacities", len(suspect))
         volume = CroppedVolume(slices.study.voxels.shape, np.uint8)
         dense = None if self.consolidation_hu is None else CroppedVolume(volume.shape, np.bool_)
-        for start in range(0, len(suspect), _SEGMENTED_AT_ONCE):
-            few = suspect[start : start + _SEGMENTED_AT_ONCE]
-            patches = self.segment(slices.crops[few], slices.regions[few], progress)
-            _put_on_grid(volume, slices, slices.indices[few], patches, 255.0)
+        marked = 0
+        for few in _at_once(suspect):
+            patches = self.segment(slices.crops[few], slices.regions[few], report.advance)
+            marked += self._count_marked(slices, few, patches)
+            put_on_grid(volume, slices, slices.indices[few], patches, 255.0)
             if dense is not None and self.consolidation_hu is not None:
                 parts = self.consolidation(slices.crops[few], patches, self.consolidation_hu)
                 shown = parts.any((1, 2))  # the others need not be resized
-                _put_on_grid(dense, slices, slices.indices[few][shown], parts[shown].astype(np.float32), 1.0)
-        return volume, dense
+                put_on_grid(dense, slices, slices.indices[few][shown], parts[shown].astype(np.float32), 1.0)
+        if look is None:
+            look = second_look(decision.verdict, decision.rule, len(suspect), marked)
+        return _Outlined(volume, dense, suspect, look)
+
+    def _marked(self, slices: LungSlices, seen: NDArray[np.int64], progress: Progress) -> int:
+        """How many of some assessed slices show opacities; outlines are not kept."""
+        return sum(
+            self._count_marked(slices, few, self.segment(slices.crops[few], slices.regions[few], progress))
+            for few in _at_once(seen)
+        )
+
+    def _count_marked(self, slices: LungSlices, few: NDArray[np.int64], patches: NDArray[np.float32]) -> int:
+        return int(shows_opacities(patches, slices.regions[few], self.settings.lesion_probability).sum())
 
     def _thresholds_around(self, above: int) -> AreaThresholds | None:
         """What intervals of volumes are made with; none around an outline that lies beyond the thresholds."""
@@ -261,17 +297,17 @@ class Diagnoser:
         self,
         slices: LungSlices,
         scores: Scores,
-        usual: TypicalityCheck | None,
+        checks: _Checks,
         decision: Decision,
         measured: Measured,
-        suspect: NDArray[np.int64],
+        segmented: NDArray[np.int64],
         provenance: Provenance,
         warnings: tuple[str, ...],
         clock: Clock,
     ) -> Diagnosis:
         with clock("assemble"):
-            findings = _findings(slices, scores, measured, suspect, self.settings.rule.slice_probability)
-            activation = _activation_volume(slices, scores)
+            findings = slice_findings(slices, scores, measured, segmented, self.settings.rule.slice_probability)
+            activation = activation_volume(slices, scores)
             infected = np.array([finding.index for finding in findings if finding.infected], np.int64)
             explanation = check_explanation(
                 activation, measured.lungs, measured.labels, infected, slices.box, slices.study
@@ -293,7 +329,8 @@ class Diagnoser:
             activation=activation,
             lung_sides=measured.sides if sides_are_known(slices.study) else None,
             explanation=explanation,
-            typicality=usual,
+            typicality=checks.typicality,
+            second_look=checks.look,
         )
 
     def _provenance(self, given: GivenMasks) -> Provenance:
@@ -317,39 +354,27 @@ def _to_run(file: NetworkFile, precision: Precision) -> ModelFile:
     return file.exact if precision is Precision.FP32 or file.quantised is None else file.quantised
 
 
-def _put_on_grid(
-    volume: CroppedVolume[S],
-    slices: LungSlices,
-    indices: NDArray[np.int64],
-    patches: NDArray[np.float32],
-    scale: float,
-) -> None:
-    """Values on the crops of some slices, times `scale` and rounded, into (Z, H, W) on the study's grid."""
-
-    def put(k: int) -> None:
-        index = int(indices[k])
-        own = slices.study.own_pixels(index)
-        volume.put(index, np.round(scale * slices.to_grid(patches[k])[own]), (own[0].start, own[1].start))
-
-    side_by_side(put, range(len(indices)))
+def _at_once(chosen: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Slices in parts whose probabilities may be held as floats."""
+    return (chosen[start : start + _SEGMENTED_AT_ONCE] for start in range(0, len(chosen), _SEGMENTED_AT_ONCE))
 
 
 def _measure(
     slices: LungSlices,
-    probability: CroppedVolume[np.uint8],
-    dense: CroppedVolume[np.bool_] | None,
+    outlined: _Outlined,
     above: int,
     given: GivenMasks,
     thresholds: AreaThresholds | None,
 ) -> Measured:
     """Measure what is above a probability (Z, H, W) against the whole lungs, or against those that the user gave."""
+    probability = outlined.probability
     known = given.whole_lungs()
     labels = find_lesions(_opacities(probability, above, known), slices.study)
     lungs: Volume[np.bool_] | None = known
     if lungs is None:
         inside = inside_mask(slices.study)
         lungs = whole_lungs(slices.lung_mask, labels, slices.overview, inside, slices.assessed)
-    measured = measure_lesions(labels, probability, lungs, slices.study, given.lobes, dense)
+    measured = measure_lesions(labels, probability, lungs, slices.study, given.lobes, outlined.dense)
     if thresholds is None:
         return measured
     return with_intervals(measured, probability, thresholds, slices.study, known)
@@ -372,33 +397,3 @@ def _cautions(
     outside = None if lungs is None else outside_remark(_opacities(probability, above), lungs)
     seen = (*study.remarks, *quality.cautions(study), *fitness.lung_cautions(slices))
     return seen if outside is None else (*seen, outside)
-
-
-def _activation_volume(slices: LungSlices, scores: Scores) -> CroppedVolume[np.uint8]:
-    """(Z, H, W): activation maps, 255 = the strongest of the study."""
-    volume = CroppedVolume(slices.study.voxels.shape, np.uint8)
-    strongest = float(scores.activation_maps.max(initial=0.0))
-    if strongest > 0:
-        _put_on_grid(volume, slices, slices.indices, scores.activation_maps, 255 / strongest)
-    return volume
-
-
-def _findings(
-    slices: LungSlices, scores: Scores, measured: Measured, suspect: NDArray[np.int64], infected_above: float
-) -> tuple[SliceFinding, ...]:
-    """One finding a slice; areas and shares where the slice was segmented."""
-    study = slices.study
-    areas, shares = slice_burden(measured.labels, measured.lungs, study)
-    findings = list(unassessed(study))
-    segmented = set(slices.indices[suspect].tolist())
-    for index, score, far in zip(slices.indices.tolist(), scores.probabilities.tolist(), scores.far_out, strict=True):
-        findings[index] = dataclasses.replace(
-            findings[index],
-            assessed=True,
-            probability=score,
-            infected=score > infected_above,
-            lesion_area_mm2=areas[index] if index in segmented else None,
-            lesion_share=shares[index] if index in segmented else None,
-            atypicality=far,
-        )
-    return tuple(findings)

@@ -31,10 +31,12 @@ from jcs_ct.diagnosis.result import (
     Measures,
     Provenance,
     RuleOutcome,
+    SecondLook,
     SliceFinding,
     TypicalityCheck,
     Verdict,
 )
+from jcs_ct.diagnosis.second_look import disagreement
 from jcs_ct.diagnosis.slices import FoundLungs, find_lungs
 from jcs_ct.diagnosis.typicality import atypical_cautions
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
@@ -76,6 +78,8 @@ class EarlierResult:
     """Of the decision, so against the opacities that were outlined then."""
     typicality: TypicalityCheck | None = None
     """Of the decision's slices."""
+    second_look: SecondLook | None = None
+    """Of the outlines that the segmenter made then."""
 
     @classmethod
     def of(cls, diagnosis: Diagnosis) -> EarlierResult:
@@ -83,6 +87,7 @@ class EarlierResult:
         return cls(
             diagnosis.study.digest, diagnosis.verdict, diagnosis.reasons, diagnosis.probability, diagnosis.rule,
             diagnosis.slices, diagnosis.provenance, diagnosis.activation, diagnosis.explanation, diagnosis.typicality,
+            diagnosis.second_look,
         )  # fmt: skip
 
     @property
@@ -212,7 +217,8 @@ def _diagnosis(
     reasons = (MEASURED_ONLY,) if earlier is None else tuple(dict.fromkeys((*earlier.reasons, CARRIED_OVER)))
     explanation = None if earlier is None else earlier.explanation
     typicality = None if earlier is None else earlier.typicality
-    cautions = (*looks_elsewhere(explanation), *atypical_cautions(typicality))
+    look = None if earlier is None else earlier.second_look
+    cautions = (*looks_elsewhere(explanation), *atypical_cautions(typicality), *disagreement(look))
     return Diagnosis(
         study=study,
         verdict=Verdict.NOT_ASSESSED if earlier is None else earlier.verdict,
@@ -231,6 +237,7 @@ def _diagnosis(
         lung_sides=measured.sides if sides_are_known(study) else None,
         explanation=explanation,
         typicality=typicality,
+        second_look=look,
     )
 
 

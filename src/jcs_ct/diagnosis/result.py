@@ -155,6 +155,25 @@ class TypicalityCheck:
 
 
 @dataclass(frozen=True)
+class SecondLook:
+    """What the segmenter says to the classifier's verdict (`diagnosis.second_look`)."""
+
+    slices: int
+    """Looked at: of a negative study evenly over the assessed ones, of a positive one those that were segmented."""
+    marked: int
+    """Of these, those that show opacities."""
+    threshold: float
+    """So many marked slices, and more, speak for infection: the patient rule's, for as many as were looked at."""
+    positive: bool
+    """The verdict that this is held against."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the verdict would be the same if marked slices were the infected ones."""
+        return (self.marked >= self.threshold) == self.positive
+
+
+@dataclass(frozen=True)
 class Lesion:
     """One connected opacity."""
 
@@ -330,3 +349,5 @@ class Diagnosis:
     """Whether the activation maps look at what was outlined; None where no slice is infected."""
     typicality: TypicalityCheck | None = None
     """Whether the slices are such as the classifier learned from; None where that was not asked, or not fitted."""
+    second_look: SecondLook | None = None
+    """Whether the segmenter agrees with the verdict; None where there is none."""

@@ -91,6 +91,7 @@ def render_html(diagnosis: Diagnosis) -> str:
         severity_note=_severity_note(diagnosis),
         interval_note=interval_note(diagnosis),
         explanation_note=explanation_note(diagnosis),
+        second_look_note=second_look_note(diagnosis),
         typicality_note=typicality_note(diagnosis),
         facts=input_facts(study),
         making=making_facts(diagnosis.provenance),
@@ -323,6 +324,17 @@ def typicality_note(diagnosis: Diagnosis) -> str:
         f"Median atypicality of the {check.slices} assessed slices: {check.median:.2f}. About 1 is as usual as slices "
         f"that the classifier learned from; above {check.unusual:.2f} is unusual ({check.slices_unusual} slices), "
         f"above {check.limit:.2f} beyond what it may judge ({check.slices_beyond} slices)."
+    )
+
+
+def second_look_note(diagnosis: Diagnosis) -> str:
+    """Whether the segmenter bears the verdict out, in words; nothing where it does not: that is a warning."""
+    look = diagnosis.second_look
+    if look is None or not look.agrees:
+        return ""
+    return (
+        f"The segmenter agrees: it finds opacities on {look.marked} of the {look.slices} slices that it looked at "
+        f"(threshold {look.threshold:.3g})."
     )
 
 

@@ -20,6 +20,7 @@ from jcs_ct.diagnosis.result import (
     RegionMeasures,
     RegionScore,
     RuleOutcome,
+    SecondLook,
     SeverityScore,
     SliceFinding,
     ThresholdStep,
@@ -91,6 +92,7 @@ def read_decision(folder: Path) -> EarlierResult:
             provenance=_provenance(document["provenance"]),
             explanation=_explanation(document.get("explanation")),
             typicality=_typicality(document.get("typicality")),
+            second_look=_second_look(document.get("second_look")),
         )
 
 
@@ -125,6 +127,10 @@ def _explanation(fields: dict[str, Any] | None) -> ExplanationCheck | None:
 
 def _typicality(fields: dict[str, Any] | None) -> TypicalityCheck | None:
     return None if fields is None else TypicalityCheck(**fields)
+
+
+def _second_look(fields: dict[str, Any] | None) -> SecondLook | None:
+    return None if fields is None else SecondLook(**{name: fields[name] for name in fields if name != "agrees"})
 
 
 def _interval(fields: dict[str, float] | None) -> Interval | None:

@@ -12,6 +12,7 @@ from jcs_ct.trials.explanation import localisation as localisation
 from jcs_ct.trials.explanation import shortcut as shortcut
 from jcs_ct.trials.makeup import fit_makeup as fit_makeup
 from jcs_ct.trials.makeup import makeup as makeup
+from jcs_ct.trials.second_look import agreement as agreement
 from jcs_ct.trials.segmentation import fit_intervals as fit_intervals
 from jcs_ct.trials.segmentation import segmentation as segmentation
 from jcs_ct.trials.trial import Trial as Trial

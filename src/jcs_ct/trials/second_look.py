@@ -1,0 +1,84 @@
+"""What it tells that the segmenter agrees with the classifier on a slice, or does not."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jcs_ct.datasets.normalised import normalised
+from jcs_ct.datasets.records import SliceRecord
+from jcs_ct.diagnosis.pipeline import Diagnoser
+from jcs_ct.diagnosis.second_look import shows_opacities
+from jcs_ct.evaluation import metrics
+from jcs_ct.trials.classification import CLASSIFICATION_SOURCES, judged_source
+from jcs_ct.trials.judged import Judged
+from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region
+
+SOURCES = (*CLASSIFICATION_SOURCES, "mosmed-slices")
+
+
+def agreement(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Trial]:
+    """How often the classifier is right where the segmenter agrees, and where it does not.
+
+    Args:
+        diagnoser: holds the weights.
+        data: folder that holds data sources, or one of them.
+        split: `train`, `val` or `test`; sources without it are left out.
+        step: told of every batch that is done.
+
+    Raises:
+        DataError: no source has labelled slices in the split.
+    """
+    trials = []
+    for source in chosen_sources(data, SOURCES):
+        if source == "mosmed-slices" and split == "test":  # all of it is for training and validation
+            continue
+        found = judged_source(diagnoser, source, data, split, step)
+        trials.append(_trial(source, split, found, _marked(diagnoser, found.records, step), diagnoser))
+    return trials
+
+
+def _marked(diagnoser: Diagnoser, records: list[SliceRecord], step: Step) -> NDArray[np.bool_]:
+    """(N,): on which slices the segmenter finds opacities, in the order of the records."""
+    found = []
+    for _, one in normalised(records, diagnoser.segmenter.input_size):
+        crop, region = crop_and_region(one, diagnoser.segmenter.input_size)
+        patch = diagnoser.segment(crop[None], region[None])
+        found.append(bool(shows_opacities(patch, region[None], diagnoser.settings.lesion_probability)[0]))
+        step(1)
+    return np.array(found)
+
+
+def _trial(source: str, split: str, found: Judged, marked: NDArray[np.bool_], diagnoser: Diagnoser) -> Trial:
+    called = found.probability > diagnoser.settings.rule.slice_probability
+    wrong, disagrees = called != found.infected, called != marked
+    figures: dict[str, float | int | None] = {
+        "error": float(wrong.mean()),
+        "slices_on_which_both_agree": float((~disagrees).mean()),
+        "error_where_both_agree": _share(wrong, ~disagrees),
+        "error_where_they_disagree": _share(wrong, disagrees),
+    }
+    for name, said in (("uninfected", ~called), ("infected", called)):
+        for other, shown in (("marked", marked), ("unmarked", ~marked)):
+            figures[f"called_{name}_and_{other}"] = int((said & shown).sum())
+            figures[f"infected_of_those_called_{name}_and_{other}"] = _share(found.infected, said & shown)
+    missed = ~called & found.infected
+    figures["missed_slices_that_are_marked"] = _share(marked, missed)
+    intervals = {
+        name: metrics.bootstrap_interval(partial(_of_chosen, wrong, where), found.groups)
+        for name, where in (("error_where_both_agree", ~disagrees), ("error_where_they_disagree", disagrees))
+        if where.any()
+    }
+    return Trial(source, f"split {split}, {len(wrong)} slices, both networks", figures, intervals)
+
+
+def _share(what: NDArray[np.bool_], where: NDArray[np.bool_]) -> float | None:
+    return float(what[where].mean()) if where.any() else None
+
+
+def _of_chosen(what: NDArray[np.bool_], where: NDArray[np.bool_], chosen: NDArray[np.int64]) -> float | None:
+    """A figure for `metrics.bootstrap_interval`."""
+    return _share(what[chosen], where[chosen])
