@@ -13,6 +13,7 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from jcs_ct import Diagnoser, read_study
+from jcs_ct.diagnosis.second_look import MARKED_SHARE
 
 EXTENT_MM = 300.0
 """What the slices of a case reach over along the patient, however many they are."""
@@ -24,7 +25,8 @@ class Case(StrEnum):
     INFECTED = "infected"
     """`ricord-001012`: a positive patient, JPEG Lossless."""
     UNINFECTED = "uninfected"
-    """Of the uninfected patient `lung-pet-ct-dx-A0002`, the slices that are called uninfected; not compressed."""
+    """Of the uninfected patient `lung-pet-ct-dx-A0002`, the slices on which neither network finds anything (the others
+    show a tumour and a full stomach); not compressed."""
 
 
 SOURCES = {Case.INFECTED: "ricord-001012", Case.UNINFECTED: "lung-pet-ct-dx-A0002"}
@@ -38,7 +40,8 @@ def write_case(data: Path, case: Case, folder: Path, slices: int, infected_share
         case: what they are made from.
         folder: where to; must not be there.
         slices: how many.
-        infected_share: of the slices, those that are made from slices called infected; as it comes if None.
+        infected_share: of the slices, those that are made from slices called infected, the rest from slices on which
+            neither network finds anything; as it comes if None.
     """
     source = data / "dicom" / SOURCES[case]
     paths = _in_order(source)
@@ -47,9 +50,9 @@ def write_case(data: Path, case: Case, folder: Path, slices: int, infected_share
     if infected_share is None:
         chosen = _evenly(np.arange(len(paths)), slices)
     else:
-        infected = np.array(_called_infected(source))
+        infected, clear = (np.flatnonzero(kind) for kind in _called(source))
         wanted = round(infected_share * slices)
-        ill, well = _evenly(np.flatnonzero(infected), wanted), _evenly(np.flatnonzero(~infected), slices - wanted)
+        ill, well = _evenly(infected, wanted), _evenly(clear, slices - wanted)
         chosen = np.sort(np.concatenate([ill, well]))
     write_series([paths[index] for index in chosen], folder)
 
@@ -63,9 +66,12 @@ def _height(path: Path) -> float:
 
 
 @cache
-def _called_infected(source: Path) -> tuple[bool, ...]:
-    """Of each slice, in their order along the patient."""
-    return tuple(finding.infected is True for finding in Diagnoser().run(read_study(source)).slices)
+def _called(source: Path) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+    """Which slices, in their order along the patient, are called infected, and on which nothing at all is found."""
+    found = Diagnoser().run(read_study(source)).slices
+    infected = tuple(one.infected is True for one in found)
+    marked = [(one.lesion_share or 0.0) > MARKED_SHARE for one in found]
+    return infected, tuple(not (ill or shown) for ill, shown in zip(infected, marked, strict=True))
 
 
 def _evenly(indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:

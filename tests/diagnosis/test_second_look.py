@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,12 @@ from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.remeasure import EarlierResult
 from jcs_ct.diagnosis.result import Diagnosis, RuleOutcome, SecondLook, Verdict
 from jcs_ct.diagnosis.second_look import disagreement, second_look, shows_opacities, slices_to_look_at
+from jcs_ct.jobs.summary import summary_of
+from jcs_ct.reports.csv_report import write_csvs
 from jcs_ct.reports.html_report import second_look_note
 from jcs_ct.reports.json_report import result_document, write_json
 from jcs_ct.reports.stored_result import read_decision
+from jcs_ct.reports.summary import one_line_summary
 from jcs_ct.weights import file_sha256, write_manifest
 from tests.diagnosis.test_measure import phantom_study
 from tests.diagnosis.test_pipeline import HEALTHY, SICK
@@ -92,6 +97,19 @@ def test_it_is_kept_with_the_result_and_carried_over(missed: Diagnosis, tmp_path
     assert read_decision(tmp_path).second_look == missed.second_look == EarlierResult.of(missed).second_look
 
 
+def test_it_shows_where_results_are_skimmed(missed: Diagnosis, tmp_path: Path) -> None:
+    assert summary_of(missed)["doubts"] == ["networks disagree"]
+    assert "the networks disagree, see the warnings" in one_line_summary(missed, tmp_path)
+    agreeing = replace(missed, second_look=SecondLook(30, 0, 5.0, False))
+    assert summary_of(agreeing)["doubts"] == []
+    assert "disagree" not in one_line_summary(agreeing, tmp_path)
+    write_csvs(missed, tmp_path)
+    with (tmp_path / "measures.csv").open(encoding="utf-8", newline="") as stream:
+        rows = {row["name"]: row["value"] for row in csv.DictReader(stream)}
+    assert missed.second_look is not None
+    assert (rows["marked_slices"], rows["networks_agree"]) == (str(missed.second_look.marked), "False")
+
+
 def test_thin_slices_are_looked_at_a_few_millimetres_apart() -> None:
     assert slices_to_look_at(None, 4).tolist() == [0, 1, 2, 3]
     assert slices_to_look_at(np.full(4, 8.0), 4).tolist() == [0, 1, 2, 3]
@@ -105,7 +123,8 @@ def test_as_many_marked_slices_as_the_rule_asks_for_speak_against_a_negative_ver
     thin = rule(1.0, 300)  # 25 slices, a third of which are looked at
     look = second_look(Verdict.NEGATIVE, thin, 100, 9)
     assert look is not None
-    assert (look.slices, look.marked, look.positive, look.threshold) == (100, 9, False, pytest.approx(25 / 3))
+    assert (look.slices, look.marked, look.positive) == (100, 9, False)
+    assert look.threshold == pytest.approx(25 / 3)
     assert disagreement(look)
     assert disagreement(second_look(Verdict.NEGATIVE, thin, 100, 8)) == ()
     positive = second_look(Verdict.POSITIVE, thin, 100, 24)

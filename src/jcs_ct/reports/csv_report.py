@@ -75,6 +75,14 @@ def _measures(diagnosis: Diagnosis) -> Iterable[dict[str, Any]]:
             ("threshold", "", rule.threshold, "slices"),
             ("infected_extent_mm", "", rule.infected_extent_mm, "mm"),
         ]
+    if (usual := diagnosis.typicality) is not None:
+        rows.append(("atypicality", "", usual.median, "1"))
+    if (look := diagnosis.second_look) is not None:
+        rows += [
+            ("looked_at_slices", "", look.slices, "slices"),
+            ("marked_slices", "", look.marked, "slices"),
+            ("networks_agree", "", look.agrees, ""),
+        ]
     volume, share = (
         (None, None) if interval is None else (interval.low, interval.high)
         for interval in (totals.lesion_volume_interval_ml, totals.lesion_share_interval)

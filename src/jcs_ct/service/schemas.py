@@ -40,6 +40,8 @@ class Summary(Document):
     lesion_volume_ml: float | None = None
     lesion_share_of_lung: float | None = None
     severity: int | None = None
+    doubts: list[str] = []
+    """Why the verdict should be looked at before others of its kind, in a few words each."""
     patient: Patient | None = None
     study_date: str | None = None
     description: str | None = None

@@ -232,7 +232,8 @@ function stateCell(job) {
   if (hasResult(job)) {
     const { kind, sign, words } = verdict(job.summary?.verdict);
     return [make("span", { class: `badge ${kind}` }, make("span", { "aria-hidden": "true", text: sign }), words),
-      job.state === "not_assessable" && job.reason && make("small", { title: job.reason, text: job.reason })];
+      job.state === "not_assessable" && job.reason && make("small", { title: job.reason, text: job.reason }),
+      job.summary?.doubts?.length > 0 && make("small", { title: "see the warnings of the result", text: `⚠ ${job.summary.doubts.join(", ")}` })];
   }
   if (job.state === "running") {
     const known = job.stage_total > 0;
