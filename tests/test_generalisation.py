@@ -89,7 +89,8 @@ def test_all_protocols_are_trained_judged_and_written(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generalisation, "COUNT", 3)
-    monkeypatch.setattr(generalisation, "LEFT_OUT", {"mosmed-slices": "sars-cov-2-ct"})
+    both = {"mosmed-slices": "sars-cov-2-ct", "sars-cov-2-ct": "mosmed-slices"}
+    monkeypatch.setattr(generalisation, "LEFT_OUT", both)
     monkeypatch.setattr(generalisation, "outlined", _knowing)
     without_ucsd = tmp_path / "configs"
     without_ucsd.mkdir()
@@ -101,7 +102,9 @@ def test_all_protocols_are_trained_judged_and_written(
     slices, groups = (each["figures"] for each in found["folds"])
     assert slices["slices"] == 12, "each slice once"
     assert groups["groups"] == 12
-    assert found["left-out"][0]["figures"]["reading"] in READINGS
+    assert [each["source"] for each in found["left-out"]] == list(both)
+    assert {each["figures"]["reading"] for each in found["left-out"]} <= set(READINGS)
+    assert len(slices["reading of each fold, chosen on another one"].split(", ")) == 3
     assert "mosmed-slices" in (tmp_path / "generalisation.md").read_text(encoding="utf-8")
     with pytest.raises(UsageError, match="other settings"):
         train_missing({"fold1": fold_config(2, place)}, place)
