@@ -175,6 +175,7 @@ def test_what_both_networks_say_is_held_against_the_labels(pictures: Path, jcs: 
     assert misses["error_where_they_disagree"] == 1  # all that is marked is infected, and all are missed
     assert misses["infected_of_those_called_uninfected_and_marked"] == 1
     assert misses["missed_slices_that_are_marked"] > 0
+    assert misses["auc_of_segmenter"] == 1
     assert misses["infected_of_those_called_infected_and_marked"] is None
 
 

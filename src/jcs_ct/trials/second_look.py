@@ -13,11 +13,13 @@ from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.second_look import shows_opacities
 from jcs_ct.evaluation import metrics
-from jcs_ct.trials.classification import CLASSIFICATION_SOURCES, judged_source
+from jcs_ct.trials.classification import CLASSIFICATION_SOURCES, auc_of, judged_source
 from jcs_ct.trials.judged import Judged
 from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region
 
 SOURCES = (*CLASSIFICATION_SOURCES, "mosmed-slices")
+SUREST = 1 / 320
+"""Share of a crop's pixels, the most surely lesion, whose mean ranks a slice by its marks."""
 
 
 def agreement(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Trial]:
@@ -37,25 +39,33 @@ def agreement(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[
         if source == "mosmed-slices" and split == "test":  # all of it is for training and validation
             continue
         found = judged_source(diagnoser, source, data, split, step)
-        trials.append(_trial(source, split, found, _marked(diagnoser, found.records, step), diagnoser))
+        trials.append(_trial(source, split, found, *_looked_at(diagnoser, found.records, step), diagnoser))
     return trials
 
 
-def _marked(diagnoser: Diagnoser, records: list[SliceRecord], step: Step) -> NDArray[np.bool_]:
-    """(N,): on which slices the segmenter finds opacities, in the order of the records."""
-    found = []
+def _looked_at(
+    diagnoser: Diagnoser, records: list[SliceRecord], step: Step
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """(N,) each: on which slices the segmenter finds opacities, and how sure it is, in the order of the records."""
+    marked, sure = [], []
     for _, one in normalised(records, diagnoser.segmenter.input_size):
         crop, region = crop_and_region(one, diagnoser.segmenter.input_size)
         patch = diagnoser.segment(crop[None], region[None])
-        found.append(bool(shows_opacities(patch, region[None], diagnoser.settings.lesion_probability)[0]))
+        marked.append(bool(shows_opacities(patch, region[None], diagnoser.settings.lesion_probability)[0]))
+        count = max(1, round(SUREST * patch.size))
+        sure.append(float(-np.partition(-patch, count - 1, None)[:count].mean()))
         step(1)
-    return np.array(found)
+    return np.array(marked), np.array(sure, np.float32)
 
 
-def _trial(source: str, split: str, found: Judged, marked: NDArray[np.bool_], diagnoser: Diagnoser) -> Trial:
+def _trial(
+    source: str, split: str, found: Judged, marked: NDArray[np.bool_], sure: NDArray[np.float32], diagnoser: Diagnoser
+) -> Trial:
     called = found.probability > diagnoser.settings.rule.slice_probability
     wrong, disagrees = called != found.infected, called != marked
     figures: dict[str, float | int | None] = {
+        "auc_of_classifier": metrics.roc_auc(found.infected, found.probability),
+        "auc_of_segmenter": metrics.roc_auc(found.infected, sure),
         "error": float(wrong.mean()),
         "slices_on_which_both_agree": float((~disagrees).mean()),
         "error_where_both_agree": _share(wrong, ~disagrees),
@@ -72,6 +82,7 @@ def _trial(source: str, split: str, found: Judged, marked: NDArray[np.bool_], di
         for name, where in (("error_where_both_agree", ~disagrees), ("error_where_they_disagree", disagrees))
         if where.any()
     }
+    intervals["auc_of_segmenter"] = metrics.bootstrap_interval(partial(auc_of, found.infected, sure), found.groups)
     return Trial(source, f"split {split}, {len(wrong)} slices, both networks", figures, intervals)
 
 
