@@ -163,17 +163,39 @@ def _finished(name: str, config: TrainConfig, place: Place) -> bool:
     return (folder / "summary.json").exists()
 
 
-@torch.inference_mode()
 def outlined(name: str, config: TrainConfig, slices: PreparedSlices, place: Place) -> Probabilities:
     """What a run's segmenter says of slices, seen once as in a diagnosis."""
+    return said_by(place.output / name / "segmenter.safetensors", config, slices)
+
+
+@torch.inference_mode()
+def said_by(weights: Path, config: TrainConfig, slices: PreparedSlices, mirrored: bool = False) -> Probabilities:
+    """What a segmenter says of slices.
+
+    Args:
+        weights: safetensors.
+        config: what they were trained with; tells the network's size and precision.
+        slices: at the config's input size.
+        mirrored: look at each slice's mirror image as well, and average.
+
+    Raises:
+        WeightsError: the weights are missing or of another network.
+    """
     network = registry.segmenter(config.size).eval().to(memory_format=torch.channels_last)
-    load_weights(network, place.output / name / "segmenter.safetensors")
-    out = np.empty(slices.images.shape, np.float32)
-    for start in tqdm(range(0, len(slices), 16), desc=name, disable=not sys.stderr.isatty()):
-        image = torch.from_numpy(slices.images[start : start + 16])[:, None].float() / 255
+    load_weights(network, weights)
+
+    def look(image: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision.startswith("bf16")):
             logits = network(image.to(memory_format=torch.channels_last)).logits
-        out[start : start + 16] = torch.sigmoid(logits.float())[:, 0].numpy()
+        return torch.sigmoid(logits.float())
+
+    out = np.empty(slices.images.shape, np.float32)
+    for start in tqdm(range(0, len(slices), 16), desc=weights.parent.name, disable=not sys.stderr.isatty()):
+        image = torch.from_numpy(slices.images[start : start + 16])[:, None].float() / 255
+        said = look(image)
+        if mirrored:
+            said = (said + look(image.flip([3])).flip([3])) / 2
+        out[start : start + 16] = said[:, 0].numpy()
     return out
 
 
