@@ -23,7 +23,16 @@ from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE
 from jcs_ct.one_form import normal_study
 from jcs_ct.preprocessing import crop_resize
 from jcs_ct.study import read_study
-from jcs_ct.trials import classification, coverage, localisation, makeup, segmentation, shortcut, typicality
+from jcs_ct.trials import (
+    agreement,
+    classification,
+    coverage,
+    localisation,
+    makeup,
+    segmentation,
+    shortcut,
+    typicality,
+)
 from jcs_ct.trials.typicality import required_usual
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,6 +67,9 @@ def verdicts(diagnoser: Diagnoser, data: Path) -> list[dict[str, Any]]:
                 "infected_slices": diagnosis.rule.infected_slices if diagnosis.rule else None,
                 "assessed_slices": diagnosis.rule.assessed_slices if diagnosis.rule else None,
                 "threshold": diagnosis.rule.threshold if diagnosis.rule else None,
+                "looked_at": diagnosis.second_look.slices if diagnosis.second_look else None,
+                "marked": diagnosis.second_look.marked if diagnosis.second_look else None,
+                "networks_agree": diagnosis.second_look.agrees if diagnosis.second_look else None,
                 "reasons": list(diagnosis.reasons),
                 "seconds": diagnosis.timing_s["total"],
             }
@@ -129,8 +141,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"{false['falsely_marked']:.3f} | |"
     )
     lines.append(
-        "| `lung-pet-ct-dx-A0002` | the same in a diagnosis, which segments suspect slices only | falsely marked | "
-        f"{false['falsely_marked_in_diagnosis']:.3f} | |"
+        "| `lung-pet-ct-dx-A0002` | the same in a diagnosis, which outlines all as the networks disagree | "
+        f"falsely marked | {false['falsely_marked_in_diagnosis']:.3f} | |"
     )
     lines += [
         f"| `{row['study']}` | {row['slices']} slices that show neck or abdomen | beyond | {row['beyond']:.3f} | |"
@@ -139,23 +151,29 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines += [
         "",
         "| study | expected | verdict | probability | infected / assessed slices | threshold | atypicality, median | "
-        "slices beyond the limit | seconds |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "slices beyond the limit | marked / looked-at slices | networks | seconds |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in results["verdicts"]:
-        cells = [
-            "–" if row[k] is None else f"{row[k]:g}" for k in ("probability", "infected_slices", "assessed_slices")
-        ]
+        columns = ("probability", "infected_slices", "assessed_slices", "marked", "looked_at")
+        cells = ["–" if row[k] is None else f"{row[k]:g}" for k in columns]
+        agree = {True: "agree", False: "**disagree**", None: "–"}[row["networks_agree"]]
         threshold = "–" if row["threshold"] is None else f"{row['threshold']:.3g}"
         atypicality = "–" if row["atypicality"] is None else f"{row['atypicality']:.2f}"
         beyond = "–" if row["slices_beyond"] is None else str(row["slices_beyond"])
         mark = "" if row["verdict"] == row["expected"] else " ✗"
         lines.append(
             f"| `{row['study']}` | {row['expected']} | {row['verdict']}{mark} | {cells[0]} | {cells[1]} / {cells[2]} | "
-            f"{threshold} | {atypicality} | {beyond} | {row['seconds']:.1f} |"
+            f"{threshold} | {atypicality} | {beyond} | {cells[3]} / {cells[4]} | {agree} | {row['seconds']:.1f} |"
         )
     lines += ["", f"{called_positive(results)} coronacases series are called positive; none of them was trained on."]
     return "\n".join(lines)
+
+
+def _warned(results: dict[str, Any]) -> str:
+    """Of the infected series that are not called so, how many carry the warning that the networks disagree."""
+    missed = [row for row in results["verdicts"] if row["expected"] == "positive" != row["verdict"]]
+    return f"{sum(row['networks_agree'] is False for row in missed)} of {len(missed)}"
 
 
 def _figure(results: dict[str, Any], source: str, name: str) -> str:
@@ -201,12 +219,13 @@ def summary(results: dict[str, Any]) -> str:
     false = results["uninfected_study"]
     marks = [("the same, all lung slices of `lung-pet-ct-dx-A0002`", f"{false['falsely_marked']:.3f}")]
     in_diagnosis = f"{false['falsely_marked_in_diagnosis']:.3f}"
-    marks.append(("the same in its diagnosis, which segments suspect slices only", in_diagnosis))
+    marks.append(("the same in its diagnosis, which outlines all as the networks disagree", in_diagnosis))
     rows[6:6] = marks  # beside the row that says what "the same" is
     if "probe" in results:
         probe = results["probe"]
         rows.insert(9, ("the same of a linear probe on ImageNet VGG-16 features", f"{probe['test_slice_auc']:.3f}"))
     rows.append(("infected series of `coronacases` called positive", called_positive(results)))
+    rows.append(("the others: warned of, as the networks disagree", _warned(results)))
     for row in results["verdicts"]:
         if not row["study"].startswith("coronacases"):
             expected, verdict = (row[key].replace("_", " ") for key in ("expected", "verdict"))
@@ -250,6 +269,7 @@ def measured(data: Path, diagnoser: Diagnoser) -> dict[str, Any]:
         makeup,
         partial(classification, plots=PLOTS),
         partial(coverage, plots=PLOTS),
+        agreement,
         typicality,
         localisation,
         shortcut,
