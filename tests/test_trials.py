@@ -63,10 +63,27 @@ def test_thresholds_are_fitted_on_validation_slices_and_kept(jcs: CommandLine, t
     write_table(own, rows)
     ended = jcs("calibrate", "--weights", weights, "--data", own, "--only", "intervals")
     assert ended.code == 0, ended.err
-    assert "fitted on own, split val, 21 slices; measured on 1 of split test" in ended.out
+    assert "fitted on own, split val, 21 slices; measured on 1 slices of split test" in ended.out
     found = load_manifest(weights)["segmenter"].area_thresholds
     assert found is not None
     assert found["lower"] <= 0.5 <= found["upper"]
+    assert found["coverage"] == 0.9
+
+
+def test_thresholds_of_weights_that_know_the_validation_slices_are_set(
+    pictures: Path, jcs: CommandLine, tmp_path: Path
+) -> None:
+    weights = write_weights(tmp_path)
+    given = ("calibrate", "--weights", weights, "--data", pictures)
+    ended = jcs(*given, "--only", "intervals", "--between", "0", "1")
+    assert ended.code == 0, ended.err
+    assert "thresholds 0 and 1, found 100% on test slices; fitted on set beforehand; measured on 4 slices" in ended.out
+    found = load_manifest(weights)["segmenter"].area_thresholds
+    assert found == {"lower": 0.0, "upper": 1.0, "coverage": None, "measured": 1.0}
+    ended = jcs(*given, "--only", "intervals", "--between", "0.6", "0.9")
+    assert (ended.code, "expected thresholds around 0.5, found 0.6 and 0.9" in ended.err) == (2, True)
+    ended = jcs(*given, "--between", "0.1", "0.9")
+    assert (ended.code, "expected it with --only intervals alone" in ended.err) == (2, True)
 
 
 def test_slices_and_patients_of_own_pictures_are_told_apart(pictures: Path, weights: Path, jcs: CommandLine) -> None:

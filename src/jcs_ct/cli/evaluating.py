@@ -113,6 +113,10 @@ def calibrate(
     weights: Annotated[Path, typer.Option(help="Weights folder whose manifest the calibration goes into.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the data sources.")],
     only: Annotated[Fitted | None, typer.Option(help="One of them; without it all but intervals.")] = None,
+    between: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="With --only intervals: thresholds to take, of weights that know the validation slices."),
+    ] = None,
 ) -> None:
     """Fit what turns the networks' answers into results, and keep it in the manifest.
 
@@ -120,6 +124,8 @@ def calibrate(
     above which an opacity is consolidation; and, if asked for, the thresholds that intervals of volumes are made with,
     on validation slices that were not trained on.
     """
+    if between is not None and only is not Fitted.INTERVALS:
+        raise UsageError("found --between, expected it with --only intervals alone")
     from jcs_ct.diagnosis.pipeline import Diagnoser
     from jcs_ct.weights import write_fitted
 
@@ -127,7 +133,7 @@ def calibrate(
         Fitted.TYPICALITY: partial(_fit_typicality, weights),
         Fitted.PROBABILITY: _fit_probability,
         Fitted.MAKEUP: _fit_makeup,
-        Fitted.INTERVALS: _fit_intervals,
+        Fitted.INTERVALS: partial(_fit_intervals, between),
     }
     wanted = [what for what in Fitted if what is not Fitted.INTERVALS] if only is None else [only]
     diagnoser, lines = Diagnoser(weights), []
@@ -167,12 +173,15 @@ def _fit_typicality(weights: Path, diagnoser: Diagnoser, data: Path, step: Calla
     return "classifier", "typicality", kept, fitted_on, told
 
 
-def _fit_intervals(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:
+def _fit_intervals(
+    between: tuple[float, float] | None, diagnoser: Diagnoser, data: Path, step: Callable[[int], None]
+) -> _Fit:
     from jcs_ct import trials
 
-    found, fitted_on = trials.fit_intervals(diagnoser, data, step)
+    found, fitted_on = trials.fit_intervals(diagnoser, data, step, between)
+    wanted = "" if found.coverage is None else f" for {found.coverage:.0%} of slices"
     tested = "" if found.measured is None else f", found {found.measured:.0%} on test slices"
-    told = f"thresholds {found.lower:g} and {found.upper:g} for {found.coverage:.0%} of slices{tested}"
+    told = f"thresholds {found.lower:g} and {found.upper:g}{wanted}{tested}"
     return "segmenter", "area_thresholds", asdict(found), fitted_on, told
 
 

@@ -7,7 +7,8 @@ those of new slices; their quantiles, with the correction for a finite sample, h
 second pass is needed: the areas above the upper and above the lower threshold are the ends of the interval.
 
 Of slices that it did learn from the promise does not hold: there it agrees with its reader more than on new ones. So
-what the interval is worth is measured on test slices and kept beside it (`AreaThresholds.measured`).
+what the interval is worth is measured on test slices and kept beside it (`AreaThresholds.measured`). A network that
+learned from all slices that are not for testing has its thresholds set, and that measured, and nothing promised.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ class AreaThresholds:
     """The area above it is the upper end."""
     upper: float
     """The area above it is the lower end."""
-    coverage: float
-    """Share of slices whose area, as a reader sees it, should lie between the two."""
+    coverage: float | None
+    """Share of slices whose area, as a reader sees it, should lie between the two; None where nothing is promised."""
     measured: float | None = None
     """The share on test slices, which chose nothing; None where that was not measured."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.lower <= 0.5 <= self.upper <= 1:
             raise ValueError(f"expected thresholds around 0.5, found {self.lower} and {self.upper}")
-        if not 0 < self.coverage < 1:
+        if self.coverage is not None and not 0 < self.coverage < 1:
             raise ValueError(f"expected a coverage between 0 and 1, found {self.coverage}")
         if self.measured is not None and not 0 <= self.measured <= 1:
             raise ValueError(f"expected a measured share between 0 and 1, found {self.measured}")

@@ -292,15 +292,23 @@ def interval_note(diagnosis: Diagnosis) -> str:
     fitted = diagnosis.provenance.settings.get("area_thresholds")
     if diagnosis.measures.lesion_share_interval is None or not isinstance(fitted, Mapping):
         return ""
-    lower, upper, coverage = (float(fitted[name]) for name in ("lower", "upper", "coverage"))
-    measured = fitted.get("measured")
-    tested = "" if measured is None else f", and on {percent(float(measured))} of test slices, which took no part"
+    lower, upper = (float(fitted[name]) for name in ("lower", "upper"))
     return (
-        f"Ranges lie between what the segmenter marks with a probability above {upper:.2f} and above {lower:.2f}. On "
-        f"{percent(coverage)} of the slices that these thresholds were chosen on the area that a reader outlined lay "
-        f"between{tested}. A range says how sharp the outline is, not whether it is an opacity; a reader may well find "
-        "more or less. The range of the total is not the sum of those of the opacities."
+        f"Ranges lie between what the segmenter marks with a probability above {upper:.2f} and above {lower:.2f}."
+        f"{_held(fitted.get('coverage'), fitted.get('measured'))} A range says how sharp the outline is, not whether it "
+        "is an opacity; a reader may well find more or less. The range of the total is not the sum of those of the "
+        "opacities."
     )
+
+
+def _held(coverage: float | None, measured: float | None) -> str:
+    """On how many slices ranges held what a reader outlined, as far as that is known; a sentence after a space."""
+    known = []
+    if coverage is not None:
+        known.append(f"on {percent(coverage)} of the slices that these thresholds were chosen on")
+    if measured is not None:
+        known.append(f"on {percent(measured)} of test slices, which took no part")
+    return f" The area that a reader outlined lay between {', and '.join(known)}." if known else ""
 
 
 def explanation_note(diagnosis: Diagnosis) -> str:

@@ -13,7 +13,7 @@ from jcs_ct import lungs, preprocessing
 from jcs_ct.datasets.normalised import NormalisedSlice, normalised
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.diagnosis.pipeline import Diagnoser
-from jcs_ct.errors import DataError
+from jcs_ct.errors import DataError, UsageError
 from jcs_ct.evaluation import conformal, metrics
 from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region, mean_of, of_split
@@ -37,29 +37,49 @@ def _area_above(probability: NDArray[np.float32]) -> NDArray[np.int64]:
     return conformal.area_above(np.round(conformal.STEPS * probability).astype(np.uint8))
 
 
-def fit_intervals(diagnoser: Diagnoser, data: Path, step: Step) -> tuple[AreaThresholds, str]:
+def fit_intervals(
+    diagnoser: Diagnoser, data: Path, step: Step, between: tuple[float, float] | None = None
+) -> tuple[AreaThresholds, str]:
     """Choose the thresholds of the segmenter's intervals on validation slices with a reader's masks.
 
     They promise something only for a segmenter that was not trained on these slices, as the one that ships was. What
     they are worth is measured on the test slices, which chose nothing.
+
+    Args:
+        diagnoser: holds the weights.
+        data: folder that holds data sources, or one of them.
+        step: told of every slice that is done.
+        between: thresholds to take instead, without a promise; for a segmenter that knows the validation slices.
 
     Returns:
         The thresholds, and what they were fitted on.
 
     Raises:
         DataError: too few slices.
+        UsageError: the given thresholds do not lie around 0.5.
     """
     sources = chosen_sources(data, (INTERVAL_SOURCE,))
+    if between is None:
+        fitted, on = _fitted_intervals(diagnoser, data, sources, step)
+    else:
+        try:
+            fitted, on = AreaThresholds(*between, None), "set beforehand"
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+    tested = [one for source in sources for one in _outlined_areas(diagnoser, source, data, "test", step)]
+    covered = [conformal.covered(*one, fitted) for one in tested]
+    measured = round(float(np.mean(covered)), 4) if covered else None
+    return replace(fitted, measured=measured), f"{on}; measured on {len(covered)} slices of split test"
+
+
+def _fitted_intervals(diagnoser: Diagnoser, data: Path, sources: list[str], step: Step) -> tuple[AreaThresholds, str]:
     outlined = [one for source in sources for one in _outlined_areas(diagnoser, source, data, "val", step)]
     levels = np.array([conformal.matching_levels(above, area) for above, area in outlined])
     try:
         fitted = conformal.fit_area_thresholds(levels, INTERVAL_COVERAGE)
     except ValueError as error:
         raise DataError(f"split val with outlined opacities: {error}") from error
-    tested = [one for source in sources for one in _outlined_areas(diagnoser, source, data, "test", step)]
-    covered = [conformal.covered(*one, fitted) for one in tested]
-    on = f"{', '.join(sources)}, split val, {len(levels)} slices; measured on {len(covered)} of split test"
-    return replace(fitted, measured=round(float(np.mean(covered)), 4) if covered else None), on
+    return fitted, f"{', '.join(sources)}, split val, {len(levels)} slices"
 
 
 def _outlined_areas(

@@ -62,8 +62,8 @@ class NetworkFile:
     """The same in whole numbers of eight bits, as OpenVINO keeps it, where it was quantised."""
     calibration: dict[str, float] | None = None
     """Scale and bias of its probabilities' Platt scaling, for a classifier that was calibrated."""
-    area_thresholds: dict[str, float] | None = None
-    """Thresholds that intervals of volumes are made with, and their coverage, for a segmenter that was calibrated."""
+    area_thresholds: dict[str, Any] | None = None
+    """Thresholds that intervals of volumes are made with, and their coverage, where that is known."""
     consolidation_hu: float | None = None
     """Level of density above which what a segmenter outlines is consolidation, below it ground glass; None where no
     reader's masks told it."""
@@ -107,7 +107,7 @@ def _network(folder: Path, name: str, entry: dict[str, Any]) -> NetworkFile:
     return NetworkFile(name, exact, quantised, **fitted, typicality=typicality)
 
 
-Fitted = float | dict[str, float] | dict[str, float | str]
+Fitted = float | dict[str, float] | dict[str, float | None] | dict[str, float | str]
 """What the manifest keeps of one fit."""
 
 
