@@ -293,11 +293,11 @@ def interval_note(diagnosis: Diagnosis) -> str:
     if diagnosis.measures.lesion_share_interval is None or not isinstance(fitted, Mapping):
         return ""
     lower, upper = (float(fitted[name]) for name in ("lower", "upper"))
+    held = _held(fitted.get("coverage"), fitted.get("measured"))
     return (
-        f"Ranges lie between what the segmenter marks with a probability above {upper:.2f} and above {lower:.2f}."
-        f"{_held(fitted.get('coverage'), fitted.get('measured'))} A range says how sharp the outline is, not whether it "
-        "is an opacity; a reader may well find more or less. The range of the total is not the sum of those of the "
-        "opacities."
+        f"Ranges lie between what the segmenter marks with a probability above {upper:.2f} and above {lower:.2f}.{held} A "
+        "range says how sharp the outline is, not whether it is an opacity; a reader may well find more or less. The range "
+        "of the total is not the sum of those of the opacities."
     )
 
 
