@@ -295,9 +295,9 @@ def interval_note(diagnosis: Diagnosis) -> str:
     lower, upper = (float(fitted[name]) for name in ("lower", "upper"))
     held = _held(fitted.get("coverage"), fitted.get("measured"))
     return (
-        f"Ranges lie between what the segmenter marks with a probability above {upper:.2f} and above {lower:.2f}.{held} A "
-        "range says how sharp the outline is, not whether it is an opacity; a reader may well find more or less. The range "
-        "of the total is not the sum of those of the opacities."
+        f"Ranges lie between what the segmenter marks with a probability above {upper:.2f} and above {lower:.2f}."
+        f"{held} A range says how sharp the outline is, not whether it is an opacity; a reader may well find more or "
+        "less. The range of the total is not the sum of those of the opacities."
     )
 
 
