@@ -18,8 +18,9 @@ from jcs_ct.diagnosis.result import Diagnosis, RuleOutcome, SecondLook, Verdict
 from jcs_ct.diagnosis.second_look import disagreement, second_look, shows_opacities, slices_to_look_at
 from jcs_ct.jobs.summary import summary_of
 from jcs_ct.reports.csv_report import write_csvs
-from jcs_ct.reports.html_report import second_look_note
+from jcs_ct.reports.html_report import heading_of, second_look_note
 from jcs_ct.reports.json_report import result_document, write_json
+from jcs_ct.reports.pictures import telling_slices
 from jcs_ct.reports.stored_result import read_decision
 from jcs_ct.reports.summary import one_line_summary
 from jcs_ct.weights import file_sha256, write_manifest
@@ -58,6 +59,9 @@ def test_opacities_that_the_classifier_misses_are_told_and_outlined(missed: Diag
     assert missed.measures.lesion_volume_ml == pytest.approx(SICK.lesion_ml, rel=0.15)
     assert all(finding.lesion_area_mm2 is not None for finding in missed.slices if finding.assessed)
     assert second_look_note(missed) == ""
+    assert heading_of(missed).meaning.endswith("The segmenter disagrees: see the warnings.")
+    assert set(telling_slices(missed)) <= set(shown.tolist())
+    assert len(telling_slices(missed)) == 6
 
 
 def test_a_healthy_chest_that_is_called_healthy_is_agreed_to(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from jcs_ct.diagnosis.result import Diagnosis, Interval, Lesion, Provenance, Verdict
 from jcs_ct.diagnosis.review import Review
+from jcs_ct.diagnosis.second_look import disagreement
 from jcs_ct.reports import charts, pictures, regions
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, usual_spacing
 
@@ -54,6 +55,7 @@ HEADINGS = {
 }
 SLOT_BEGIN, SLOT_END = "<!--sign-off-->", "<!--/sign-off-->"
 """Around the place in the page that a sign-off is put into; values are escaped, so no input can forge them."""
+_DISAGREE = "The segmenter disagrees: see the warnings."
 _CARRIED_OVER = (
     "Carried over from an earlier result: the outlines were edited since, and all measures are of the edited ones."
 )
@@ -104,11 +106,12 @@ def render_sign_off(review: Review, meaning: str) -> str:
 
 
 def heading_of(diagnosis: Diagnosis) -> Heading:
-    """The verdict in words; of one that was carried over to edited outlines, that it was."""
+    """The verdict in words; that the networks disagree, and of one carried over to edited outlines that it was."""
     heading = HEADINGS[diagnosis.verdict]
-    if diagnosis.provenance.decision is None:
-        return heading
-    return replace(heading, meaning=f"{heading.meaning} {_CARRIED_OVER}")
+    added = [_DISAGREE] if disagreement(diagnosis.second_look) else []
+    if diagnosis.provenance.decision is not None:
+        added.append(_CARRIED_OVER)
+    return replace(heading, meaning=" ".join([heading.meaning, *added]))
 
 
 @cache

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from skimage.measure import find_contours
 
 from jcs_ct.diagnosis.result import Diagnosis, SliceFinding, Verdict
+from jcs_ct.diagnosis.second_look import MARKED_SHARE, disagreement
 from jcs_ct.study.volume import IntensityKind, Study
 
 LUNG_WINDOW = (-600.0, 1500.0)
@@ -82,18 +83,28 @@ def telling_slices(diagnosis: Diagnosis, most: int = 6) -> list[int]:
     """Indices of the slices worth showing, spread along the patient, from head to feet (pictures: in their order).
 
     Those of the highest probability and the largest lesion share; without either, slices evenly spread. A negative
-    result shows fewer.
+    result shows fewer, but where the segmenter disagrees with it, what is marked.
     """
     scores = _scores(diagnosis)
+    marked = _marked_against_the_verdict(diagnosis)
     if not scores:
         count = min(3, len(diagnosis.study))
         chosen = {round((k + 0.5) * len(diagnosis.study) / count - 0.5) for k in range(count)}
+    elif marked:
+        chosen = _spread({k: scores[k] for k in marked}, most)
     else:
         telling = diagnosis.verdict is Verdict.POSITIVE or diagnosis.provenance.outlines is not None
         most = most if telling else min(most, 3)
         enough = _WORTH_SHOWING * max(scores.values())
         chosen = _spread({k: score for k, score in scores.items() if score >= enough}, most)
     return sorted(chosen, reverse=diagnosis.study.geometry is not None)
+
+
+def _marked_against_the_verdict(diagnosis: Diagnosis) -> list[int]:
+    """Slices with opacities of a study that is called negative in spite of them."""
+    if diagnosis.verdict is not Verdict.NEGATIVE or not disagreement(diagnosis.second_look):
+        return []
+    return [f.index for f in diagnosis.slices if (f.lesion_share or 0.0) > MARKED_SHARE]
 
 
 def _scores(diagnosis: Diagnosis) -> dict[int, float]:
