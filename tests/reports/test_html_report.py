@@ -180,14 +180,15 @@ def test_measures_by_region_are_those_of_the_diagnosis(diagnosis: Diagnosis) -> 
 def test_ranges_and_what_they_are_worth_are_told(sure_diagnosis: Diagnosis, diagnosis: Diagnosis) -> None:
     text = Page(render_html(sure_diagnosis)).text.replace("\u00a0", " ").replace("\u202f", " ")
     for expected in (
-        "to 1 234 mL)", "to 46 %", "0.31 to 988", "a probability above 0.80 and above 0.16", "between on 90 % of the slices",
+        "to 1 234 mL)", "to 46 %", "0.31 to 988", "a probability above 0.80 and above 0.16",
+        "between on 90 % of the slices",
         "on 46 % of test slices, which took no part", "49 % of the activation mapping lies in the lungs (24 % if",
         "16 % in outlined opacities (4.1 %)",
     ):  # fmt: skip
         assert expected in text, expected
     fitted = sure_diagnosis.provenance.settings["area_thresholds"]
     assert isinstance(fitted, dict)
-    settings = {"area_thresholds": {**fitted, "coverage": None}}
+    settings: dict[str, object] = {"area_thresholds": {**fitted, "coverage": None}}
     unpromised = replace(sure_diagnosis, provenance=replace(sure_diagnosis.provenance, settings=settings))
     text = Page(render_html(unpromised)).text
     assert "lay between on 46" in text
