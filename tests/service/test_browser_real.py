@@ -69,6 +69,7 @@ def test_two_patients_from_upload_to_signed_objects(browser: Browser, tmp_path: 
             visit, zip_of(EXAMPLES / "lung-pet-ct-dx-A0002", tmp_path / "lung-pet-ct-dx-A0002.zip"), r"\d"
         )
         expect(tumour).to_contain_text("Negative", timeout=DIAGNOSING_MS)
+        expect(tumour).to_contain_text("networks disagree")
         source = SHARED / "ricord-001012"
         if not source.exists():
             source = EXAMPLES / "coronacases_001"
@@ -93,12 +94,12 @@ def test_two_patients_from_upload_to_signed_objects(browser: Browser, tmp_path: 
 
 def edit_and_save(visit: Visit) -> None:
     page = visit.page
-    page.get_by_role("button", name="Go to opacity 1").click()  # stomach: nothing of the lung
+    page.get_by_role("button", name="Go to opacity 1", exact=True).click()  # stomach: nothing of the lung
     page.get_by_role("button", name="Correct").click()
     before = visit.live_ml
-    page.get_by_role("button", name="Delete opacity 1").click()
+    page.get_by_role("button", name="Delete opacity 1", exact=True).click()
     after = visit.live_ml
-    assert after < before / 2
+    assert after < before - 20
     visit.drag((0.165, 0.62), (0.2, 0.66))  # beside the diaphragm
     painted = visit.live_ml
     assert painted > after
