@@ -245,7 +245,7 @@ class Diagnoser:
             seen = slices_to_look_at(slices.extents_mm, len(slices.indices))
             report.stage("looking a second time", len(seen))
             look = second_look(decision.verdict, decision.rule, len(seen), self._marked(slices, seen, report.advance))
-            if disagreement(look):
+            if look is not None and not look.agrees:
                 suspect = np.arange(len(slices.indices))
         report.stage("outlining opacities", len(suspect))
         volume = CroppedVolume(slices.study.voxels.shape, np.uint8)

@@ -351,3 +351,8 @@ class Diagnosis:
     """Whether the slices are such as the classifier learned from; None where that was not asked, or not fitted."""
     second_look: SecondLook | None = None
     """Whether the segmenter agrees with the verdict; None where there is none."""
+
+    @property
+    def networks_disagree(self) -> bool:
+        """Whether what the segmenter found speaks against the verdict; the warnings then say so."""
+        return self.second_look is not None and not self.second_look.agrees

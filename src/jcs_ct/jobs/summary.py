@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 
 from jcs_ct.diagnosis.result import Diagnosis
-from jcs_ct.diagnosis.second_look import disagreement
 from jcs_ct.diagnosis.typicality import atypical_cautions
 
 
@@ -30,7 +29,7 @@ def summary_of(diagnosis: Diagnosis) -> dict[str, Any]:
 def _doubts(diagnosis: Diagnosis) -> list[str]:
     """In a few words each, why a verdict needs a second pair of eyes; the warnings have it at length."""
     doubts = []
-    if disagreement(diagnosis.second_look):
+    if diagnosis.networks_disagree:
         doubts.append("networks disagree")
     if atypical_cautions(diagnosis.typicality):
         doubts.append("unusual slices")

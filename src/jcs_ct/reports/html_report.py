@@ -17,7 +17,6 @@ from markupsafe import Markup
 
 from jcs_ct.diagnosis.result import Diagnosis, Interval, Lesion, Provenance, Verdict
 from jcs_ct.diagnosis.review import Review
-from jcs_ct.diagnosis.second_look import disagreement
 from jcs_ct.reports import charts, pictures, regions
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, usual_spacing
 
@@ -108,7 +107,7 @@ def render_sign_off(review: Review, meaning: str) -> str:
 def heading_of(diagnosis: Diagnosis) -> Heading:
     """The verdict in words; that the networks disagree, and of one carried over to edited outlines that it was."""
     heading = HEADINGS[diagnosis.verdict]
-    added = [_DISAGREE] if disagreement(diagnosis.second_look) else []
+    added = [_DISAGREE] if diagnosis.networks_disagree else []
     if diagnosis.provenance.decision is not None:
         added.append(_CARRIED_OVER)
     return replace(heading, meaning=" ".join([heading.meaning, *added]))
@@ -341,7 +340,7 @@ def typicality_note(diagnosis: Diagnosis) -> str:
 def second_look_note(diagnosis: Diagnosis) -> str:
     """Whether the segmenter bears the verdict out, in words; nothing where it does not: that is a warning."""
     look = diagnosis.second_look
-    if look is None or not look.agrees:
+    if look is None or diagnosis.networks_disagree:
         return ""
     return (
         f"The segmenter agrees: it finds opacities on {look.marked} of the {look.slices} slices that it looked at "

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from skimage.measure import find_contours
 
 from jcs_ct.diagnosis.result import Diagnosis, SliceFinding, Verdict
-from jcs_ct.diagnosis.second_look import MARKED_SHARE, disagreement
+from jcs_ct.diagnosis.second_look import MARKED_SHARE
 from jcs_ct.study.volume import IntensityKind, Study
 
 LUNG_WINDOW = (-600.0, 1500.0)
@@ -102,7 +102,7 @@ def telling_slices(diagnosis: Diagnosis, most: int = 6) -> list[int]:
 
 def _marked_against_the_verdict(diagnosis: Diagnosis) -> list[int]:
     """Slices with opacities of a study that is called negative in spite of them."""
-    if diagnosis.verdict is not Verdict.NEGATIVE or not disagreement(diagnosis.second_look):
+    if diagnosis.verdict is not Verdict.NEGATIVE or not diagnosis.networks_disagree:
         return []
     return [f.index for f in diagnosis.slices if (f.lesion_share or 0.0) > MARKED_SHARE]
 
