@@ -28,7 +28,9 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt  # after the choice of a backend that needs no screen
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, only its own folder is on the path
-from experiments.generalisation import READINGS, Place, Probabilities, marked_share, said_by, train_missing
+from experiments.generalising.place import Place
+from experiments.generalising.readings import READINGS, Probabilities, marked_share
+from experiments.generalising.runs import groups_of, said_by, train_missing
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, PreparedSlices, prepare_records
 from jcs_ct.datasets.sources import read_source
@@ -197,7 +199,7 @@ def outlines(said: Probabilities, slices: PreparedSlices) -> dict[str, Figure]:
     marked, truth = said > SURE, slices.masks > 127
     dice = np.asarray(dice_per_image(marked, truth), float)
     overlaps, totals = (marked & truth).sum((1, 2)), marked.sum((1, 2)) + truth.sum((1, 2))
-    groups = _groups(slices)
+    groups = groups_of(slices)
     return {
         DICE: _figure(DICE, lambda k: float(dice[k].mean()), groups),
         POOLED: _figure(POOLED, lambda k: pooled_dice(overlaps[k].tolist(), totals[k].tolist()), groups),
@@ -210,12 +212,12 @@ def falsely_marked(said: Probabilities, slices: PreparedSlices) -> Figure:
     # The reading holds a small constant, for its logarithm; it is no part of the lungs.
     share = marked_share(said[empty], slices.lung_masks[empty], SURE) - LEAST_BURDEN
     too_much = share > FALSELY_MARKED_SHARE
-    return _figure(MARKED, lambda k: float(too_much[k].mean()), _groups(slices)[empty])
+    return _figure(MARKED, lambda k: float(too_much[k].mean()), groups_of(slices)[empty])
 
 
 def aucs(source: str, said: Probabilities, slices: PreparedSlices) -> dict[str, Figure]:
     """Slice AUC by each reading of the marks."""
-    infected, groups = slices.infected == 1, _groups(slices)
+    infected, groups = slices.infected == 1, groups_of(slices)
     figures = {}
     for reading in SHOWN_READINGS:
         score = READINGS[reading](said, slices.lung_masks)
@@ -225,10 +227,6 @@ def aucs(source: str, said: Probabilities, slices: PreparedSlices) -> dict[str, 
 
 def _auc(infected: NDArray[np.bool_], score: NDArray[np.float32], chosen: NDArray[np.int64]) -> float | None:
     return roc_auc(infected[chosen], score[chosen])
-
-
-def _groups(slices: PreparedSlices) -> NDArray[np.str_]:
-    return np.array([record.group for record in slices.records], np.str_)
 
 
 def _figure(name: str, figure: Callable[[NDArray[np.int64]], float | None], groups: NDArray[np.str_]) -> Figure:

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from jcs_ct.datasets.prepared import prepare
-from jcs_ct.evaluation.metrics import bootstrap_interval, roc_auc
+from jcs_ct.evaluation.metrics import auc_interval, roc_auc
 from jcs_ct.models.vgg import VGGEncoder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +63,7 @@ def main() -> None:
         "C": chosen,
         "val_slice_auc": roc_auc(infected[split == "val"], scores[chosen][split == "val"]),
         "test_slice_auc": roc_auc(truth, score),
-        "test_interval_95": bootstrap_interval(lambda k: roc_auc(truth[k], score[k]), groups),
+        "test_interval_95": auc_interval(truth, score, groups),
     }
     (ROOT / "docs" / "probe.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from experiments import generalisation
-from experiments.generalisation import (
-    LEFT_OUT,
-    READINGS,
-    Place,
-    as_markdown,
-    fold_config,
-    generalise,
-    left_out_config,
-    train_missing,
-)
+import torch
+from experiments.generalisation import PROTOCOLS, as_markdown, generalise
+from experiments.generalising import authors_split, folds, left_out, outlines
+from experiments.generalising import place as places
+from experiments.generalising.evidence import Evidence, from_origins
+from experiments.generalising.figures import of_groups, of_slices
+from experiments.generalising.folds import fold_config
+from experiments.generalising.left_out import LEFT_OUT, left_out_config
+from experiments.generalising.lung_features import fitted, lung_features, pooled
+from experiments.generalising.outlines import outlines_config
+from experiments.generalising.place import Place, Result
+from experiments.generalising.readings import READINGS, best_reading
+from experiments.generalising.runs import labelled_slices, train_missing
 
 from jcs_ct.datasets.prepared import PreparedSlices
 from jcs_ct.errors import UsageError
@@ -47,8 +50,11 @@ def test_nothing_of_a_source_that_is_left_out_is_seen(left_out: str, empty: str,
 
 
 def test_each_group_of_the_folded_source_is_judged_once(tmp_path: Path) -> None:
-    names = [fold_config(number, Place(tmp_path, tmp_path, tmp_path)).fold for number in range(1, 6)]
+    place = Place(tmp_path, tmp_path, tmp_path)
+    names = [fold_config(number, place).fold for number in range(1, 6)]
     assert names == [f"sars-cov-2-ct:{number}of5" for number in range(1, 6)]
+    assert [outlines_config(k, place).fold for k in range(1, 6)] == [f"covid-19-ct100:{k}of5" for k in range(1, 6)]
+    assert outlines_config(1, place).train_on_validation == ("covid-19-ct100",), "four of five parts teach"
 
 
 def test_readings_as_computed_by_hand() -> None:
@@ -69,12 +75,66 @@ def test_groups_are_judged_by_the_mean_of_their_slices() -> None:
     said = np.array([0.9, 0.1, 0.8, 0.6, 0.2, 0.2], np.float32)
     truth = np.array([True, True, True, False, False, False])
     groups = np.array(["a", "a", "b", "c", "d", "d"])
-    slices, by_group = generalisation._of_decisions(said, truth, groups, "folds", [1.0])
-    assert slices.figures["AUC"] == pytest.approx(6 / 9)  # 0.1 is below all three, 0.9 and 0.8 above
-    assert by_group.figures["groups"] == 4
-    assert by_group.figures["AUC"] == pytest.approx(3 / 4)  # 0.5 and 0.8 against 0.6 and 0.2
-    assert by_group.figures["sensitivity at specificity 1.000 (mean probability above 0.600)"] == pytest.approx(0.5)
-    assert by_group.figures["specificity at 0.5"] == pytest.approx(0.5)
+    slices, by_group = of_slices(said, truth, groups), of_groups(said, truth, groups)
+    assert slices["AUC"] == pytest.approx(6 / 9)  # 0.1 is below all three, 0.9 and 0.8 above
+    assert by_group["groups"] == 4
+    assert by_group["AUC"] == pytest.approx(3 / 4)  # 0.5 and 0.8 against 0.6 and 0.2
+    assert by_group["sensitivity at specificity 1.000 (mean probability above 0.600)"] == pytest.approx(0.5)
+    assert by_group["specificity at 0.5"] == pytest.approx(0.5)
+
+
+def test_evidence_is_added_in_the_spread_of_the_known_slices() -> None:
+    loud = Evidence(np.array([0.0, 200.0]), np.array([100.0, 300.0]))
+    soft = Evidence(np.array([-1.0, 1.0]), np.array([0.0, -1.0]))
+    found = from_origins(lesion_marks=loud, lung_features=soft)
+    assert list(found) == ["lesion marks", "lung features", "both"]
+    assert found["lesion marks"] is loud
+    np.testing.assert_allclose(found["both"].known, [-2, 2])
+    np.testing.assert_allclose(found["both"].judged, [0, 2 - 1])
+    said = loud.probability(np.array([False, True]), np.array(["a", "b"]))
+    assert 0 <= said[0] <= said[1] <= 1
+
+
+def test_features_are_pooled_over_the_lungs_alone() -> None:
+    features = torch.zeros(1, 2, 2, 2)
+    features[0, 0], features[0, 1] = torch.tensor([[1.0, 9.0], [3.0, 9.0]]), 5.0
+    lung = torch.zeros(1, 1, 4, 4)
+    lung[0, 0, :, :2] = 1  # the left half
+    mean_0, mean_1, largest_0, largest_1 = pooled(features, lung)[0].tolist()
+    assert mean_0 == pytest.approx(2, rel=1e-3)
+    assert mean_1 == pytest.approx(5, rel=1e-3)
+    assert (largest_0, largest_1) == (3, 5), "the nines lie outside"
+
+
+def test_sources_weigh_the_same_however_many_slices_they_have() -> None:
+    random = np.random.default_rng(0)
+
+    def source(count: int, column: int) -> tuple[np.ndarray, np.ndarray]:
+        features = random.normal(size=(count, 2)).astype(np.float32)
+        return features, features[:, column] > 0
+
+    large, small = source(2000, 0), source(40, 1)
+    line = fitted([large, small], source(200, 1))
+    gain = line(np.eye(2, dtype=np.float32)) - line(np.zeros((2, 2), np.float32))
+    assert gain[1] > 0.5 * gain[0], "fifty times as many slices do not outvote the other source"
+
+
+def test_the_reading_is_best_over_all_sources_that_are_known() -> None:
+    lung = np.ones((4, 20, 20), bool)
+    infected = np.array([1, 1, 0, 0], np.int8)
+
+    def known(marks: np.ndarray) -> tuple[np.ndarray, PreparedSlices]:
+        nothing = np.zeros(marks.shape, np.uint8)
+        return marks, PreparedSlices(nothing, nothing, np.zeros(4, np.uint8), lung, infected, [])
+
+    by_peak = np.full((4, 20, 20), 0.2, np.float32)
+    by_peak[2:] = 0.25  # those without a lesion are greyer on the whole
+    by_peak[:2, :4, :4] = 0.29  # a small lesion, too faint for a share above a limit
+    assert best_reading([known(by_peak), known(by_peak)]) == "surest 10 pixels"
+    by_share = np.zeros((4, 20, 20), np.float32)
+    by_share[:, :3, :4] = 0.9
+    by_share[:2, 5:15] = 0.4
+    assert best_reading([known(by_share)]) == "lesion burden"
 
 
 def _knowing(name: str, config: Any, slices: PreparedSlices, place: Place) -> np.ndarray:
@@ -85,26 +145,55 @@ def _knowing(name: str, config: Any, slices: PreparedSlices, place: Place) -> np
     return np.broadcast_to(share[:, None, None], slices.images.shape).astype(np.float32)
 
 
+def _telling(slices: PreparedSlices, place: Place) -> np.ndarray:
+    """In place of what VGG-16 sees, which is nothing while its weights are random."""
+    del place
+    random = np.random.default_rng(len(slices))
+    return np.asarray(random.normal(size=(len(slices), 3)) + (slices.infected == 1)[:, None], np.float32)
+
+
+def test_features_of_a_source_are_kept(place: Place, tmp_path: Path) -> None:
+    slices = labelled_slices("mosmed-slices", left_out_config("mosmed-slices", place), place)
+    own = replace(place, output=tmp_path)
+    first = lung_features(slices, own)
+    assert first.shape == (len(slices), 2 * (256 + 512 + 512))
+    (kept,) = (tmp_path / "features").glob("*.npy")
+    np.save(kept, first + 1)
+    np.testing.assert_array_equal(lung_features(slices, own), first + 1)
+    lungless = replace(slices, lung_masks=np.zeros_like(slices.lung_masks))
+    assert not lung_features(lungless, own).any(), "other lungs, other features: without any, none"
+
+
 def test_all_protocols_are_trained_judged_and_written(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generalisation, "COUNT", 3)
     both = {"mosmed-slices": "sars-cov-2-ct", "sars-cov-2-ct": "mosmed-slices"}
-    monkeypatch.setattr(generalisation, "LEFT_OUT", both)
-    monkeypatch.setattr(generalisation, "outlined", _knowing)
+    for module in (folds, outlines):
+        monkeypatch.setattr(module, "COUNT", 3)
+    for module in (authors_split, left_out):
+        monkeypatch.setattr(module, "LEFT_OUT", both | {"ucsd-covid-ct": "sars-cov-2-ct"})
+    monkeypatch.setattr(left_out, "LEFT_OUT", both)
+    monkeypatch.setattr(authors_split, "SPLIT", "sars-cov-2-ct")  # there are no phantoms of ucsd-covid-ct
+    for module in (folds, left_out, authors_split):
+        monkeypatch.setattr(module, "outlined", _knowing)
+        monkeypatch.setattr(module, "lung_features", _telling)
     without_ucsd = tmp_path / "configs"
     without_ucsd.mkdir()
-    for path in generalisation.CONFIGS.glob("*.yaml"):  # of which there are no phantoms
+    for path in places.CONFIGS.glob("*.yaml"):
         (without_ucsd / path.name).write_text(path.read_text(encoding="utf-8").replace(", ucsd-covid-ct", ""))
-    monkeypatch.setattr(generalisation, "CONFIGS", without_ucsd)
-    generalise(["folds", "left-out"], place, tmp_path)
+    monkeypatch.setattr(places, "CONFIGS", without_ucsd)
+    generalise(list(PROTOCOLS), place, tmp_path)
     found = json.loads((tmp_path / "generalisation.json").read_text(encoding="utf-8"))
-    slices, groups = (each["figures"] for each in found["folds"])
-    assert slices["slices"] == 12, "each slice once"
-    assert groups["groups"] == 12
+    assert [each["protocol"].split("by ")[-1] for each in found["folds"]] == [
+        f"{by}; {what}" for by in ("lesion marks", "lung features", "both") for what in ("slices", "groups")
+    ]
+    assert {each["figures"].get("slices", each["figures"].get("groups")) for each in found["folds"]} == {12}, "once"
+    readings = found["folds"][0]["figures"]["reading of each fold, chosen on another one"]
+    assert len(readings.split(", ")) == 3
     assert [each["source"] for each in found["left-out"]] == list(both)
     assert {each["figures"]["reading"] for each in found["left-out"]} <= set(READINGS)
-    assert len(slices["reading of each fold, chosen on another one"].split(", ")) == 3
+    assert len(found["authors-split"]) == 3
+    assert [each["figures"]["slices"] for each in found["outlines"]] == [found["outlines"][0]["figures"]["slices"]] * 2
     assert "mosmed-slices" in (tmp_path / "generalisation.md").read_text(encoding="utf-8")
     with pytest.raises(UsageError, match="other settings"):
         train_missing({"fold1": fold_config(2, place)}, place)
@@ -113,5 +202,5 @@ def test_all_protocols_are_trained_judged_and_written(
 def test_the_committed_page_is_that_of_the_committed_figures() -> None:
     docs = Path(__file__).parents[1] / "docs"
     kept = json.loads((docs / "generalisation.json").read_text(encoding="utf-8"))
-    results = [generalisation.Result(**each) for name in generalisation.PROTOCOLS for each in kept[name]]
+    results = [Result(**each) for name in PROTOCOLS for each in kept[name]]
     assert (docs / "generalisation.md").read_text(encoding="utf-8") == as_markdown(results)

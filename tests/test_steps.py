@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from experiments import steps
-from experiments.generalisation import Place, Probabilities, said_by
+from experiments.generalising.place import Place
+from experiments.generalising.readings import Probabilities
+from experiments.generalising.runs import said_by
 from experiments.steps import DICE, LABELLED, MARKED, POOLED, SHOWN_READINGS, STEPS, Figure, Row, auc_name
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, READER_MASK, PreparedSlices, prepare

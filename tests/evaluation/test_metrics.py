@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from torchmetrics.functional.classification import binary_auroc
 
 from jcs_ct.evaluation.metrics import (
+    auc_interval,
     bootstrap_interval,
     dice_per_image,
     pooled_dice,
@@ -124,3 +125,13 @@ def test_draws_on_which_a_figure_is_not_defined_are_left_out() -> None:
     low, high = bootstrap_interval(lambda chosen: roc_auc(positive[chosen], chosen.astype(float)), np.arange(3))
     assert (low, high) == (0.0, 0.0)
     assert all(math.isnan(bound) for bound in bootstrap_interval(lambda _: None, np.arange(3), draws=5))
+
+
+def test_the_interval_of_an_auc_is_that_of_whole_patients() -> None:
+    positive = np.repeat([True, False], 20)
+    score = np.concatenate([np.linspace(0, 1, 20), np.linspace(-0.5, 0.5, 20)])
+    groups = np.arange(40)
+    low, high = auc_interval(positive, score, groups)
+    assert low < (roc_auc(positive, score) or 0) < high
+    assert (low, high) == bootstrap_interval(lambda k: roc_auc(positive[k], score[k]), groups)
+    assert auc_interval(positive, score, groups // 10)[0] < low, "four patients tell less than forty"

@@ -370,6 +370,20 @@ def test_frozen_blocks_stay_as_they_are(encoder_weights: Path, paths: RunPaths) 
     assert all(moved for key, moved in changed.items() if key.split(".")[1] in "234")
 
 
+def test_the_head_learns_alone(paths: RunPaths, tmp_path: Path) -> None:
+    save_weights(registry.classifier("default"), first := tmp_path / "classifier.safetensors")
+    own = config_for("classifier", ema=None, head_only=True, init={"classifier": str(first)})
+    found, before = load_file(train(own, paths, "cpu")), load_file(first)
+    changed = {name for name, value in found.items() if not torch.equal(value, before[name])}
+    assert changed == {"head.weight", "head.bias"}, "batch statistics stay as well"
+
+
+@pytest.mark.parametrize(("task", "init"), [("segmenter", {}), ("classifier", {})])
+def test_only_the_head_of_a_classifier_that_has_learned_can_learn_alone(task: str, init: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="head_only"):
+        config_for(task, head_only=True, init=init)
+
+
 def test_an_encoder_is_made_from_imagenet_weights(paths: RunPaths, tmp_path: Path) -> None:
     wide = write_imagenet(tmp_path / "vgg16.safetensors")
     config = TrainConfig(

@@ -88,3 +88,10 @@ def bootstrap_interval(
     tail = (1 - level) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def auc_interval(
+    positive: NDArray[np.bool_], score: NDArray[np.floating[Any]], groups: NDArray[Any]
+) -> tuple[float, float]:
+    """`bootstrap_interval` of `roc_auc`; draws in which a class is missing do not count."""
+    return bootstrap_interval(lambda chosen: roc_auc(positive[chosen], score[chosen]), groups)

@@ -107,6 +107,9 @@ class TrainConfig:
     """Learning rate of what was warm-started; the same as `learning_rate` if absent."""
     frozen_blocks: int = 0
     """First blocks of a warm-started VGG encoder that stay as they are: a quarter of the time for two of them."""
+    head_only: bool = False
+    """Only the last layer of a classifier learns, from features that stay as they are, which takes it to where a few
+    hundred steps of the whole network do not (Kirichenko et al., ICLR 2023)."""
     weight_decay: float = 1e-4
     schedule: str = "onecycle"
     """`onecycle`, `poly` (power 0.9) or `step` (divided by ten after each 30 % of the steps, as the paper
@@ -176,6 +179,8 @@ class TrainConfig:
             raise UsageError(f"config: found frozen_blocks {self.frozen_blocks}, expected 0 to 5")
         if self.fold is not None:
             Fold.parse(self.fold)
+        if self.head_only and (self.task != "classifier" or "classifier" not in self.init):
+            raise UsageError("config: found head_only, expected it for a classifier that `init` names weights of only")
         if self.burden_weight and self.task != "segmenter":
             raise UsageError(f"config: found burden_weight for a {self.task}, expected it for a segmenter only")
         if self.prior is not None and not 0 < self.prior < 1:

@@ -21,13 +21,8 @@ CLASSIFICATION_SOURCES = ("sars-cov-2-ct", "ucsd-covid-ct")
 CALIBRATION_SOURCE = "sars-cov-2-ct"
 
 
-def auc_of(infected: NDArray[np.bool_], probability: NDArray[np.float32], chosen: NDArray[np.int64]) -> float | None:
-    """A figure for `metrics.bootstrap_interval`."""
-    return metrics.roc_auc(infected[chosen], probability[chosen])
-
-
 def ece_of(infected: NDArray[np.bool_], probability: NDArray[np.float32], chosen: NDArray[np.int64]) -> float:
-    """The same."""
+    """A figure for `metrics.bootstrap_interval`."""
     return calibration.expected_calibration_error(probability[chosen], infected[chosen])
 
 
@@ -129,7 +124,7 @@ def _trial(source: str, protocol: str, found: Judged, diagnoser: Diagnoser) -> T
         "groups": len(np.unique(groups)),
     }
     intervals = {
-        "slice_auc": metrics.bootstrap_interval(partial(auc_of, infected, probability), groups),
+        "slice_auc": metrics.auc_interval(infected, probability, groups),
         "slice_ece": metrics.bootstrap_interval(partial(ece_of, infected, probability), groups),
         "slice_brier": metrics.bootstrap_interval(partial(brier_of, infected, probability), groups),
     }
@@ -139,7 +134,7 @@ def _trial(source: str, protocol: str, found: Judged, diagnoser: Diagnoser) -> T
         figures["group_auc"] = metrics.roc_auc(truth, mean)
         figures["group_ece"] = calibration.expected_calibration_error(mean, truth)
         figures["group_brier"] = calibration.brier_score(mean, truth)
-        intervals["group_auc"] = metrics.bootstrap_interval(partial(auc_of, truth, mean), each)
+        intervals["group_auc"] = metrics.auc_interval(truth, mean, each)
         intervals["group_ece"] = metrics.bootstrap_interval(partial(ece_of, truth, mean), each)
         intervals["group_brier"] = metrics.bootstrap_interval(partial(brier_of, truth, mean), each)
     return Trial(source, protocol, figures, intervals)

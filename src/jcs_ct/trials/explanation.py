@@ -19,7 +19,7 @@ from jcs_ct.datasets.normalised import NormalisedSlice, normalised
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.evaluation import localisation as maps
 from jcs_ct.evaluation import metrics
-from jcs_ct.trials.classification import CLASSIFICATION_SOURCES, auc_of
+from jcs_ct.trials.classification import CLASSIFICATION_SOURCES
 from jcs_ct.trials.segmentation import SEGMENTATION_SOURCES
 from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region, mean_of, of_split
 
@@ -61,7 +61,7 @@ def shortcut(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[T
             crops = np.stack([change(crop, region) for crop, region in pictures])
             probability = diagnoser.classify(crops, step).probabilities
             figures[f"auc_{name}"] = metrics.roc_auc(infected, probability)
-            intervals[f"auc_{name}"] = metrics.bootstrap_interval(partial(auc_of, infected, probability), groups)
+            intervals[f"auc_{name}"] = metrics.auc_interval(infected, probability, groups)
         trials.append(Trial(source, f"split {split}, {len(found)} slices", figures, intervals))
     return trials
 

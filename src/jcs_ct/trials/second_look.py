@@ -13,7 +13,7 @@ from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.second_look import shows_opacities
 from jcs_ct.evaluation import metrics
-from jcs_ct.trials.classification import CLASSIFICATION_SOURCES, auc_of, judged_source
+from jcs_ct.trials.classification import CLASSIFICATION_SOURCES, judged_source
 from jcs_ct.trials.judged import Judged
 from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region
 
@@ -82,7 +82,7 @@ def _trial(
         for name, where in (("error_where_both_agree", ~disagrees), ("error_where_they_disagree", disagrees))
         if where.any()
     }
-    intervals["auc_of_segmenter"] = metrics.bootstrap_interval(partial(auc_of, found.infected, sure), found.groups)
+    intervals["auc_of_segmenter"] = metrics.auc_interval(found.infected, sure, found.groups)
     return Trial(source, f"split {split}, {len(wrong)} slices, both networks", figures, intervals)
 
 

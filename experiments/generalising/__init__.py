@@ -1,0 +1,1 @@
+"""What `experiments/generalisation.py` trains and judges: one module a protocol, above what they share."""

@@ -1,0 +1,46 @@
+"""The split that a source's authors publish: by what a segmenter marks that saw nothing of it, and by lung features."""
+
+from __future__ import annotations
+
+import numpy as np
+from experiments.generalising.evidence import Evidence, from_origins
+from experiments.generalising.figures import of_slices
+from experiments.generalising.left_out import LEFT_OUT, left_out_config
+from experiments.generalising.lung_features import fitted, lung_features
+from experiments.generalising.place import Figures, Place, Result
+from experiments.generalising.readings import best_reading, evidence
+from experiments.generalising.runs import groups_of, labelled_slices, of_split, outlined, train_missing
+
+from jcs_ct.evaluation.metrics import sensitivity_specificity
+
+SPLIT = "ucsd-covid-ct"
+
+
+def authors_split(place: Place) -> list[Result]:
+    """The test slices once; reading, strength and scaling are chosen on the validation slices."""
+    name, config = f"empty-{LEFT_OUT[SPLIT]}", left_out_config(LEFT_OUT[SPLIT], place)
+    train_missing({name: config}, place)
+    slices = labelled_slices(SPLIT, config, place)
+    train, known, judged = (slices.split(each) for each in ("train", "val", "test"))
+    marks = [outlined(name, config, each, place) for each in (known, judged)]
+    reading = best_reading([(marks[0], known)])
+    every = lung_features(slices, place)
+    features = [every[of_split(slices, each)] for each in ("train", "val", "test")]
+    line = fitted([(features[0], train.infected == 1)], (features[1], known.infected == 1))
+    origins = from_origins(
+        lesion_marks=Evidence(evidence(reading, marks[0], known), evidence(reading, marks[1], judged)),
+        lung_features=Evidence(line(features[1]), line(features[2])),
+    )
+    results, truth = [], judged.infected == 1
+    for by, each in origins.items():
+        said = each.probability(known.infected == 1, groups_of(known))
+        figures: Figures = of_slices(said, truth, groups_of(judged)) | _at_half(said > 0.5, truth)
+        results.append(Result(SPLIT, f"authors' split, by {by}; test slices", figures))
+    results[0].figures["reading, chosen on validation slices"] = reading
+    return results
+
+
+def _at_half(called: np.ndarray, truth: np.ndarray) -> Figures:
+    sensitivity, specificity = sensitivity_specificity(truth, called)
+    f1 = 2 * float((called & truth).sum()) / float(called.sum() + truth.sum())
+    return {"F1 at 0.5": f1, "sensitivity at 0.5": sensitivity, "specificity at 0.5": specificity}

@@ -1,0 +1,42 @@
+"""Evidence for infection from one or more origins, made comparable where labels are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from jcs_ct.evaluation.calibration import fit_platt
+
+Scores = NDArray[np.float64]
+"""(N,): the higher, the rather infected."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of slices that may be looked at to choose by, and of slices that are judged."""
+
+    known: Scores
+    judged: Scores
+
+    def standardised(self) -> Evidence:
+        """Less its mean and divided by its spread on the known slices, so that two of them can be added."""
+        mean, spread = self.known.mean(), self.known.std() or 1.0
+        return Evidence((self.known - mean) / spread, (self.judged - mean) / spread)
+
+    def __add__(self, other: Evidence) -> Evidence:
+        return Evidence(self.known + other.known, self.judged + other.judged)
+
+    def probability(self, infected: NDArray[np.bool_], groups: NDArray[np.str_]) -> NDArray[np.float32]:
+        """(N,) of the judged slices, scaled by the known ones, whose labels and groups these are."""
+        scaling = fit_platt(expit(self.known).astype(np.float32), infected, groups)
+        return scaling.apply(expit(self.judged).astype(np.float32))
+
+
+def from_origins(**origins: Evidence) -> dict[str, Evidence]:
+    """Each by its name, with blanks for underscores, and their sum as `both`."""
+    named = {name.replace("_", " "): one for name, one in origins.items()}
+    first, *others = (one.standardised() for one in origins.values())
+    return named | {"both": sum(others, first)}

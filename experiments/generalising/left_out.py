@@ -1,0 +1,95 @@
+"""Each labelled source in turn, judged by what saw nothing of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from experiments.generalising import place as places
+from experiments.generalising.evidence import Evidence, from_origins
+from experiments.generalising.figures import auc, auc_with_interval
+from experiments.generalising.lung_features import Features, fitted, lung_features
+from experiments.generalising.place import Figures, Place, Result
+from experiments.generalising.readings import READINGS, Probabilities, best_reading, evidence, marked_share
+from experiments.generalising.runs import encoder_of, groups_of, labelled_slices, of_split, outlined, train_missing
+from numpy.typing import NDArray
+
+from jcs_ct.datasets.prepared import EMPTY_MASK, PreparedSlices
+from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE
+from jcs_ct.training.config import TrainConfig, load_config
+from jcs_ct.training.losses import LEAST_BURDEN
+
+LEFT_OUT = {"sars-cov-2-ct": "mosmed-slices", "mosmed-slices": "sars-cov-2-ct", "ucsd-covid-ct": "sars-cov-2-ct"}
+"""Each source that is left out, and whose uninfected slices teach what is no lesion. Two of them share a run."""
+
+
+def left_out_config(empty: str, place: Place) -> TrainConfig:
+    """The segmenter whose empty masks are of one source, and who sees the reader's masks beside it only."""
+    config = load_config(places.CONFIGS / "left_out.yaml")
+    batch = tuple(replace(g, sources=(empty,)) if g.kind == "uninfected" else g for g in config.batch)
+    return replace(config, batch=batch, init=encoder_of("teacher", place), **place.settings)
+
+
+def left_out(place: Place) -> list[Result]:
+    """How marks are read, and the line through lung features, come from the other labelled sources."""
+    runs = {f"empty-{empty}": left_out_config(empty, place) for empty in sorted(set(LEFT_OUT.values()))}
+    train_missing(runs, place)
+    said: dict[tuple[str, str], Probabilities] = {}  # looked at once, though judged and chosen by
+    results = []
+    for source, empty in LEFT_OUT.items():
+        name = f"empty-{empty}"
+        slices = {each: labelled_slices(each, runs[name], place) for each in LEFT_OUT}
+        for each in LEFT_OUT:
+            if (name, each) not in said:
+                said[name, each] = outlined(name, runs[name], slices[each], place)
+        results.append(_left_out(source, empty, slices, {each: said[name, each] for each in LEFT_OUT}, place))
+    return results
+
+
+def _left_out(
+    source: str, empty: str, slices: dict[str, PreparedSlices], marks: dict[str, Probabilities], place: Place
+) -> Result:
+    judged, others = slices[source], [each for each in slices if each != source]
+    chosen_by = {each: _split(slices[each], marks[each], "val") for each in others}
+    reading = best_reading([(said, known) for known, said in chosen_by.values()])
+    by_marks = Evidence(
+        np.concatenate([evidence(reading, said, known) for known, said in chosen_by.values()]),
+        evidence(reading, marks[source], judged),
+    )
+    truth, groups = judged.infected == 1, groups_of(judged)
+    figures: Figures = {"slices": len(judged), "reading": reading}
+    for by, each in from_origins(lesion_marks=by_marks, lung_features=_by_features(source, slices, place)).items():
+        figures |= {f"{name} by {by}": value for name, value in auc_with_interval(truth, each.judged, groups).items()}
+    for other, read in READINGS.items():
+        figures[f"AUC by {other}"] = auc(truth, read(marks[source], judged.lung_masks))
+    return Result(source, f"left out; empty masks of {empty}", figures | _falsely_marked(judged, marks[source]))
+
+
+def _by_features(source: str, slices: dict[str, PreparedSlices], place: Place) -> Evidence:
+    """A line that the training slices of the other sources draw, and their validation slices choose."""
+    taught: list[tuple[Features, NDArray[np.bool_]]] = []
+    known: list[tuple[Features, NDArray[np.bool_]]] = []
+    for each in slices:
+        if each != source:
+            features, infected = lung_features(slices[each], place), slices[each].infected == 1
+            for split, target in (("train", taught), ("val", known)):
+                own = of_split(slices[each], split)
+                target.append((features[own], infected[own]))
+    every = np.concatenate([one for one, _ in known]), np.concatenate([one for _, one in known])
+    line = fitted(taught, every)
+    return Evidence(line(every[0]), line(lung_features(slices[source], place)))
+
+
+def _split(slices: PreparedSlices, marks: Probabilities, name: str) -> tuple[PreparedSlices, Probabilities]:
+    own = of_split(slices, name)
+    return slices.subset(own), marks[own]
+
+
+def _falsely_marked(slices: PreparedSlices, marks: Probabilities) -> Figures:
+    empty = slices.mask_kinds == EMPTY_MASK
+    if not empty.any():  # the uninfected figures of ucsd-covid-ct show other disease
+        return {}
+    share = marked_share(marks[empty], slices.lung_masks[empty], 0.5)
+    limit = FALSELY_MARKED_SHARE - LEAST_BURDEN  # as the share holds the latter
+    name = f"uninfected slices with more than {100 * limit:.1f} % of the lungs marked"
+    return {name: float((share > FALSELY_MARKED_SHARE).mean())}
