@@ -34,35 +34,37 @@ def left_out(place: Place) -> list[Result]:
     """How marks are read, and the line through lung features, come from the other labelled sources."""
     runs = {f"empty-{empty}": left_out_config(empty, place) for empty in sorted(set(LEFT_OUT.values()))}
     train_missing(runs, place)
-    said: dict[tuple[str, str], Probabilities] = {}  # looked at once, though judged and chosen by
     results = []
     for source, empty in LEFT_OUT.items():
         name = f"empty-{empty}"
         slices = {each: labelled_slices(each, runs[name], place) for each in LEFT_OUT}
-        for each in LEFT_OUT:
-            if (name, each) not in said:
-                said[name, each] = outlined(name, runs[name], slices[each], place)
-        results.append(_left_out(source, empty, slices, {each: said[name, each] for each in LEFT_OUT}, place))
+        known = [one.split("val") for each, one in slices.items() if each != source]
+        said = [(outlined(name, runs[name], one, place), one) for one in known]
+        marks = outlined(name, runs[name], slices[source], place)
+        results.append(_left_out(source, empty, slices, marks, said, place))
     return results
 
 
 def _left_out(
-    source: str, empty: str, slices: dict[str, PreparedSlices], marks: dict[str, Probabilities], place: Place
+    source: str,
+    empty: str,
+    slices: dict[str, PreparedSlices],
+    marks: Probabilities,
+    known: list[tuple[Probabilities, PreparedSlices]],
+    place: Place,
 ) -> Result:
-    judged, others = slices[source], [each for each in slices if each != source]
-    chosen_by = {each: _split(slices[each], marks[each], "val") for each in others}
-    reading = best_reading([(said, known) for known, said in chosen_by.values()])
+    """Of all slices of the source, by their marks; `known` are those that may be chosen by, with theirs."""
+    judged, reading = slices[source], best_reading(known)
     by_marks = Evidence(
-        np.concatenate([evidence(reading, said, known) for known, said in chosen_by.values()]),
-        evidence(reading, marks[source], judged),
+        np.concatenate([evidence(reading, said, one) for said, one in known]), evidence(reading, marks, judged)
     )
     truth, groups = judged.infected == 1, groups_of(judged)
     figures: Figures = {"slices": len(judged), "reading": reading}
     for by, each in from_origins(lesion_marks=by_marks, lung_features=_by_features(source, slices, place)).items():
         figures |= {f"{name} by {by}": value for name, value in auc_with_interval(truth, each.judged, groups).items()}
     for other, read in READINGS.items():
-        figures[f"AUC by {other}"] = auc(truth, read(marks[source], judged.lung_masks))
-    return Result(source, f"left out; empty masks of {empty}", figures | _falsely_marked(judged, marks[source]))
+        figures[f"AUC by {other}"] = auc(truth, read(marks, judged.lung_masks))
+    return Result(source, f"left out; empty masks of {empty}", figures | _falsely_marked(judged, marks))
 
 
 def _by_features(source: str, slices: dict[str, PreparedSlices], place: Place) -> Evidence:
@@ -78,11 +80,6 @@ def _by_features(source: str, slices: dict[str, PreparedSlices], place: Place) -
     every = np.concatenate([one for one, _ in known]), np.concatenate([one for _, one in known])
     line = fitted(taught, every)
     return Evidence(line(every[0]), line(lung_features(slices[source], place)))
-
-
-def _split(slices: PreparedSlices, marks: Probabilities, name: str) -> tuple[PreparedSlices, Probabilities]:
-    own = of_split(slices, name)
-    return slices.subset(own), marks[own]
 
 
 def _falsely_marked(slices: PreparedSlices, marks: Probabilities) -> Figures:

@@ -12,7 +12,7 @@ import pytest
 from jcs_ct._version import __version__
 from jcs_ct.diagnosis.classify import classify
 from jcs_ct.diagnosis.decide import PatientRule
-from jcs_ct.diagnosis.pipeline import NO_LUNGS, Diagnoser, DiagnoserSettings
+from jcs_ct.diagnosis.pipeline import NO_LUNGS, Diagnoser, DiagnoserSettings, Precision
 from jcs_ct.diagnosis.result import Diagnosis, Verdict
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.whole_lungs import GivenMasks
@@ -254,6 +254,12 @@ def test_the_rule_can_be_chosen(weights: Path) -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         DiagnoserSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_precision_may_be_written_as_a_word() -> None:
+    assert DiagnoserSettings(precision="fp32").precision is Precision.FP32  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="bf16"):
+        DiagnoserSettings(precision="bf16")  # type: ignore[arg-type]
 
 
 def test_the_result_says_what_made_it(sick: Diagnosis, weights: Path) -> None:

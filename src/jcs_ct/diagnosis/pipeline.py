@@ -71,6 +71,8 @@ class DiagnoserSettings:
         for name in ("suspect_probability", "lesion_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"expected {name} between 0 and 1, found {getattr(self, name)}")
+        # A plain "fp32" would pass for whatever it is not compared with: networks would compute in eight bits.
+        object.__setattr__(self, "precision", Precision(self.precision))
 
 
 class Reporter(Protocol):
