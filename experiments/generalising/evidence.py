@@ -30,7 +30,11 @@ class Evidence:
         return Evidence(self.known + other.known, self.judged + other.judged)
 
     def probability(self, infected: NDArray[np.bool_], groups: NDArray[np.str_]) -> NDArray[np.float32]:
-        """(N,) of the judged slices, scaled by the known ones, whose labels and groups these are."""
+        """(N,) of the judged slices, scaled by the known ones, whose labels and groups these are.
+
+        Raises:
+            ValueError: on the known slices more evidence does not mean more infection.
+        """
         scaling = fit_platt(expit(self.known).astype(np.float32), infected, groups)
         return scaling.apply(expit(self.judged).astype(np.float32))
 
