@@ -14,7 +14,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,12 +49,25 @@ def as_markdown(results: Iterable[Result]) -> str:
         "known (both). How marks are read as one number, how strongly the line is regularised and what probability",
         "that is, is chosen on the validation slices of the same source, or on those of the sources that are not left",
         "out.", "",
-        "| source | protocol | figure | value |", "|---|---|---|---|",
     ]  # fmt: skip
+    results = list(results)
+    lines += ["## At a glance", "", "| source | protocol | figure | value | 95 % interval |", "|---|---|---|---|---|"]
+    for result in results:
+        lines += _at_a_glance(result)
+    lines += ["", "## All figures", "", "| source | protocol | figure | value |", "|---|---|---|---|"]
     for result in results:
         for name, value in result.figures.items():
             lines.append(f"| `{result.source}` | {result.protocol} | {name} | {_shown(value)} |")
     return "\n".join(lines) + "\n"
+
+
+def _at_a_glance(result: Result) -> Iterator[str]:
+    """Rows of the figures that have an interval, which are those that count."""
+    for name, value in result.figures.items():
+        kind, by = name.split(" by ")[0], "".join(f" by {each}" for each in name.split(" by ")[1:])
+        interval = result.figures.get(f"{kind}, 95 % interval{by}")
+        if isinstance(interval, list):
+            yield f"| `{result.source}` | {result.protocol} | {name} | {_shown(value)} | {_shown(interval)} |"
 
 
 def _shown(value: float | str | Sequence[float]) -> str:

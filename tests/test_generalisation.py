@@ -194,7 +194,10 @@ def test_all_protocols_are_trained_judged_and_written(
     assert {each["figures"]["reading"] for each in found["left-out"]} <= set(READINGS)
     assert len(found["authors-split"]) == 3
     assert [each["figures"]["slices"] for each in found["outlines"]] == [found["outlines"][0]["figures"]["slices"]] * 2
-    assert "mosmed-slices" in (tmp_path / "generalisation.md").read_text(encoding="utf-8")
+    page = (tmp_path / "generalisation.md").read_text(encoding="utf-8")
+    at_a_glance = page.split("## At a glance")[1].split("## All figures")[0]
+    assert at_a_glance.count("| `mosmed-slices` |") == 3, "by marks, by features, by both"
+    assert at_a_glance.count("| Dice per image |") == 2
     with pytest.raises(UsageError, match="other settings"):
         train_missing({"fold1": fold_config(2, place)}, place)
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings, Precision
 from jcs_ct.engine import Network
 from jcs_ct.errors import WeightsError
 from jcs_ct.training.export import ship
-from jcs_ct.training.quantising import quantise
+from jcs_ct.training.quantising import EXACT_CONVOLUTIONS, quantise
 from jcs_ct.training.run import RunPaths, train
 from jcs_ct.weights import file_sha256, load_manifest
 from tests.training.conftest import INPUT_SIZE
@@ -47,6 +48,17 @@ def test_a_quantised_network_says_nearly_the_same(weights: Path, mini_data: Path
         )
         assert not np.array_equal(exact, near)
         assert np.abs(near - exact).mean() < 0.2 * max(float(exact.std()), 0.05), name
+
+
+def test_the_first_convolution_and_the_end_of_the_classifier_stay_exact(weights: Path) -> None:
+    core = openvino.Core()
+    for name, last in (("classifier", EXACT_CONVOLUTIONS["classifier"]), ("segmenter", 0)):
+        found = core.read_model(weights / f"{name}.int8.xml").get_ordered_ops()
+        convolutions = [one for one in found if one.get_type_name() == "Convolution"]
+        in_bytes = [one.input_value(1).get_node().get_type_name() != "Constant" for one in convolutions]
+        assert not in_bytes[0], name
+        assert not any(in_bytes[len(in_bytes) - last :]), name
+        assert sum(in_bytes) > len(in_bytes) // 2, f"{name}: most weights are whole numbers, brought back to fp32"
 
 
 def test_the_manifest_tells_what_the_ranges_are_from(weights: Path) -> None:

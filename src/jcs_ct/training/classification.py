@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -62,13 +61,6 @@ class ClassificationTask(Task):
         self.validated: list[tuple[Tensor, Tensor, Tensor]] = []
         if config.head_only:
             network.backbone.requires_grad_(requires_grad=False)
-
-    def train(self, mode: bool = True) -> Self:
-        """Set the mode; features that do not learn keep their batch statistics as well."""
-        super().train(mode)
-        if self.config.head_only:
-            self.network.backbone.eval()
-        return self
 
     def warm_started(self) -> Iterable[nn.Parameter]:
         """The Res2Net backbone."""

@@ -108,8 +108,8 @@ class TrainConfig:
     frozen_blocks: int = 0
     """First blocks of a warm-started VGG encoder that stay as they are: a quarter of the time for two of them."""
     head_only: bool = False
-    """Only the last layer of a classifier learns, from features that stay as they are, which takes it to where a few
-    hundred steps of the whole network do not (Kirichenko et al., ICLR 2023)."""
+    """Only the last layer of a classifier learns, which takes it to where a few hundred steps of the whole network do
+    not (Kirichenko et al., ICLR 2023). Of the layers below, only the running statistics follow the batches."""
     weight_decay: float = 1e-4
     schedule: str = "onecycle"
     """`onecycle`, `poly` (power 0.9) or `step` (divided by ten after each 30 % of the steps, as the paper

@@ -24,6 +24,10 @@ from jcs_ct.weights import file_sha256, load_manifest, write_manifest
 LOG = logging.getLogger(__name__)
 SLICES = 300
 """At most so many training slices tell the ranges."""
+EXACT_CONVOLUTIONS = {"classifier": 10}
+"""Last convolutions of a network that stay in fp32, with all that follows them: the classifier's last two blocks and
+its head. A decision is a difference of large sums there. Measured on the validation slices of ucsd-covid-ct: with these
+its margins correlate with those of fp32 by 0.9996 and the AUC is 0.003 lower, without by 0.968 and 0.039 lower."""
 
 
 def quantise(folder: Path, data: Path, cache: Path | None = None) -> Path:
@@ -50,7 +54,7 @@ def quantise(folder: Path, data: Path, cache: Path | None = None) -> Path:
         chosen = images[np.linspace(0, len(images) - 1, min(SLICES, len(images))).astype(int)]
         target = folder / f"{name}.int8.xml"
         LOG.info("quantising %s by %d training slices of %s", name, len(chosen), ", ".join(sources))
-        _quantise(file.exact.path, chosen, target)
+        _quantise(file.exact.path, chosen, target, EXACT_CONVOLUTIONS.get(name, 0))
         manifest["networks"][name]["quantised"] = {
             "file": target.name,
             "sha256": file_sha256(target),
@@ -61,7 +65,7 @@ def quantise(folder: Path, data: Path, cache: Path | None = None) -> Path:
     return write_manifest(folder, manifest)
 
 
-def _quantise(path: Path, slices: NDArray[np.uint8], target: Path) -> None:
+def _quantise(path: Path, slices: NDArray[np.uint8], target: Path, exact_convolutions: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the libraries that it imports
         # Here and not at the top: they take seconds, and all of `training` would wait.
@@ -74,7 +78,10 @@ def _quantise(path: Path, slices: NDArray[np.uint8], target: Path) -> None:
             nncf.Dataset(list(_inputs(slices))),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(slices),
-            ignored_scope=nncf.IgnoredScope(names=_up_to_first_convolution(exact)),
+            ignored_scope=nncf.IgnoredScope(
+                names=_up_to_first_convolution(exact) + _from_last_convolutions(exact, exact_convolutions),
+                validate=False,  # of those that compute nothing in eight bits anyway
+            ),
         )
     part = target.with_name(f"partial-{target.name}")
     openvino.save_model(model, str(part), compress_to_fp16=False)
@@ -95,6 +102,16 @@ def _up_to_first_convolution(model: Any) -> list[str]:
         if operation.get_type_name() == "Convolution":
             return [*names, operation.get_friendly_name()]
     return names
+
+
+def _from_last_convolutions(model: Any, count: int) -> list[str]:
+    """What stays in fp32 at a network's end; nothing if `count` is 0."""
+    operations = model.get_ordered_ops()
+    convolutions = [place for place, one in enumerate(operations) if one.get_type_name() == "Convolution"]
+    if not count or len(convolutions) <= count:  # the first stays in fp32 by itself
+        return []
+    after = operations[convolutions[-count] :]
+    return [one.get_friendly_name() for one in after if one.get_type_name() not in ("Constant", "Result")]
 
 
 def _inputs(slices: NDArray[np.uint8]) -> Iterable[NDArray[np.float32]]:
