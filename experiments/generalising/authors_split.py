@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from experiments.generalising.evidence import Evidence, from_origins
 from experiments.generalising.figures import auc_with_interval, of_slices
 from experiments.generalising.left_out import LEFT_OUT, left_out_config
-from experiments.generalising.lung_features import fitted, lung_features
 from experiments.generalising.place import Figures, Place, Result
-from experiments.generalising.readings import best_reading, evidence
-from experiments.generalising.runs import groups_of, labelled_slices, of_split, outlined, train_missing
+from experiments.generalising.runs import groups_of, labelled_slices, train_missing
+from experiments.generalising.within_source import evidence_within
 
 from jcs_ct.evaluation.metrics import sensitivity_specificity
 
@@ -21,16 +19,8 @@ def authors_split(place: Place) -> list[Result]:
     name, config = f"empty-{LEFT_OUT[SPLIT]}", left_out_config(LEFT_OUT[SPLIT], place)
     train_missing({name: config}, place)
     slices = labelled_slices(SPLIT, config, place)
-    train, known, judged = (slices.split(each) for each in ("train", "val", "test"))
-    marks = [outlined(name, config, each, place) for each in (known, judged)]
-    reading = best_reading([(marks[0], known)])
-    every = lung_features(slices, place)
-    features = [every[of_split(slices, each)] for each in ("train", "val", "test")]
-    line = fitted([(features[0], train.infected == 1)], (features[1], known.infected == 1))
-    origins = from_origins(
-        lesion_marks=Evidence(evidence(reading, marks[0], known), evidence(reading, marks[1], judged)),
-        lung_features=Evidence(line(features[1]), line(features[2])),
-    )
+    known, judged = slices.split("val"), slices.split("test")
+    reading, origins = evidence_within(name, config, slices, place)
     results, truth = [], judged.infected == 1
     for by, each in origins.items():
         try:

@@ -7,16 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 from experiments.generalising import place as places
-from experiments.generalising.evidence import Evidence, from_origins
 from experiments.generalising.figures import auc, of_groups, of_slices
-from experiments.generalising.lung_features import fitted, lung_features
 from experiments.generalising.place import Place, Result
-from experiments.generalising.readings import best_reading, evidence
-from experiments.generalising.runs import encoder_of, groups_of, labelled_slices, of_split, outlined, train_missing
+from experiments.generalising.runs import encoder_of, groups_of, labelled_slices, train_missing
+from experiments.generalising.within_source import evidence_within
 from numpy.typing import NDArray
 
 from jcs_ct.datasets.folds import Fold, refolded
-from jcs_ct.datasets.prepared import PreparedSlices
 from jcs_ct.training.config import TrainConfig, load_config
 
 FOLDED, COUNT = "sars-cov-2-ct", 5
@@ -42,7 +39,7 @@ def five_folds(place: Place) -> list[Result]:
         slices = labelled_slices(FOLDED, config, place)
         slices.records = refolded(slices.records, Fold.parse(str(config.fold)))
         validation, test = slices.split("val"), slices.split("test")
-        reading, found = _evidence(name, config, slices, place)
+        reading, found = evidence_within(name, config, slices, place)
         readings.append(reading)
         for by, each in found.items():
             said.setdefault(by, []).append(each.probability(validation.infected == 1, groups_of(validation)))
@@ -53,21 +50,6 @@ def five_folds(place: Place) -> list[Result]:
         results += list(_results(by, parts, truth, groups))
     results[0].figures["reading of each fold, chosen on another one"] = ", ".join(readings)
     return results
-
-
-def _evidence(name: str, config: TrainConfig, slices: PreparedSlices, place: Place) -> tuple[str, dict[str, Evidence]]:
-    """The reading that was chosen, and the evidence from each origin."""
-    validation, test = slices.split("val"), slices.split("test")
-    marks = outlined(name, config, validation, place)
-    reading = best_reading([(marks, validation)])
-    by_marks = Evidence(
-        evidence(reading, marks, validation), evidence(reading, outlined(name, config, test, place), test)
-    )
-    features, infected = lung_features(slices, place), slices.infected == 1
-    taught, known, judged = (of_split(slices, each) for each in ("train", "val", "test"))
-    line = fitted([(features[taught], infected[taught])], (features[known], infected[known]))
-    by_features = Evidence(line(features[known]), line(features[judged]))
-    return reading, from_origins(lesion_marks=by_marks, lung_features=by_features)
 
 
 def _results(
