@@ -24,7 +24,7 @@ def authors_split(place: Place) -> list[Result]:
     results, truth = [], judged.infected == 1
     for by, each in origins.items():
         try:
-            said = each.probability(known.infected == 1, groups_of(known))
+            _, said = each.probabilities(known.infected == 1, groups_of(known))
         except ValueError:  # no line to make probabilities of; what remains is their order
             figures: Figures = {"slices": len(judged), **auc_with_interval(truth, each.judged, groups_of(judged))}
         else:

@@ -29,14 +29,17 @@ class Evidence:
     def __add__(self, other: Evidence) -> Evidence:
         return Evidence(self.known + other.known, self.judged + other.judged)
 
-    def probability(self, infected: NDArray[np.bool_], groups: NDArray[np.str_]) -> NDArray[np.float32]:
-        """(N,) of the judged slices, scaled by the known ones, whose labels and groups these are.
+    def probabilities(
+        self, infected: NDArray[np.bool_], groups: NDArray[np.str_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(N,) of the known and of the judged slices, scaled by the known ones, whose labels and groups are given.
 
         Raises:
             ValueError: on the known slices more evidence does not mean more infection.
         """
-        scaling = fit_platt(expit(self.known).astype(np.float32), infected, groups)
-        return scaling.apply(expit(self.judged).astype(np.float32))
+        known, judged = (expit(each).astype(np.float32) for each in (self.known, self.judged))
+        scaling = fit_platt(known, infected, groups)
+        return scaling.apply(known), scaling.apply(judged)
 
 
 def from_origins(**origins: Evidence) -> dict[str, Evidence]:

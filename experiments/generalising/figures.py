@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,15 @@ from jcs_ct.evaluation.calibration import brier_score, expected_calibration_erro
 from jcs_ct.evaluation.metrics import auc_interval, roc_auc
 
 WANTED_SPECIFICITY = 0.93
+RULES: dict[str, Callable[[NDArray[Any]], Any]] = {
+    "mean": np.mean,
+    "median": np.median,
+    "mean of the three highest": lambda said: np.sort(said)[-3:].mean(),
+}
+"""What a group's probability is of those of its slices. The last is kin to the patient rule, by which a few slices
+decide however many the others are."""
+Judged = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]
+"""Probability of infection, whether infected and group, of each slice."""
 
 
 def auc(truth: NDArray[np.bool_], score: NDArray[Any]) -> float:
@@ -41,21 +51,36 @@ def of_slices(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArr
     }
 
 
-def of_groups(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArray[np.str_]) -> Figures:
-    """Figures of groups, by the mean over the slices of each; arguments as of `of_slices`."""
-    names = np.unique(groups)
-    mean = np.array([said[groups == name].mean() for name in names])
-    infected = np.array([truth[groups == name].any() for name in names])
-    level, sensitivity, specificity = _at_specificity(mean, infected)
+def best_rule(known: Sequence[Judged]) -> str:
+    """The rule whose AUC over groups is the highest, on average over sets of slices that may be looked at."""
+
+    def found(rule: str) -> float:
+        return float(np.mean([auc(infected, said) for said, infected, _ in (_by_group(*one, rule) for one in known)]))
+
+    return max(RULES, key=found)
+
+
+def of_groups(
+    said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArray[np.str_], rule: str = "mean"
+) -> Figures:
+    """Figures of groups by one of the rules; other arguments as of `of_slices`."""
+    by_group, infected, names = _by_group(said, truth, groups, rule)
+    level, sensitivity, specificity = _at_specificity(by_group, infected)
     return {
         "groups": len(names),
-        **auc_with_interval(infected, mean, names),
-        f"sensitivity at specificity {specificity:.3f} (mean probability above {level:.3f})": sensitivity,
-        "sensitivity at 0.5": float((mean[infected] > 0.5).mean()),
-        "specificity at 0.5": float((mean[~infected] <= 0.5).mean()),
-        "ECE": expected_calibration_error(mean, infected),
-        "Brier score": brier_score(mean, infected),
+        **auc_with_interval(infected, by_group, names),
+        f"sensitivity at specificity {specificity:.3f} (probability above {level:.3f})": sensitivity,
+        "sensitivity at 0.5": float((by_group[infected] > 0.5).mean()),
+        "specificity at 0.5": float((by_group[~infected] <= 0.5).mean()),
+        "ECE": expected_calibration_error(by_group, infected),
+        "Brier score": brier_score(by_group, infected),
     }
+
+
+def _by_group(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArray[np.str_], rule: str) -> Judged:
+    names = np.unique(groups)
+    by_group = np.array([RULES[rule](said[groups == name]) for name in names], np.float32)
+    return by_group, np.array([truth[groups == name].any() for name in names]), names
 
 
 def _at_specificity(score: NDArray[Any], positive: NDArray[np.bool_]) -> tuple[float, float, float]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from experiments.generalising import place as places
-from experiments.generalising.figures import auc, of_groups, of_slices
-from experiments.generalising.place import Place, Result
+from experiments.generalising.figures import Judged, auc, best_rule, of_groups, of_slices
+from experiments.generalising.place import Figures, Place, Result
 from experiments.generalising.runs import encoder_of, groups_of, labelled_slices, train_missing
 from experiments.generalising.within_source import evidence_within
-from numpy.typing import NDArray
 
 from jcs_ct.datasets.folds import Fold, refolded
 from jcs_ct.training.config import TrainConfig, load_config
 
 FOLDED, COUNT = "sars-cov-2-ct", 5
+HARDLY_ILL = ("c051", "c068")
+"""Groups that are called infected and were looked at after the figures: none of the 39 slices of the one shows an
+opacity, and of the 70 of the other few do. They are in all figures but the one that leaves them out."""
 
 
 def fold_config(number: int, place: Place) -> TrainConfig:
@@ -28,35 +30,38 @@ def fold_config(number: int, place: Place) -> TrainConfig:
 def five_folds(place: Place) -> list[Result]:
     """Every slice once, judged by what learned from other groups.
 
-    How marks are read, how strongly the features' line is drawn, and what probability that is, is chosen on the
-    validation fold.
+    How marks are read, how strongly the features' line is drawn, what probability that is, and what a group's is of
+    those of its slices, is chosen on the validation folds.
     """
     runs = {f"fold{number}": fold_config(number, place) for number in range(1, COUNT + 1)}
     train_missing(runs, place)
-    said: dict[str, list[NDArray[np.float32]]] = {}
-    truth, groups, readings = [], [], []
+    known: dict[str, list[Judged]] = {}
+    judged: dict[str, list[Judged]] = {}
+    readings = []
     for name, config in runs.items():
         slices = labelled_slices(FOLDED, config, place)
         slices.records = refolded(slices.records, Fold.parse(str(config.fold)))
         validation, test = slices.split("val"), slices.split("test")
         reading, found = evidence_within(name, config, slices, place)
         readings.append(reading)
+        labels = validation.infected == 1, groups_of(validation)
         for by, each in found.items():
-            said.setdefault(by, []).append(each.probability(validation.infected == 1, groups_of(validation)))
-        truth.append(test.infected == 1)
-        groups.append(groups_of(test))
-    results = []
-    for by, parts in said.items():
-        results += list(_results(by, parts, truth, groups))
+            of_known, of_judged = each.probabilities(*labels)
+            known.setdefault(by, []).append((of_known, *labels))
+            judged.setdefault(by, []).append((of_judged, test.infected == 1, groups_of(test)))
+    results = [result for by in judged for result in _results(by, known[by], judged[by])]
     results[0].figures["reading of each fold, chosen on another one"] = ", ".join(readings)
     return results
 
 
-def _results(
-    by: str, said: list[NDArray[np.float32]], truth: list[NDArray[np.bool_]], groups: list[NDArray[np.str_]]
-) -> Iterator[Result]:
-    each = [round(auc(one, score), 3) for one, score in zip(truth, said, strict=True)]
-    every = np.concatenate(said), np.concatenate(truth), np.concatenate(groups)
-    protocol = f"{COUNT} folds by group, by {by}"
-    yield Result(FOLDED, f"{protocol}; slices", of_slices(*every) | {"AUC of each fold": list(each)})
-    yield Result(FOLDED, f"{protocol}; groups", of_groups(*every))
+def _results(by: str, known: Sequence[Judged], judged: Sequence[Judged]) -> Iterator[Result]:
+    said, truth, groups = (np.concatenate([fold[part] for fold in judged]) for part in range(3))
+    seen = ~np.isin(groups, HARDLY_ILL)
+    protocol, rule = f"{COUNT} folds by group, by {by}", best_rule(known)
+    of_every_slice = of_slices(said, truth, groups) | {
+        "AUC of each fold": [round(auc(one, score), 3) for score, one, _ in judged],
+        f"AUC without groups {' and '.join(HARDLY_ILL)}": auc(truth[seen], said[seen]),
+    }
+    yield Result(FOLDED, f"{protocol}; slices", of_every_slice)
+    chosen: Figures = {"probability of a group, of those of its slices": rule}
+    yield Result(FOLDED, f"{protocol}; groups", of_groups(said, truth, groups, rule) | chosen)

@@ -19,6 +19,9 @@ from jcs_ct.training.config import TrainConfig, load_config
 
 FOLDED, COUNT = "covid-19-ct100", 5
 THRESHOLD = 0.5
+THRESHOLDS = [round(0.05 * step, 2) for step in range(1, 20)]
+Pairs = list[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+"""Probability of lesion, and what the reader marked, (H, W) each, of some slices."""
 
 
 def outlines_config(number: int, place: Place) -> TrainConfig:
@@ -34,33 +37,40 @@ def outlines(place: Place) -> list[Result]:
     train_missing(runs, place)
     results = []
     for mirrored, look in ((False, "one look at a slice"), (True, "its mirror image looked at as well")):
-        dice, overlap, total, folds = [], [], [], []
-        for name, config in runs.items():
-            pairs = _outlined(name, config, mirrored, place)
-            dice += [float(dice_per_image(said[None], truth[None])[0]) for said, truth in pairs]
-            overlap += [int((said & truth).sum()) for said, truth in pairs]
-            total += [int(said.sum() + truth.sum()) for said, truth in pairs]
-            folds.append(round(float(np.mean(dice[-len(pairs) :])), 3))
-        every = np.array(dice)
-        figures: Figures = {
-            "slices": len(every),
-            "Dice per image": float(every.mean()),
-            "Dice per image, 95 % interval": list(_interval(every)),
-            "Dice over all pixels": pooled_dice(overlap, total),
-            "Dice per image of each fold": list(folds),
-        }
-        results.append(Result(FOLDED, f"{COUNT} folds by slice, threshold {THRESHOLD}; {look}", figures))
+        folds = [_outlined(name, config, mirrored, place) for name, config in runs.items()]
+        results.append(Result(FOLDED, f"{COUNT} folds by slice, threshold {THRESHOLD}; {look}", _figures(folds)))
     return results
+
+
+def _figures(folds: list[Pairs]) -> Figures:
+    every = [pair for fold in folds for pair in fold]
+    said, marked = [probability > THRESHOLD for probability, _ in every], [truth for _, truth in every]
+    dice = _dice(every, THRESHOLD)
+    at_any = np.stack([_dice(every, threshold) for threshold in THRESHOLDS])
+    return {
+        "slices": len(every),
+        "Dice per image": float(dice.mean()),
+        "Dice per image, 95 % interval": list(_interval(dice)),
+        "Dice over all pixels": pooled_dice(
+            [int((one & truth).sum()) for one, truth in zip(said, marked, strict=True)],
+            [int(one.sum() + truth.sum()) for one, truth in zip(said, marked, strict=True)],
+        ),
+        "Dice per image of each fold": [round(float(_dice(fold, THRESHOLD).mean()), 3) for fold in folds],
+        "Dice per image, were each slice's best threshold known": float(at_any.max(0).mean()),
+    }
+
+
+def _dice(pairs: Pairs, threshold: float) -> NDArray[np.float64]:
+    """(N,): of each slice, as slices differ in size."""
+    return np.array([float(dice_per_image((said > threshold)[None], truth[None])[0]) for said, truth in pairs])
 
 
 def _interval(dice: NDArray[np.float64]) -> tuple[float, float]:
     return bootstrap_interval(lambda k: float(dice[k].mean()), np.arange(len(dice)))
 
 
-def _outlined(
-    name: str, config: TrainConfig, mirrored: bool, place: Place
-) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """What is marked, and what the reader marked, (H, W) each, of the slices of a fold."""
+def _outlined(name: str, config: TrainConfig, mirrored: bool, place: Place) -> Pairs:
+    """Of the slices of a fold."""
     slices = prepare([FOLDED], place.data, config.input_size, place.cache)
     slices.records = refolded(slices.records, Fold.parse(str(config.fold)))
     test = slices.split("test")
@@ -70,5 +80,5 @@ def _outlined(
         normal = normalise_slice(record, config.input_size)
         if normal.mask is not None:
             height, width = normal.mask.shape
-            pairs.append((preprocessing.paste_back(patch, normal.box, (height, width)) > THRESHOLD, normal.mask))
+            pairs.append((preprocessing.paste_back(patch, normal.box, (height, width)), normal.mask))
     return pairs
