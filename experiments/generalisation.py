@@ -46,9 +46,9 @@ def as_markdown(results: Iterable[Result]) -> str:
         "bootstrap by group.", "",
         "A slice is judged by what a segmenter marks on it (lesion marks), by a line through what VGG-16 as ImageNet",
         "left it sees inside the lungs (lung features), and by the sum of the two, each standardised where labels are",
-        "known (both). How marks are read as one number, how strongly the line is regularised and what probability",
-        "that is, is chosen on the validation slices of the same source, or on those of the sources that are not left",
-        "out.", "",
+        "known (both). How marks are read as one number, how strongly the line is regularised, what probability that",
+        "is and what a group's is of those of its slices, is chosen on the validation slices of the same source, or on",
+        "those of the sources that are not left out.", "",
     ]  # fmt: skip
     results = list(results)
     lines += ["## At a glance", "", "| source | protocol | figure | value | 95 % interval |", "|---|---|---|---|---|"]
