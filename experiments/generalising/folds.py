@@ -17,8 +17,8 @@ from jcs_ct.training.config import TrainConfig, load_config
 
 FOLDED, COUNT = "sars-cov-2-ct", 5
 HARDLY_ILL = ("c051", "c068")
-"""Groups that are called infected and were looked at after the figures: none of the 39 slices of the one shows an
-opacity, and of the 70 of the other few do. They are in all figures but the one that leaves them out."""
+"""Groups that are called infected and were looked at after the figures, by no radiologist: none of the 39 slices of the
+one shows an opacity, and of the 70 of the other few do. They are in all figures but the one that leaves them out."""
 
 
 def fold_config(number: int, place: Place) -> TrainConfig:
