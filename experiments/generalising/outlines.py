@@ -14,12 +14,11 @@ from jcs_ct import preprocessing
 from jcs_ct.datasets.folds import Fold, refolded
 from jcs_ct.datasets.normalised import normalise_slice
 from jcs_ct.datasets.prepared import prepare
-from jcs_ct.evaluation.metrics import bootstrap_interval, dice_per_image, pooled_dice
+from jcs_ct.evaluation.metrics import THRESHOLDS, bootstrap_interval, dice_by_threshold, pooled_dice
 from jcs_ct.training.config import TrainConfig, load_config
 
 FOLDED, COUNT = "covid-19-ct100", 5
 THRESHOLD = 0.5
-THRESHOLDS = [round(0.05 * step, 2) for step in range(1, 20)]
 Pairs = list[tuple[NDArray[np.float32], NDArray[np.bool_]]]
 """Probability of lesion, and what the reader marked, (H, W) each, of some slices."""
 
@@ -43,26 +42,20 @@ def outlines(place: Place) -> list[Result]:
 
 
 def _figures(folds: list[Pairs]) -> Figures:
-    every = [pair for fold in folds for pair in fold]
-    said, marked = [probability > THRESHOLD for probability, _ in every], [truth for _, truth in every]
-    dice = _dice(every, THRESHOLD)
-    at_any = np.stack([_dice(every, threshold) for threshold in THRESHOLDS])
+    by_threshold = [np.stack([dice_by_threshold(*pair) for pair in fold]) for fold in folds]
+    each = [dice[:, THRESHOLDS.index(THRESHOLD)] for dice in by_threshold]
+    every = np.concatenate(each)
+    marked = [(said > THRESHOLD, truth) for fold in folds for said, truth in fold]
     return {
         "slices": len(every),
-        "Dice per image": float(dice.mean()),
-        "Dice per image, 95 % interval": list(_interval(dice)),
+        "Dice per image": float(every.mean()),
+        "Dice per image, 95 % interval": list(_interval(every)),
         "Dice over all pixels": pooled_dice(
-            [int((one & truth).sum()) for one, truth in zip(said, marked, strict=True)],
-            [int(one.sum() + truth.sum()) for one, truth in zip(said, marked, strict=True)],
+            [int((one & truth).sum()) for one, truth in marked], [int(one.sum() + truth.sum()) for one, truth in marked]
         ),
-        "Dice per image of each fold": [round(float(_dice(fold, THRESHOLD).mean()), 3) for fold in folds],
-        "Dice per image, were each slice's best threshold known": float(at_any.max(0).mean()),
+        "Dice per image of each fold": [round(float(dice.mean()), 3) for dice in each],
+        "Dice per image, were each slice's best threshold known": float(np.concatenate(by_threshold).max(1).mean()),
     }
-
-
-def _dice(pairs: Pairs, threshold: float) -> NDArray[np.float64]:
-    """(N,): of each slice, as slices differ in size."""
-    return np.array([float(dice_per_image((said > threshold)[None], truth[None])[0]) for said, truth in pairs])
 
 
 def _interval(dice: NDArray[np.float64]) -> tuple[float, float]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jcs_ct.evaluation.localisation import THRESHOLDS, localisation
+from jcs_ct.evaluation.localisation import localisation
+from jcs_ct.evaluation.metrics import THRESHOLDS
 
 
 def quarter() -> np.ndarray:

@@ -12,10 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct.evaluation.metrics import dice_per_image
-
-THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
-"""Of a map's largest value, at which Dice is looked at."""
+from jcs_ct.evaluation.metrics import THRESHOLDS, dice_by_threshold
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Localisation:
     chance: NDArray[np.float64]
     """(N,) share of the picture that lesions take: the energy of a map that is the same everywhere."""
     dice: NDArray[np.float64]
-    """(N, len(THRESHOLDS)) of the map above each threshold."""
+    """(N, len(THRESHOLDS)) of the map above each threshold, which is a share of its largest value."""
 
     @property
     def pointing_game(self) -> float:
@@ -68,6 +65,5 @@ def _of_one(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> tuple[bool,
     chance = float(mask.mean())
     if not total > 0:
         return False, 0.0, chance, np.zeros(len(THRESHOLDS))
-    above = values / largest > np.array(THRESHOLDS)[:, None, None]
-    dice = np.asarray(dice_per_image(above, np.broadcast_to(mask, above.shape)), np.float64)
+    dice = dice_by_threshold(values / largest, mask)
     return bool(mask.flat[values.argmax()]), float(values[mask].sum() / total), chance, dice

@@ -12,6 +12,9 @@ from scipy import stats
 FALSELY_MARKED_SHARE = 0.01
 """An uninfected slice counts as falsely marked if more than this share of its lung is."""
 
+THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
+"""At which Dice is looked at where a best one is asked for."""
+
 
 def dice_per_image(predicted: Any, truth: Any) -> Any:
     """Dice of each image, 2·|P∩G| / (|P|+|G|); 1 where both are empty.
@@ -27,6 +30,17 @@ def dice_per_image(predicted: Any, truth: Any) -> Any:
     overlap = (predicted & truth).sum(axes)
     total = predicted.sum(axes) + truth.sum(axes)
     return (2 * overlap + (total == 0)) / (total + (total == 0))
+
+
+def dice_by_threshold(values: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(len(THRESHOLDS),): Dice of what lies above each of them, of one image.
+
+    Args:
+        values: (H, W) in 0..1.
+        mask: (H, W).
+    """
+    above = values > np.array(THRESHOLDS)[:, None, None]
+    return np.asarray(dice_per_image(above, np.broadcast_to(mask, above.shape)), np.float64)
 
 
 def pooled_dice(overlaps: Sequence[int], totals: Sequence[int]) -> float:

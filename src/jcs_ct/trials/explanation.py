@@ -91,7 +91,7 @@ def _map(diagnoser: Diagnoser, one: NormalisedSlice, size: tuple[int, int], step
 
 def _trial(source: str, split: str, found: maps.Localisation, groups: NDArray[Any]) -> Trial:
     threshold, dice = found.best
-    best = found.dice[:, maps.THRESHOLDS.index(threshold)]
+    best = found.dice[:, metrics.THRESHOLDS.index(threshold)]
 
     def times_chance(chosen: NDArray[np.int64]) -> float:
         return float(found.energy[chosen].mean() / found.chance[chosen].mean())
