@@ -13,7 +13,7 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from jcs_ct import Diagnoser, read_study
-from jcs_ct.diagnosis.second_look import MARKED_SHARE
+from jcs_ct.diagnosis.cross_check import MARKED_SHARE
 
 EXTENT_MM = 300.0
 """What the slices of a case reach over along the patient, however many they are."""

@@ -17,23 +17,23 @@ from typing import Any
 
 import numpy as np
 
-from jcs_ct.diagnosis.pipeline import Diagnoser
-from jcs_ct.diagnosis.slices import find_lung_slices
-from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE
-from jcs_ct.one_form import normal_study
-from jcs_ct.preprocessing import crop_resize
-from jcs_ct.study import read_study
-from jcs_ct.trials import (
+from jcs_ct.benchmarks import (
     agreement,
     classification,
+    composition,
     coverage,
     localisation,
-    makeup,
     segmentation,
     shortcut,
     typicality,
 )
-from jcs_ct.trials.typicality import required_usual
+from jcs_ct.benchmarks.typicality import required_usual
+from jcs_ct.diagnosis.pipeline import Diagnoser
+from jcs_ct.diagnosis.slices import find_lung_slices
+from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE
+from jcs_ct.normalization import normal_study
+from jcs_ct.preprocessing import crop_resize
+from jcs_ct.study import read_study
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = {
@@ -67,9 +67,9 @@ def verdicts(diagnoser: Diagnoser, data: Path) -> list[dict[str, Any]]:
                 "infected_slices": diagnosis.rule.infected_slices if diagnosis.rule else None,
                 "assessed_slices": diagnosis.rule.assessed_slices if diagnosis.rule else None,
                 "threshold": diagnosis.rule.threshold if diagnosis.rule else None,
-                "looked_at": diagnosis.second_look.slices if diagnosis.second_look else None,
-                "marked": diagnosis.second_look.marked if diagnosis.second_look else None,
-                "networks_agree": diagnosis.second_look.agrees if diagnosis.second_look else None,
+                "looked_at": diagnosis.cross_check.slices if diagnosis.cross_check else None,
+                "marked": diagnosis.cross_check.marked if diagnosis.cross_check else None,
+                "networks_agree": diagnosis.cross_check.agrees if diagnosis.cross_check else None,
                 "reasons": list(diagnosis.reasons),
                 "seconds": diagnosis.timing_s["total"],
             }
@@ -121,7 +121,7 @@ def called_positive(results: dict[str, Any]) -> str:
 def as_markdown(results: dict[str, Any]) -> str:
     """The figures as tables."""
     lines = ["| source | protocol | figure | value | 95 % interval |", "|---|---|---|---|---|"]
-    for trial in results["trials"]:
+    for trial in results["benchmarks"]:
         for name, value in trial["figures"].items():
             if name.startswith("beyond_"):  # one for each kind of strange picture: told in one row below
                 continue
@@ -178,7 +178,7 @@ def _warned(results: dict[str, Any]) -> str:
 
 def _figure(results: dict[str, Any], source: str, name: str) -> str:
     """A figure of a trial with its interval."""
-    for trial in results["trials"]:
+    for trial in results["benchmarks"]:
         if trial["source"] == source and name in trial["figures"]:
             interval = trial["intervals_95"].get(name)
             between = "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
@@ -266,7 +266,7 @@ def measured(data: Path, diagnoser: Diagnoser) -> dict[str, Any]:
 
     every = (
         segmentation,
-        makeup,
+        composition,
         partial(classification, plots=PLOTS),
         partial(coverage, plots=PLOTS),
         agreement,
@@ -274,10 +274,10 @@ def measured(data: Path, diagnoser: Diagnoser) -> dict[str, Any]:
         localisation,
         shortcut,
     )
-    trials = [trial for run in every for trial in run(diagnoser, data, "test", step)]
+    found = [result for run in every for result in run(diagnoser, data, "test", step)]
     return {
         "weights": diagnoser.weights,
-        "trials": [trial.as_dict() for trial in trials],
+        "benchmarks": [result.as_dict() for result in found],
         "uninfected_study": marks_on_uninfected_study(diagnoser, data / "dicom/lung-pet-ct-dx-A0002"),
         "beside_the_lungs": [beside_the_lungs(diagnoser, data / name) for name in WHOLE],
         "verdicts": verdicts(diagnoser, data),

@@ -17,8 +17,8 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
     for limit in (1, 2, 3, None):
         with cores.at_most(limit):
-            assert cores.side_by_side(slow_at_first, range(23)) == [item * item for item in range(23)]
-    assert cores.side_by_side(slow_at_first, []) == []
+            assert cores.parallel_map(slow_at_first, range(23)) == [item * item for item in range(23)]
+    assert cores.parallel_map(slow_at_first, []) == []
 
 
 @pytest.mark.parametrize("limit", [1, 2])
@@ -36,14 +36,14 @@ def test_no_more_is_done_at_once_than_is_allowed(limit: int, monkeypatch: pytest
             running -= 1
 
     with cores.at_most(limit):
-        cores.side_by_side(work, range(12))
+        cores.parallel_map(work, range(12))
     assert most == limit
 
 
 def test_work_that_shares_out_work_of_its_own_stays_on_its_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "_free", lambda: 8)
     with cores.at_most(2):
-        assert cores.side_by_side(lambda _: cores.cores(), range(4)) == [1] * 4
+        assert cores.parallel_map(lambda _: cores.cores(), range(4)) == [1] * 4
         assert cores.cores() == 2
     assert cores.cores() == 8
 
@@ -53,4 +53,4 @@ def test_the_first_failure_is_raised() -> None:
         raise ValueError(str(item))
 
     with pytest.raises(ValueError, match=r"^0$"), cores.at_most(2):
-        cores.side_by_side(fail, range(20))
+        cores.parallel_map(fail, range(20))

@@ -36,7 +36,7 @@ def test_lungs_of_a_phantom_are_found(
 
 def test_lungs_of_a_grey_phantom_are_found_under_a_lung_window() -> None:
     phantom = ChestPhantom.infected(noise=10.0)
-    normal = preprocessing.normalise_grey(to_grey(phantom.hu), np.ones(phantom.shape, bool))
+    normal = preprocessing.normalize_grey(to_grey(phantom.hu), np.ones(phantom.shape, bool))
     assert overlap(lungs.find_lungs(normal), phantom.lung_mask) > 0.9
 
 
@@ -79,7 +79,7 @@ def test_lungs_of_a_grey_phantom_in_a_round_field_of_view_are_found() -> None:
     y, x = np.ogrid[-1:1:128j, -1:1:128j]
     corners = np.broadcast_to(x**2 + y**2 > 1, grey.shape)
     grey[corners] = 0
-    found = lungs.find_lungs(preprocessing.normalise_grey(grey, np.ones(grey.shape, bool)))
+    found = lungs.find_lungs(preprocessing.normalize_grey(grey, np.ones(grey.shape, bool)))
     assert overlap(found, ChestPhantom.infected().lung_mask) > 0.85
     assert not found[corners].any()
 

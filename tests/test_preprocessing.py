@@ -59,7 +59,7 @@ def test_widespread_opacity_is_not_taken_for_aerated_lung() -> None:
 def test_grey_pictures_come_to_the_scale_of_hu(window: tuple[float, float]) -> None:
     phantom = ChestPhantom.infected(noise=8.0)
     grey = to_grey(phantom.hu, window)
-    found = preprocessing.normalise_grey(grey, np.ones(grey.shape, bool)).astype(float)
+    found = preprocessing.normalize_grey(grey, np.ones(grey.shape, bool)).astype(float)
     expected = preprocessing.window_hu(phantom.hu).astype(float)
     aerated = phantom.lung_mask & ~phantom.lesion_mask
     for where in (phantom.lesion_mask, aerated):
@@ -93,7 +93,7 @@ def test_anchors_map_their_levels_onto_the_scale() -> None:
 
 def test_a_picture_of_one_grey_level_is_survived() -> None:
     flat = np.full((2, 64, 64), 77, np.uint8)
-    assert preprocessing.normalise_grey(flat, np.ones(flat.shape, bool)).shape == flat.shape
+    assert preprocessing.normalize_grey(flat, np.ones(flat.shape, bool)).shape == flat.shape
     assert not np.isnan(preprocessing.grey_anchors(flat, np.ones(flat.shape, bool)).lung)
 
 

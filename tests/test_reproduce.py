@@ -41,7 +41,7 @@ from experiments.reproduction.scores import cost, scores
 from experiments.reproduction.tables import published, ranking, table_5
 from numpy.typing import NDArray
 
-from jcs_ct.datasets.normalised import NormalisedSlice
+from jcs_ct.datasets.normalized import NormalizedSlice
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.errors import JcsError, UsageError
 from jcs_ct.preprocessing import Box
@@ -63,7 +63,7 @@ def one_slice(truth: NDArray[np.bool_]) -> HeldOutSlice:
     image = np.zeros(truth.shape, np.uint8)
     record = SliceRecord("covid-19-ct100", Path("x.png"), "test", True, "x")
     height, width = truth.shape
-    return HeldOutSlice(record, NormalisedSlice(image, truth, truth, Box(0, height, 0, width)), truth)
+    return HeldOutSlice(record, NormalizedSlice(image, truth, truth, Box(0, height, 0, width)), truth)
 
 
 def test_figures_are_those_computed_by_hand() -> None:
@@ -161,7 +161,7 @@ def test_an_interrupted_run_is_taken_up(place: Place, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_runs_side_by_side_are_those_that_are_missing(place: Place, tmp_path: Path) -> None:
+def test_runs_parallel_map_are_those_that_are_missing(place: Place, tmp_path: Path) -> None:
     elsewhere = replace(place, output=tmp_path, workers=2)
     there = trained(MINISEG, 0, elsewhere) / "segmenter.safetensors"
     before = there.stat().st_mtime_ns
@@ -174,7 +174,7 @@ def test_runs_side_by_side_are_those_that_are_missing(place: Place, tmp_path: Pa
     assert config.steps == place.preset.joint_steps
 
 
-def test_an_error_in_a_run_side_by_side_reaches_the_caller(place: Place, tmp_path: Path) -> None:
+def test_an_error_in_a_run_parallel_map_reaches_the_caller(place: Place, tmp_path: Path) -> None:
     nowhere = replace(place, data=tmp_path / "nowhere", output=tmp_path, workers=2)
     with pytest.raises(JcsError):
         train_all([(MINISEG, 0), (MINISEG, 1)], nowhere, "runs")

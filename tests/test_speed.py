@@ -26,7 +26,7 @@ from benchmarks.speed_sections.plan import timed
 from scipy import ndimage
 
 from jcs_ct import Diagnoser, read_study
-from jcs_ct.cores import cores, side_by_side
+from jcs_ct.cores import cores, parallel_map
 from jcs_ct.diagnosis.pipeline import DiagnoserSettings, Precision
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "lung-pet-ct-dx-A0002"
@@ -66,12 +66,12 @@ def test_the_segmenter_computes_faster_than_in_fp32(diagnoser: Diagnoser, exact:
 
 
 @pytest.mark.skipif(cores() < 2, reason="one core: nothing can be done side by side")
-def test_slices_are_worked_on_side_by_side() -> None:
+def test_slices_are_worked_on_parallel_map() -> None:
     def work(item: int) -> int:
         time.sleep(0.05)  # and not computing: cores may be busy with other things, and then two threads gain nothing
         return item
 
-    assert ratio(lambda: [work(item) for item in range(8)], lambda: side_by_side(work, range(8)), 3) > 1.4
+    assert ratio(lambda: [work(item) for item in range(8)], lambda: parallel_map(work, range(8)), 3) > 1.4
 
 
 def test_a_diagnosis_takes_no_longer_than_so_many_filters_of_its_study() -> None:

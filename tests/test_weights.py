@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from jcs_ct.benchmarks import BenchmarkResult, classification, composition, segmentation
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.engine import Network
 from jcs_ct.errors import WeightsError
@@ -17,7 +18,6 @@ from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.models import registry
 from jcs_ct.training.config import load_config
 from jcs_ct.training.run import load_weights
-from jcs_ct.trials import Trial, classification, makeup, segmentation
 from jcs_ct.weights import SHIPPED, file_sha256, load_manifest, write_fitted
 
 WEIGHTS = {".onnx", ".safetensors", ".xml", ".bin", ".npz"}
@@ -92,7 +92,7 @@ def _published(source: str, figure: str) -> float:
     results = json.loads((DOCS / "results.json").read_text(encoding="utf-8"))
     return next(
         float(trial["figures"][figure])
-        for trial in results["trials"]
+        for trial in results["benchmarks"]
         if trial["source"] == source and figure in trial["figures"]
     )
 
@@ -101,21 +101,21 @@ def _silent(count: int) -> None:
     del count
 
 
-def _found(trials: list[Trial], figure: str) -> float:
-    value = trials[0].figures[figure]
+def _found(results: list[BenchmarkResult], figure: str) -> float:
+    value = results[0].figures[figure]
     assert value is not None
     return float(value)
 
 
 def test_segmentation_is_as_published(shared_data: Path) -> None:
-    trials = segmentation(Diagnoser(), shared_data / "covid-19-ct100", "test", _silent)
-    dice = _found(trials, "dice_per_image")
+    results = segmentation(Diagnoser(), shared_data / "covid-19-ct100", "test", _silent)
+    dice = _found(results, "dice_per_image")
     assert dice == pytest.approx(_published("covid-19-ct100", "dice_per_image"), abs=2e-3)
 
 
 @pytest.mark.parametrize("kind", ["ground_glass", "consolidation"])
-def test_makeup_is_as_published(shared_data: Path, kind: str) -> None:
-    dice = _found(makeup(Diagnoser(), shared_data, "test", _silent), f"{kind}_dice")
+def test_composition_is_as_published(shared_data: Path, kind: str) -> None:
+    dice = _found(composition(Diagnoser(), shared_data, "test", _silent), f"{kind}_dice")
     assert dice == pytest.approx(_published("covid-semiseg", f"{kind}_dice"), abs=2e-3)
 
 
@@ -126,6 +126,6 @@ def test_the_level_of_consolidation_says_what_it_was_fitted_on() -> None:
 
 
 def test_classification_is_as_published(shared_data: Path) -> None:
-    trials = classification(Diagnoser(), shared_data / "sars-cov-2-ct", "test", _silent)
-    auc = _found(trials, "slice_auc")
+    results = classification(Diagnoser(), shared_data / "sars-cov-2-ct", "test", _silent)
+    auc = _found(results, "slice_auc")
     assert auc == pytest.approx(_published("sars-cov-2-ct", "slice_auc"), abs=2e-3)

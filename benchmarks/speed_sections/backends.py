@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from jcs_ct.datasets.normalised import normalised
+from jcs_ct.benchmarks.benchmark import of_split
+from jcs_ct.datasets.normalized import normalized
 from jcs_ct.engine import Network, OnnxRuntime, Outputs
 from jcs_ct.errors import JcsError
 from jcs_ct.models import registry
 from jcs_ct.preprocessing import crop_resize
 from jcs_ct.training.run import load_weights
-from jcs_ct.trials.trial import of_split
 from jcs_ct.weights import NetworkFile
 
 CALIBRATED_ON = "covid-19-ct100"
@@ -56,7 +56,7 @@ class Torch:
 def calibration_slices(data: Path, size: tuple[int, int], count: int) -> NDArray[np.uint8]:
     """(N, h, w): training slices as the networks see them."""
     records = of_split(CALIBRATED_ON, data, "train")[:count]
-    return np.stack([crop_resize(one.image, one.box, size) for _, one in normalised(records, size)])
+    return np.stack([crop_resize(one.image, one.box, size) for _, one in normalized(records, size)])
 
 
 def quantise_for_onnx_runtime(path: Path, slices: NDArray[np.uint8], target: Path) -> None:

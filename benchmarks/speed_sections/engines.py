@@ -23,12 +23,12 @@ from benchmarks.speed_sections.plan import AVX2, Figures, Plan, interleaved
 from numpy.typing import NDArray
 
 from jcs_ct import Diagnoser
+from jcs_ct.benchmarks import segmentation, slice_probabilities
+from jcs_ct.benchmarks.benchmark import of_split
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.engine import Network
 from jcs_ct.evaluation.metrics import roc_auc
 from jcs_ct.models import registry
-from jcs_ct.trials import segmentation, slice_probabilities
-from jcs_ct.trials.trial import of_split
 from jcs_ct.weights import NetworkFile, load_manifest
 
 SEGMENTED = "covid-19-ct100"

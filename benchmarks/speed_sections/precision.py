@@ -8,9 +8,9 @@ from pathlib import Path
 from benchmarks.speed_sections.plan import Figures, Plan
 
 from jcs_ct import Diagnoser, read_study
+from jcs_ct.benchmarks import BenchmarkResult, classification, segmentation
 from jcs_ct.diagnosis.pipeline import DiagnoserSettings, Precision
 from jcs_ct.errors import InputError
-from jcs_ct.trials import Trial, classification, segmentation
 
 EXACT = DiagnoserSettings(precision=Precision.FP32, mirrored=True)
 SOURCES = {"segmentation": ("covid-19-ct100", "sars-cov-2-ct"), "classification": ("sars-cov-2-ct", "ucsd-covid-ct")}
@@ -20,9 +20,9 @@ def precision(plan: Plan) -> Figures:
     """Dice, AUC and false marks on test slices, and the verdict on every study, by both."""
     pair = {"ours": Diagnoser(), "exact": Diagnoser(settings=EXACT)}
     compared = []
-    for trials, what in ((segmentation, "segmentation"), (classification, "classification")):
+    for evaluate, what in ((segmentation, "segmentation"), (classification, "classification")):
         for source in SOURCES[what][:1] if plan.quick else SOURCES[what]:
-            found = {name: trials(one, plan.data / source, "test", lambda _: None) for name, one in pair.items()}
+            found = {name: evaluate(one, plan.data / source, "test", lambda _: None) for name, one in pair.items()}
             for ours, exact in zip(found["ours"], found["exact"], strict=True):
                 compared += _compared(ours, exact)
     verdicts = [_verdicts(plan.data, path, pair) for path in _studies(plan)]
@@ -33,7 +33,7 @@ def precision(plan: Plan) -> Figures:
     }
 
 
-def _compared(ours: Trial, exact: Trial) -> list[Figures]:
+def _compared(ours: BenchmarkResult, exact: BenchmarkResult) -> list[Figures]:
     names = ("dice_per_image", "dice_pooled", "falsely_marked", "slice_auc", "group_auc")
     rows = []
     for name in names:

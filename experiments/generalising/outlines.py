@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from jcs_ct import preprocessing
 from jcs_ct.datasets.folds import Fold, refolded
-from jcs_ct.datasets.normalised import normalise_slice
+from jcs_ct.datasets.normalized import normalize_slice
 from jcs_ct.datasets.prepared import prepare
 from jcs_ct.evaluation.metrics import THRESHOLDS, bootstrap_interval, dice_by_threshold, pooled_dice
 from jcs_ct.training.config import TrainConfig, load_config
@@ -70,7 +70,7 @@ def _outlined(name: str, config: TrainConfig, mirrored: bool, place: Place) -> P
     said = said_by(place.output / name / "segmenter.safetensors", config, test, mirrored)
     pairs = []
     for record, patch in zip(test.records, said, strict=True):
-        normal = normalise_slice(record, config.input_size)
+        normal = normalize_slice(record, config.input_size)
         if normal.mask is not None:
             height, width = normal.mask.shape
             pairs.append((preprocessing.paste_back(patch, normal.box, (height, width)), normal.mask))

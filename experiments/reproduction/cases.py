@@ -16,11 +16,11 @@ from experiments.reproduction.runs import Place
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
+from jcs_ct.benchmarks import slice_probabilities
 from jcs_ct.datasets.sources import read_source
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.evaluation.metrics import bootstrap_interval, sensitivity_specificity
 from jcs_ct.study import read_study
-from jcs_ct.trials import slice_probabilities
 
 
 def table_2(place: Place) -> Table:

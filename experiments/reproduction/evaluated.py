@@ -60,7 +60,7 @@ def other_rates(system: System, place: Place) -> list[System]:
 def at_its_rate(system: System, place: Place) -> System:
     """A system at the learning rate with the best validation Dice, first seed.
 
-    A rate that suits a decoder with batch normalisation can be too high for one without: a peer that learned nothing
+    A rate that suits a decoder with batch normalization can be too high for one without: a peer that learned nothing
     would be easy to beat.
     """
     others = other_rates(system, place)

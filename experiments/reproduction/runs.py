@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from jcs_ct import preprocessing
 from jcs_ct.datasets.folds import Fold, refolded
-from jcs_ct.datasets.normalised import NormalisedSlice, normalise_slice
+from jcs_ct.datasets.normalized import NormalizedSlice, normalize_slice
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources import read_source
 from jcs_ct.errors import UsageError
@@ -62,7 +62,7 @@ class HeldOutSlice:
     """One test slice with what is known of it."""
 
     record: SliceRecord
-    normal: NormalisedSlice
+    normal: NormalizedSlice
     truth: NDArray[np.bool_]
 
 
@@ -77,7 +77,7 @@ def held_out_slices(place: Place, fold: str | None = None) -> list[HeldOutSlice]
     records = [record for record in records if record.split == "test"][: place.preset.slices]
     out = []
     for record in records:
-        normal = normalise_slice(record, place.preset.input_size)
+        normal = normalize_slice(record, place.preset.input_size)
         if normal.mask is None:
             raise UsageError(f"{record.path}: found no mask, expected one as it is a test slice")
         out.append(HeldOutSlice(record, normal, normal.mask))

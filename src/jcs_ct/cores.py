@@ -45,7 +45,7 @@ def at_most(count: int | None) -> Iterator[None]:
         _limit.reset(before)
 
 
-def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+def parallel_map(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """What `work` gives for each item, in their order; several items at once.
 
     The first exception in the order of the items is raised. `work` itself runs on one core, also where it calls this.

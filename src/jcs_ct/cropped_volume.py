@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 
 S = TypeVar("S", bound=np.generic)
 
@@ -76,7 +76,7 @@ class CroppedVolume(Generic[S]):
         def put(z: int) -> None:
             volume[z] = plane(z)
 
-        side_by_side(put, range(len(volume)) if indices is None else indices)
+        parallel_map(put, range(len(volume)) if indices is None else indices)
         return volume
 
     @classmethod
@@ -156,4 +156,4 @@ def marked_pixels(volume: Volume[Any]) -> NDArray[np.int64]:
         crop = crop_of(volume, z)
         return 0 if crop is None else int(np.count_nonzero(crop.values))
 
-    return np.array(side_by_side(count, range(len(volume))), np.int64)
+    return np.array(parallel_map(count, range(len(volume))), np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.morphology import Mask, convex_hull, dilated, eroded, filled
 from jcs_ct.preprocessing import AIR_THRESHOLD, Box, Bytes, bounding_box, enclosed_regions, is_cropped
 
@@ -45,7 +45,7 @@ def overview(slices: Bytes) -> Bytes:
         return slices
     size = (max(1, round(width / step)), max(1, round(height / step)))
     return np.stack(
-        side_by_side(lambda image: np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)), list(slices))
+        parallel_map(lambda image: np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)), list(slices))
     )
 
 
@@ -78,9 +78,9 @@ def find_lungs(slices: Bytes, inside: Mask | None = None, coarse: Bytes | None =
         if inside is not None:
             out[index] &= inside[index]
 
-    side_by_side(find_dark, range(depth))  # thin bridges are opened before components are told apart
+    parallel_map(find_dark, range(depth))  # thin bridges are opened before components are told apart
     lungs = _large_components(lungs)
-    side_by_side(complete, range(depth))
+    parallel_map(complete, range(depth))
     return out
 
 
@@ -175,7 +175,7 @@ def lung_box(lungs: Sequence[Mask] | Mask, slices: Sequence[Bytes] | Bytes) -> B
     box = bounding_box(reached)
     if box is None:
         return None
-    backs = [back for back in side_by_side(_back_of_lungs, list(slices)) if back is not None]
+    backs = [back for back in parallel_map(_back_of_lungs, list(slices)) if back is not None]
     return replace(box, bottom=max(box.bottom, min(int(np.median(backs)), len(reached)))) if backs else box
 
 

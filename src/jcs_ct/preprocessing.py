@@ -114,7 +114,7 @@ def grey_anchors(slices: Bytes, inside: NDArray[np.bool_]) -> GreyAnchors:
     return GreyAnchors(lung, max(tissue, lung + 1.0))
 
 
-def normalise_grey(slices: Bytes, inside: NDArray[np.bool_]) -> Bytes:
+def normalize_grey(slices: Bytes, inside: NDArray[np.bool_]) -> Bytes:
     """Bring the grey slices of one study to the one scale.
 
     Each slice by its own anchors, as pictures are often stretched one by one; by the study's median where a slice's own

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from jcs_ct.datasets.normalised import normalised
+from jcs_ct.datasets.normalized import normalized
 from jcs_ct.datasets.overlap import ALIKE, alike, pairs_across, refuse_overlap, thumbnails
 from jcs_ct.datasets.prepared import PreparedSlices, prepare
 from jcs_ct.datasets.records import SliceRecord
@@ -122,7 +122,7 @@ def test_slices_of_different_real_patients_are_not_alike(shared_data: Path) -> N
 
 def prepare_pictures(paths: list[Path]) -> PreparedSlices:
     records = [SliceRecord("mosmed-slices", path, "train", True, path.stem) for path in paths]
-    parts = [one for _, one in normalised(records, (224, 288))]
+    parts = [one for _, one in normalized(records, (224, 288))]
     images = np.stack([crop_resize(one.image, one.box, (224, 288)) for one in parts])
     lungs = np.stack([crop_resize(one.lungs.astype(np.uint8) * 255, one.box, (224, 288)) > 127 for one in parts])
     none = np.zeros(len(parts), np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jcs_ct.datasets.normalised import normalise_slice
+from jcs_ct.datasets.normalized import normalize_slice
 from jcs_ct.datasets.prepared import EMPTY_MASK, NO_MASK, READER_MASK, PreparedSlices, prepare
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.errors import DataError
@@ -60,7 +60,7 @@ def test_subsets_keep_columns_together(prepared: PreparedSlices) -> None:
 
 def test_a_grey_slice_comes_to_the_scale_of_hu_with_its_lungs_and_mask(tmp_path: Path) -> None:
     record, phantom = written(tmp_path)
-    normal = normalise_slice(record, SIZE)
+    normal = normalize_slice(record, SIZE)
     assert normal.mask is not None
     np.testing.assert_array_equal(normal.mask, phantom.lesion_mask[4])
     overlap = (normal.lungs & phantom.lung_mask[4]).sum() / (normal.lungs | phantom.lung_mask[4]).sum()
@@ -75,7 +75,7 @@ def test_a_slice_that_is_known_to_be_turned_is_set_upright_with_its_mask(tmp_pat
     (tmp_path / "turned").mkdir()
     upright, _ = written(tmp_path)
     turned, _ = written(tmp_path / "turned", turns=1)
-    one, other = normalise_slice(upright, SIZE), normalise_slice(turned, SIZE)
+    one, other = normalize_slice(upright, SIZE), normalize_slice(turned, SIZE)
     np.testing.assert_array_equal(one.image, other.image)
     assert one.mask is not None
     assert other.mask is not None
@@ -103,11 +103,11 @@ def test_a_mask_of_another_size_is_a_data_error(tmp_path: Path) -> None:
     record, _ = written(tmp_path)
     Image.fromarray(np.zeros((10, 12), np.uint8)).save(tmp_path / "mask.png")
     with pytest.raises(DataError, match=r"found size \(10, 12\), expected \(160, 160\)"):
-        normalise_slice(record, SIZE)
+        normalize_slice(record, SIZE)
 
 
 def test_a_damaged_picture_is_a_data_error(tmp_path: Path) -> None:
     record, _ = written(tmp_path)
     record.path.write_bytes(b"\x89PNG\r\n\x1a\nno more")
     with pytest.raises(DataError, match=r"cannot read .*image\.png"):
-        normalise_slice(record, SIZE)
+        normalize_slice(record, SIZE)

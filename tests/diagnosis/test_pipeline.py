@@ -18,7 +18,7 @@ from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.whole_lungs import GivenMasks
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.evaluation.typicality import Typicality
-from jcs_ct.one_form import inside_mask
+from jcs_ct.normalization import inside_mask
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import file_sha256, load_manifest, write_fitted
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of
@@ -64,7 +64,7 @@ class _Notes:
         self.stages[-1][1] += count
 
 
-def test_each_opacity_of_a_phantom_gets_its_makeup(tmp_path: Path) -> None:
+def test_each_opacity_of_a_phantom_gets_its_composition(tmp_path: Path) -> None:
     dense = Lesion((-30.0, 0.0, -62.0), (25.0, 22.0, 20.0), CONSOLIDATION)
     folder = write_weights(tmp_path, band=(LOW, 0.85))  # marks both, and no chest wall
     write_fitted(folder, "segmenter", "consolidation_hu", -400.0, "nothing")
@@ -79,7 +79,7 @@ def test_each_opacity_of_a_phantom_gets_its_makeup(tmp_path: Path) -> None:
         assert found.provenance.settings["consolidation_hu"] == -400.0
 
 
-def test_weights_without_a_level_leave_the_makeup_open(sick: Diagnosis) -> None:
+def test_weights_without_a_level_leave_the_composition_open(sick: Diagnosis) -> None:
     assert sick.measures.consolidation_share is None
     assert {lesion.consolidation_share for lesion in sick.lesions} == {None}
 

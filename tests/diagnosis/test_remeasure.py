@@ -19,7 +19,7 @@ from jcs_ct.diagnosis.remeasure import (
 from jcs_ct.diagnosis.result import Diagnosis, ExplanationCheck, Lesion, TypicalityCheck, Verdict
 from jcs_ct.errors import UsageError
 from jcs_ct.morphology import Mask
-from jcs_ct.one_form import turned_upright
+from jcs_ct.normalization import turned_upright
 from jcs_ct.study.outlines import OutlineSource
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of
 from tests.opacity_networks import write_weights

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jcs_ct.diagnosis.slices import both_lungs, find_lung_slices, lesion_region
-from jcs_ct.one_form import QUARTER_TURN_REMARK, inside_mask, one_form, turned_upright
+from jcs_ct.normalization import QUARTER_TURN_REMARK, inside_mask, normalized_images, turned_upright
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import SourceGrid, Study
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of
@@ -96,7 +96,10 @@ def test_slices_in_hu_come_to_the_one_form_and_to_the_networks_size() -> None:
 
 
 def test_hu_and_grey_pictures_of_one_chest_look_alike() -> None:
-    in_hu, in_grey = one_form(phantom_study(PHANTOM)).astype(float), one_form(grey_study()).astype(float)
+    in_hu, in_grey = (
+        normalized_images(phantom_study(PHANTOM)).astype(float),
+        normalized_images(grey_study()).astype(float),
+    )
     assert np.abs(in_hu - in_grey)[PHANTOM.lung_mask].mean() < 6
 
 
@@ -115,7 +118,7 @@ def test_padding_is_blank_and_never_lung() -> None:
     study = padded_study()
     inside = inside_mask(study)
     assert inside is not None
-    assert not one_form(study)[~inside].any()
+    assert not normalized_images(study)[~inside].any()
     slices = find_lung_slices(study, SIZE)
     assert slices is not None
     assert not np.asarray(slices.lung_mask)[~inside].any()

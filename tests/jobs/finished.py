@@ -19,7 +19,7 @@ from jcs_ct.jobs.job import JobOptions, Outcome
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.revisions import masks_of, reports_of
 from jcs_ct.jobs.worker import Worker
-from jcs_ct.one_form import lies_on_its_side, turned_upright
+from jcs_ct.normalization import lies_on_its_side, turned_upright
 from jcs_ct.reports.formats import ReportFormat
 from jcs_ct.reports.json_report import result_schema
 from jcs_ct.study.reader import read_study

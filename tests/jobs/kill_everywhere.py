@@ -29,7 +29,7 @@ from jcs_ct.jobs.worker import Worker
 from jcs_ct.reports.formats import ReportFormat
 from tests.jobs.finished import finished, write_study
 from tests.jobs.stand_in import Orders, prepare, starts
-from tests.jobs.stores import hand_in, is_whole, quick
+from tests.jobs.stores import is_whole, quick, submit
 from tests.killing import killed_at
 
 _CODE = str(Path(jcs_ct.jobs.__file__).parent)
@@ -48,7 +48,7 @@ def kill_work(folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
     """A kill while a study is worked off."""
     settings = quick(folder, lease_s=0.02, heartbeat_s=0.01)
     with JobQueue(folder / "store", settings) as queue:
-        job = hand_in(queue, folder, key=_KEY)
+        job = submit(queue, folder, key=_KEY)
     killed = killed_at(count, lambda: work_off(folder, settings, "first"), _CODE)
     log = folder / "starts.log"
     with JobQueue(folder / "store", settings) as queue:
@@ -103,7 +103,7 @@ def kill_remove(folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
     """A kill while an ended job is removed."""
     settings = quick(folder)
     with JobQueue(folder / "store", settings) as queue:
-        job = hand_in(queue, folder, key=_KEY)
+        job = submit(queue, folder, key=_KEY)
     work_off(folder, settings, "worker")
 
     def remove() -> None:

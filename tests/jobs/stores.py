@@ -31,7 +31,7 @@ def quick(folder: Path, **changes: Any) -> QueueSettings:
     return QueueSettings(**{**chosen, **changes})
 
 
-def hand_in(queue: JobQueue, folder: Path, owner: str = "anna", **orders: Any) -> str:
+def submit(queue: JobQueue, folder: Path, owner: str = "anna", **orders: Any) -> str:
     """Submit a study with these orders."""
     return queue.submit(Orders(**orders).write(folder / "upload.json"), owner, move=True)
 

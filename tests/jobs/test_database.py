@@ -11,13 +11,13 @@ from jcs_ct.errors import QueueError, QueueFullError
 from jcs_ct.jobs.database import Database
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.supervisor import Supervisor
-from tests.jobs.stores import hand_in, quick
+from tests.jobs.stores import quick, submit
 
 
 @pytest.mark.parametrize("damage", ["not a database", "pages overwritten"])
 def test_damaged_database_is_named_and_left_alone(tmp_path: Path, damage: str) -> None:
     with JobQueue(tmp_path / "store", quick(tmp_path)) as queue:
-        job = hand_in(queue, tmp_path)
+        job = submit(queue, tmp_path)
         path, study = queue.folders.database, queue.study_path(job)
     content = path.read_bytes()
     # Of the schema's page the header is left as it was; all that follows is not.
@@ -35,14 +35,14 @@ def test_damaged_database_is_named_and_left_alone(tmp_path: Path, damage: str) -
 def test_damage_that_comes_while_it_is_open_is_named(tmp_path: Path) -> None:
     with JobQueue(tmp_path / "store", quick(tmp_path)) as queue:
         for _ in range(3):
-            hand_in(queue, tmp_path)
+            submit(queue, tmp_path)
     with JobQueue(tmp_path / "store", quick(tmp_path)) as queue:
         path = queue.folders.database
         with queue.database.reading() as db:
             db.execute("PRAGMA shrink_memory")  # what it read when it opened would hide the damage for a while
         path.write_bytes(path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096))
         with pytest.raises(QueueError, match="is damaged"):
-            hand_in(queue, tmp_path)
+            submit(queue, tmp_path)
 
 
 def test_database_of_another_program_is_refused(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from jcs_ct.jobs.housekeeping import sweep
 from jcs_ct.jobs.job import JobState, Outcome
 from jcs_ct.jobs.ledger import Arrival
 from jcs_ct.jobs.queue import JobQueue
-from tests.jobs.stores import hand_in, quick
+from tests.jobs.stores import quick, submit
 
 
 def failed(queue: JobQueue, folder: Path) -> str:
-    job = hand_in(queue, folder)
+    job = submit(queue, folder)
     claim = queue.ledger.claim("worker")
     assert claim is not None
     queue.ledger.fail(claim.token, "damaged")
@@ -29,7 +29,7 @@ def with_retention(queue: JobQueue, age: float | None, count: int | None) -> Job
 
 def test_only_the_latest_ended_jobs_are_kept(queue: JobQueue, tmp_path: Path) -> None:
     jobs = [failed(queue, tmp_path) for _ in range(4)]
-    waiting = hand_in(queue, tmp_path)
+    waiting = submit(queue, tmp_path)
     with with_retention(queue, None, 2) as keeping:
         sweep(keeping)
     assert [job.id for job in queue.jobs()] == [waiting, jobs[3], jobs[2]]
@@ -39,7 +39,7 @@ def test_only_the_latest_ended_jobs_are_kept(queue: JobQueue, tmp_path: Path) ->
 
 def test_old_jobs_are_removed_and_waiting_ones_never(queue: JobQueue, tmp_path: Path) -> None:
     old = failed(queue, tmp_path)
-    young, waiting = failed(queue, tmp_path), hand_in(queue, tmp_path)
+    young, waiting = failed(queue, tmp_path), submit(queue, tmp_path)
     with queue.database.transaction() as db:
         db.execute("UPDATE jobs SET finished_at = finished_at - 3600 WHERE id = ?", (old,))
         db.execute("UPDATE jobs SET submitted_at = submitted_at - 7200 WHERE id = ?", (waiting,))
@@ -52,7 +52,7 @@ def test_old_jobs_are_removed_and_waiting_ones_never(queue: JobQueue, tmp_path: 
 
 
 def test_what_kills_left_over_is_removed_and_what_is_in_use_is_not(queue: JobQueue, tmp_path: Path) -> None:
-    cancelled, running = hand_in(queue, tmp_path), hand_in(queue, tmp_path)
+    cancelled, running = submit(queue, tmp_path), submit(queue, tmp_path)
     old = queue.ledger.claim("worker")
     new = queue.ledger.claim("worker")
     assert old is not None
@@ -96,7 +96,7 @@ def test_study_that_is_arriving_is_left_alone(queue: JobQueue, tmp_path: Path) -
         return before(arrival, size)
 
     queue.ledger.admit = admit  # type: ignore[method-assign]
-    job = hand_in(queue, tmp_path)
+    job = submit(queue, tmp_path)
     assert swept == [job]
     assert queue.study_path(job).exists()
 

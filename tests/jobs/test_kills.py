@@ -20,7 +20,7 @@ from jcs_ct.jobs.job import JobState
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.settings import QueueSettings
 from tests.jobs.stand_in import timed_starts
-from tests.jobs.stores import REPOSITORY, ended, hand_in, is_whole, quick
+from tests.jobs.stores import REPOSITORY, ended, is_whole, quick, submit
 
 pytestmark = pytest.mark.usefixtures("_workers_find_the_stand_in")
 
@@ -82,7 +82,7 @@ def test_every_study_ends_once_whatever_is_killed_and_when(tmp_path: Path) -> No
                 # How many studies end between two kills is a matter of the machine: there is always one to work off.
                 while len(jobs) < 10 + len(queue.jobs(state=JobState.DONE)):
                     key = f"study-{len(jobs)}"
-                    jobs[key] = hand_in(queue, tmp_path, key=key, steps=10, step_s=0.1)
+                    jobs[key] = submit(queue, tmp_path, key=key, steps=10, step_s=0.1)
                 time.sleep(dice.uniform(0.1, 2.5))
                 kills += service.kill(whom[kills])
             found = [ended(queue, job, limit_s=180) for job in jobs.values()]
@@ -116,7 +116,7 @@ def test_kill_at_every_line_loses_repeats_and_leaves_nothing(tmp_path: Path, act
 def test_poison_that_takes_everything_down_is_given_up(tmp_path: Path) -> None:
     settings = quick(tmp_path, max_interruptions=2, lease_s=0.5)
     with JobQueue(tmp_path / "store", settings) as queue:
-        job = hand_in(queue, tmp_path)
+        job = submit(queue, tmp_path)
         for _ in range(2):
             assert queue.ledger.claim("worker") is not None
             time.sleep(0.6)

@@ -17,7 +17,7 @@ from jcs_ct.jobs.ledger import Loss
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.reports.formats import ReportFormat
-from tests.jobs.stores import hand_in
+from tests.jobs.stores import submit
 
 
 def with_settings(queue: JobQueue, **changes: object) -> JobQueue:
@@ -209,7 +209,7 @@ def test_nearly_full_disk_refuses(queue: JobQueue, tmp_path: Path, monkeypatch: 
 
 
 def test_owners_see_only_what_is_theirs(queue: JobQueue, tmp_path: Path) -> None:
-    hers, his = hand_in(queue, tmp_path, "anna"), hand_in(queue, tmp_path, "bert")
+    hers, his = submit(queue, tmp_path, "anna"), submit(queue, tmp_path, "bert")
     assert [job.id for job in queue.jobs("anna")] == [hers]
     assert [job.id for job in queue.jobs()] == [his, hers]
     assert {event.job_id for event in queue.events(owner="anna")} == {hers}
@@ -223,7 +223,7 @@ def test_owners_see_only_what_is_theirs(queue: JobQueue, tmp_path: Path) -> None
 
 
 def test_cancelled_job_is_never_claimed(queue: JobQueue, tmp_path: Path) -> None:
-    first, second = hand_in(queue, tmp_path), hand_in(queue, tmp_path)
+    first, second = submit(queue, tmp_path), submit(queue, tmp_path)
     assert queue.cancel(first, "anna").state is JobState.CANCELLED
     claim = queue.ledger.claim("worker")
     assert claim is not None
@@ -232,7 +232,7 @@ def test_cancelled_job_is_never_claimed(queue: JobQueue, tmp_path: Path) -> None
 
 
 def test_ended_job_cannot_be_cancelled_and_a_waiting_one_not_removed(queue: JobQueue, tmp_path: Path) -> None:
-    job = hand_in(queue, tmp_path)
+    job = submit(queue, tmp_path)
     with pytest.raises(QueueError, match="is queued; expected one that has ended"):
         queue.remove(job)
     claim = queue.ledger.claim("worker")
@@ -247,7 +247,7 @@ def test_ended_job_cannot_be_cancelled_and_a_waiting_one_not_removed(queue: JobQ
 
 def test_events_grow_and_hold_what_counts(queue: JobQueue, tmp_path: Path) -> None:
     start = queue.last_event()
-    job = hand_in(queue, tmp_path)
+    job = submit(queue, tmp_path)
     claim = queue.ledger.claim("worker")
     assert claim is not None
     for done in range(5):
@@ -267,13 +267,13 @@ def test_events_grow_and_hold_what_counts(queue: JobQueue, tmp_path: Path) -> No
 
 
 def test_reports_are_there_only_of_what_has_ended_well(queue: JobQueue, tmp_path: Path) -> None:
-    job = hand_in(queue, tmp_path)
+    job = submit(queue, tmp_path)
     with pytest.raises(QueueError, match="is queued; expected one that is done or not_assessable"):
         queue.reports_path(job)
 
 
 def test_lost_claim_changes_nothing(queue: JobQueue, tmp_path: Path) -> None:
-    job = hand_in(queue, tmp_path)
+    job = submit(queue, tmp_path)
     old = queue.ledger.claim("slow")
     assert old is not None
     queue.ledger.give_back("slow", Loss.STOP, "stopped")

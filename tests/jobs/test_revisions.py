@@ -27,7 +27,7 @@ from jcs_ct.jobs.housekeeping import sweep
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.revisions import Revision, RevisionKind, correct, masks_of, reports_of, revisions, sign_off, study_of
 from tests.jobs.finished import FORMATS, Case, finished, quickly, write_study
-from tests.jobs.stores import REPOSITORY, hand_in
+from tests.jobs.stores import REPOSITORY, submit
 
 
 @quickly
@@ -170,7 +170,7 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(case: Case) -> None:
 
 
 def test_job_without_a_result_has_no_revisions(queue: JobQueue, tmp_path: Path) -> None:
-    job = hand_in(queue, tmp_path)
+    job = submit(queue, tmp_path)
     for look in (revisions, reports_of, masks_of):
         with pytest.raises(QueueError, match="is queued; expected one that is done or not_assessable"):
             look(queue, job)
@@ -225,7 +225,7 @@ def test_revision_needs_room(case: Case, tmp_path: Path) -> None:
 @quickly
 def test_waiting_studies_do_not_keep_a_result_from_being_signed(case: Case, tmp_path: Path) -> None:
     with case.with_settings(max_waiting=1) as busy:
-        hand_in(busy, tmp_path)
+        submit(busy, tmp_path)
         assert sign_off(busy, case.job, "accepted", "anna", "", 0).number == 1
 
 

@@ -14,14 +14,14 @@ from jcs_ct.jobs.job import JobState
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.supervisor import Supervisor
 from tests.jobs.stand_in import starts
-from tests.jobs.stores import ended, hand_in, is_whole, quick, wait_for
+from tests.jobs.stores import ended, is_whole, quick, submit, wait_for
 
 pytestmark = pytest.mark.usefixtures("_workers_find_the_stand_in")
 
 
 def test_studies_are_worked_off_in_the_order_in_which_they_came(queue: JobQueue, tmp_path: Path) -> None:
     keys = ["b", "a", "c"]
-    jobs = [hand_in(queue, tmp_path, key=key) for key in keys]
+    jobs = [submit(queue, tmp_path, key=key) for key in keys]
     with Supervisor(queue.folders.root, queue.settings) as supervisor:
         ends = [ended(queue, job) for job in jobs]
         (worker,) = supervisor.worker_pids
@@ -45,8 +45,8 @@ def test_every_ending_has_its_state_and_its_line(queue: JobQueue, tmp_path: Path
         "disk_full": (JobState.FAILED, "the disk was full; given up after 3 attempts"),
         "die": (JobState.FAILED, "the worker died (signal 9, SIGKILL); given up after 3 attempts"),
     }
-    jobs = {ending: hand_in(queue, tmp_path, key=ending, ending=ending) for ending in wanted}
-    good = hand_in(queue, tmp_path, key="good")
+    jobs = {ending: submit(queue, tmp_path, key=ending, ending=ending) for ending in wanted}
+    good = submit(queue, tmp_path, key="good")
     with Supervisor(queue.folders.root, queue.settings):
         found = {ending: ended(queue, job) for ending, job in jobs.items()}
         assert ended(queue, good).state is JobState.DONE
@@ -60,7 +60,7 @@ def test_every_ending_has_its_state_and_its_line(queue: JobQueue, tmp_path: Path
 
 @pytest.mark.parametrize("ending", ["die", "memory", "disk_full", "half"])
 def test_what_passes_is_tried_again(queue: JobQueue, tmp_path: Path, ending: str) -> None:
-    job = hand_in(queue, tmp_path, key="study", ending=ending, only_first=True)
+    job = submit(queue, tmp_path, key="study", ending=ending, only_first=True)
     with Supervisor(queue.folders.root, queue.settings):
         found = ended(queue, job)
     assert (found.state, found.attempts, found.reason) == (JobState.DONE, 2, None)
@@ -69,8 +69,8 @@ def test_what_passes_is_tried_again(queue: JobQueue, tmp_path: Path, ending: str
 
 
 def test_running_job_is_cancelled_and_its_worker_goes_on(queue: JobQueue, tmp_path: Path) -> None:
-    long = hand_in(queue, tmp_path, key="long", steps=600, step_s=0.1)
-    following = hand_in(queue, tmp_path, key="next")
+    long = submit(queue, tmp_path, key="long", steps=600, step_s=0.1)
+    following = submit(queue, tmp_path, key="next")
     with Supervisor(queue.folders.root, queue.settings) as supervisor:
         wait_for(queue, long, lambda job: job.stage_done > 0)
         before = supervisor.worker_pids
@@ -82,8 +82,8 @@ def test_running_job_is_cancelled_and_its_worker_goes_on(queue: JobQueue, tmp_pa
 
 
 def test_worker_that_does_not_notice_that_its_job_was_cancelled_is_replaced(queue: JobQueue, tmp_path: Path) -> None:
-    deaf = hand_in(queue, tmp_path, key="deaf", ending="hang")
-    following = hand_in(queue, tmp_path, key="next")
+    deaf = submit(queue, tmp_path, key="deaf", ending="hang")
+    following = submit(queue, tmp_path, key="next")
     with Supervisor(queue.folders.root, queue.settings) as supervisor:
         wait_for(queue, deaf, lambda job: job.stage is not None)
         before = supervisor.worker_pids
@@ -96,8 +96,8 @@ def test_worker_that_does_not_notice_that_its_job_was_cancelled_is_replaced(queu
 
 def test_study_that_takes_too_long_fails(queue: JobQueue, tmp_path: Path) -> None:
     settings = dataclasses.replace(queue.settings, time_limit_s=1.0, lease_s=2.0)
-    hung = hand_in(queue, tmp_path, key="hung", ending="hang")
-    following = hand_in(queue, tmp_path, key="next")
+    hung = submit(queue, tmp_path, key="hung", ending="hang")
+    following = submit(queue, tmp_path, key="next")
     with Supervisor(queue.folders.root, settings):
         found = ended(queue, hung)
         assert ended(queue, following).state is JobState.DONE
@@ -106,7 +106,7 @@ def test_study_that_takes_too_long_fails(queue: JobQueue, tmp_path: Path) -> Non
 
 def test_frozen_worker_is_killed_and_its_job_done_by_another(queue: JobQueue, tmp_path: Path) -> None:
     settings = dataclasses.replace(queue.settings, lease_s=3.0)
-    job = hand_in(queue, tmp_path, key="study", steps=10, step_s=0.1)
+    job = submit(queue, tmp_path, key="study", steps=10, step_s=0.1)
     with Supervisor(queue.folders.root, settings) as supervisor:
         wait_for(queue, job, lambda job: job.stage_done > 0)
         (frozen,) = supervisor.worker_pids
@@ -119,7 +119,7 @@ def test_frozen_worker_is_killed_and_its_job_done_by_another(queue: JobQueue, tm
 
 
 def test_stopping_gives_the_job_back_and_counts_nothing(queue: JobQueue, tmp_path: Path) -> None:
-    job = hand_in(queue, tmp_path, key="study", steps=600, step_s=0.1)
+    job = submit(queue, tmp_path, key="study", steps=600, step_s=0.1)
     with Supervisor(queue.folders.root, queue.settings):
         wait_for(queue, job, lambda job: job.stage_done > 0)
         stopped = time.monotonic()
@@ -131,7 +131,7 @@ def test_stopping_gives_the_job_back_and_counts_nothing(queue: JobQueue, tmp_pat
 def test_two_supervisors_share_the_jobs(queue: JobQueue, tmp_path: Path) -> None:
     settings = dataclasses.replace(queue.settings, workers=2)
     keys = [f"study-{k}" for k in range(30)]
-    jobs = [hand_in(queue, tmp_path, key=key, step_s=0.03) for key in keys]
+    jobs = [submit(queue, tmp_path, key=key, step_s=0.03) for key in keys]
     with Supervisor(queue.folders.root, settings), Supervisor(queue.folders.root, settings):
         states = [ended(queue, job).state for job in jobs]
     assert states == [JobState.DONE] * 30
@@ -141,7 +141,7 @@ def test_two_supervisors_share_the_jobs(queue: JobQueue, tmp_path: Path) -> None
 def test_worker_that_cannot_begin_says_why_and_costs_no_job(tmp_path: Path) -> None:
     settings = quick(tmp_path, task_settings={"log": str(tmp_path / "log"), "broken": "classifier.onnx is missing"})
     with JobQueue(tmp_path / "store", settings) as queue:
-        job = hand_in(queue, tmp_path)
+        job = submit(queue, tmp_path)
         with Supervisor(queue.folders.root, settings) as supervisor:
             deadline = time.monotonic() + 30
             while supervisor.problem is None:

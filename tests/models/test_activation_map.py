@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jcs_ct.models import registry
-from jcs_ct.models.activation_map import INFECTED, margin_activation_map, normalised, probability_activation_map
+from jcs_ct.models.activation_map import INFECTED, margin_activation_map, normalized, probability_activation_map
 from jcs_ct.models.classifier import Classifier
 
 
@@ -52,8 +52,8 @@ def test_relu_is_inside_of_the_sum_over_channels() -> None:
     torch.testing.assert_close(margin_activation_map(features, head), torch.ones(1, 1, 2, 2))
 
 
-def test_normalised_maps_peak_at_one_and_empty_ones_stay_empty() -> None:
+def test_normalized_maps_peak_at_one_and_empty_ones_stay_empty() -> None:
     maps = torch.stack([torch.arange(12.0).reshape(1, 3, 4), torch.zeros(1, 3, 4)])
-    found = normalised(maps)
+    found = normalized(maps)
     torch.testing.assert_close(found.amax((1, 2, 3)), torch.tensor([1.0, 0.0]))
     assert bool(found.isfinite().all())

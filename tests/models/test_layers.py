@@ -1,11 +1,11 @@
-"""Building blocks: sizes, attention, normalisation."""
+"""Building blocks: sizes, attention, normalization."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from jcs_ct.models.layers import InputNormalisation, SqueezeExcitation, conv_bn_relu, resize_like
+from jcs_ct.models.layers import InputNormalization, SqueezeExcitation, conv_bn_relu, resize_like
 
 
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 9)])
@@ -32,8 +32,8 @@ def test_resize_goes_to_the_references_size_and_leaves_equal_sizes_alone() -> No
     assert resize_like(x, torch.rand(1, 9, 4, 5)) is x
 
 
-def test_normalisation_centres_the_mean_grey_and_travels_with_the_weights() -> None:
-    layer = InputNormalisation()
-    levels = torch.tensor([InputNormalisation.MEAN, InputNormalisation.MEAN + InputNormalisation.STD])
+def test_normalization_centres_the_mean_grey_and_travels_with_the_weights() -> None:
+    layer = InputNormalization()
+    levels = torch.tensor([InputNormalization.MEAN, InputNormalization.MEAN + InputNormalization.STD])
     torch.testing.assert_close(layer(levels[None, None, None]).flatten(), torch.tensor([0.0, 1.0]))
     assert set(layer.state_dict()) == {"mean", "std"}

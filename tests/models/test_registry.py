@@ -26,7 +26,7 @@ ODD_SIZES = ((97, 131), (33, 40), (64, 64))
 
 
 def stirred(name: str, size: str) -> nn.Module:
-    """A network whose batch normalisations do something, as after training; fresh ones silence whole blocks."""
+    """A network whose batch normalizations do something, as after training; fresh ones silence whole blocks."""
     torch.manual_seed(0)
     network = registry.build(name, size)
     for module in network.modules():
@@ -121,7 +121,7 @@ def test_training_mode_gathers_statistics_and_evaluation_does_not(name: str, siz
         network.eval()(image)
         assert all(torch.equal(before[key], value) for key, value in buffers.items())
         network.train()(image)
-    # The VGG peers are published without batch normalisation.
+    # The VGG peers are published without batch normalization.
     assert bool(buffers) == (name not in ("dss", "egnet", "poolnet", "poolnet-edges"))
     assert not any(torch.equal(before[key], value) for key, value in buffers.items())
 

@@ -13,18 +13,18 @@ from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.pacs.arrivals import CALLER, IMAGES
 from jcs_ct.pacs.audit import Audit
 from jcs_ct.pacs.folders import NodeFolders, image_name
-from jcs_ct.pacs.hand_in import HandInDesk
 from jcs_ct.pacs.records import Records
+from jcs_ct.pacs.submission import SubmissionDesk
 from tests.jobs.stores import quick
 
 
 @contextmanager
-def desk_at(folder: Path, settings: QueueSettings | None = None) -> Iterator[tuple[HandInDesk, JobQueue, Records]]:
+def desk_at(folder: Path, settings: QueueSettings | None = None) -> Iterator[tuple[SubmissionDesk, JobQueue, Records]]:
     """A desk on the store in `folder`."""
     folders = NodeFolders(folder / "store")
     queue, records = JobQueue(folder / "store", settings or quick(folder)), Records(folders.database)
     try:
-        yield HandInDesk(folders, queue, records, Audit(folders.audit), JobOptions()), queue, records
+        yield SubmissionDesk(folders, queue, records, Audit(folders.audit), JobOptions()), queue, records
     finally:
         records.close()
         queue.close()

@@ -95,7 +95,7 @@ def test_study_becomes_one_job_with_all_its_images(tmp_path: Path) -> None:
 def test_transfer_syntaxes_arrive_bit_for_bit(tmp_path: Path, shared_data: Path, name: str) -> None:
     path = shared_data / "dicom" / "transfer-syntaxes" / f"{name}.dcm"
     sent = dcmread(path)
-    with running(tmp_path, pacs_settings(tmp_path), hand_in=False) as node:
+    with running(tmp_path, pacs_settings(tmp_path), submit=False) as node:
         entity = AE("STORESCU")
         entity.add_requested_context(sent.SOPClassUID, sent.file_meta.TransferSyntaxUID)
         association = entity.associate("127.0.0.1", node.port, ae_title="JCS")
@@ -217,7 +217,7 @@ def test_other_objects_are_not_negotiated(tmp_path: Path) -> None:
 
 def test_other_objects_are_dropped_where_the_settings_say_so(tmp_path: Path) -> None:
     image = phantom_series(tmp_path / "series")[0]
-    with running(tmp_path, pacs_settings(tmp_path, other_objects=OtherObjects.DROP), hand_in=False) as node:
+    with running(tmp_path, pacs_settings(tmp_path, other_objects=OtherObjects.DROP), submit=False) as node:
         storescu(node.port, secondary_capture(tmp_path / "sc"), image)
         assert len(list(node.folders.arrivals.glob("*/*.dcm"))) == 1
 
@@ -238,7 +238,7 @@ def test_images_without_a_study_are_refused(tmp_path: Path) -> None:
 
 def test_uids_that_are_paths_stay_within_the_folder(tmp_path: Path) -> None:
     image = dcmread(phantom_series(tmp_path / "series")[0])
-    with running(tmp_path, pacs_settings(tmp_path), hand_in=False) as node:
+    with running(tmp_path, pacs_settings(tmp_path), submit=False) as node:
         image["StudyInstanceUID"]._value = "../../../../tmp/evil"
         assert send_dataset(node.port, image) == 0
         (kept,) = node.folders.root.rglob("*.dcm")
@@ -256,7 +256,7 @@ def test_full_disk_is_out_of_resources(tmp_path: Path) -> None:
 
 def test_study_of_too_many_images_is_out_of_resources(tmp_path: Path) -> None:
     files = phantom_series(tmp_path / "series")
-    with running(tmp_path, pacs_settings(tmp_path, max_study_files=3), hand_in=False) as node:
+    with running(tmp_path, pacs_settings(tmp_path, max_study_files=3), submit=False) as node:
         assert [send_dataset(node.port, dcmread(path)) for path in files[:4]] == [0, 0, 0, 0xA700]
         assert send_dataset(node.port, dcmread(files[0])) == 0, "an image that is there already takes no more room"
 
@@ -331,4 +331,4 @@ def test_removed_jobs_are_forgotten(tmp_path: Path) -> None:
         node.queue.remove(job)
         node.desk.forget_removed()
         assert node.desk.kept([uid]) == {}
-        assert node.records.all_hand_ins() == ()
+        assert node.records.all_submits() == ()

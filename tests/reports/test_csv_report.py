@@ -10,7 +10,7 @@ import pytest
 
 from jcs_ct.diagnosis.result import Diagnosis, Verdict
 from jcs_ct.reports.csv_report import write_csvs
-from tests.reports.test_json_report import with_makeup
+from tests.reports.test_json_report import with_composition
 
 
 def tables(diagnosis: Diagnosis, folder: Path) -> dict[str, list[dict[str, str]]]:
@@ -56,8 +56,8 @@ def test_intervals_have_two_columns_and_are_empty_where_there_are_none(
     assert {row["value"] for row in read["measures.csv"] if row["name"].endswith(("_low", "_high_ml"))} == {""}
 
 
-def test_makeup_has_a_column_and_rows(diagnosis: Diagnosis, tmp_path: Path) -> None:
-    read = tables(with_makeup(diagnosis), tmp_path)
+def test_composition_has_a_column_and_rows(diagnosis: Diagnosis, tmp_path: Path) -> None:
+    read = tables(with_composition(diagnosis), tmp_path)
     assert {row["consolidation_share"] for row in read["lesions.csv"]} == {"0.25"}
     rows = {row["region"]: row["value"] for row in read["measures.csv"] if row["name"] == "consolidation_share"}
     assert (rows[""], rows["left"], rows["right upper"]) == ("0.25", "0.25", "0.25")

@@ -16,7 +16,7 @@ from PIL import Image
 from jcs_ct.diagnosis.result import Diagnosis, Lesion, SliceFinding, Verdict
 from jcs_ct.reports import charts, pictures
 from jcs_ct.reports.html_report import number, percent, places, render_html
-from tests.reports.test_json_report import with_makeup
+from tests.reports.test_json_report import with_composition
 
 _VOID = {"meta", "img", "br", "link", "path", "rect", "circle"}
 
@@ -310,8 +310,8 @@ def _decode(uri: str) -> np.ndarray:
     return np.asarray(picture.convert("RGB"))
 
 
-def test_makeup_is_shown_where_it_is_known(diagnosis: Diagnosis) -> None:
-    page = render_html(with_makeup(diagnosis))
+def test_composition_is_shown_where_it_is_known(diagnosis: Diagnosis) -> None:
+    page = render_html(with_composition(diagnosis))
     assert "Consolidation, of opacities" in page
     assert page.count("<td>25\u00a0%</td>") >= len(diagnosis.lesions) + 8  # two lungs, six zones
     assert "Consolidation, of opacities" not in render_html(diagnosis)

@@ -80,7 +80,7 @@ def test_intervals_and_checks_are_in_the_document(sure_diagnosis: Diagnosis, dia
     assert {lesion["volume_interval_ml"] for lesion in without["lesions"]} == {None}
 
 
-def with_makeup(diagnosis: Diagnosis) -> Diagnosis:
+def with_composition(diagnosis: Diagnosis) -> Diagnosis:
     """The same, with a quarter of its opacities consolidated."""
     totals = diagnosis.measures
     lungs, zones = (
@@ -93,8 +93,8 @@ def with_makeup(diagnosis: Diagnosis) -> Diagnosis:
     )
 
 
-def test_makeup_is_in_the_document_and_read_back(diagnosis: Diagnosis, tmp_path: Path) -> None:
-    known = with_makeup(diagnosis)
+def test_composition_is_in_the_document_and_read_back(diagnosis: Diagnosis, tmp_path: Path) -> None:
+    known = with_composition(diagnosis)
     document = result_document(known)
     assert errors(document) == []
     assert {lesion["consolidation_share"] for lesion in document["lesions"]} == {0.25}

@@ -39,7 +39,7 @@ class Service:
         """Another browser, closed with the service."""
         return self.opened.enter_context(client_of(self.address, **options))
 
-    def hand_in(self, *files: tuple[str, bytes], http: httpx.Client | None = None, **fields: str) -> Json:
+    def submit(self, *files: tuple[str, bytes], http: httpx.Client | None = None, **fields: str) -> Json:
         """Upload a study; the job."""
         parts = [("files", (name, content)) for name, content in files]
         answer = (http or self.http).post("/jobs", files=parts, data=fields)
@@ -130,7 +130,7 @@ def handed_in(service: Service, kind: str, folder: Path, http: httpx.Client | No
     files = {path.name: path.read_bytes() for path in source.iterdir()}
     if kind == "dicom":
         files = {"ct.zip": zipped(files)}
-    job = service.ended(service.hand_in(*files.items(), http=http)["id"], http)
+    job = service.ended(service.submit(*files.items(), http=http)["id"], http)
     assert job["state"] == "done", job
     return job
 

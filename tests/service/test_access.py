@@ -112,7 +112,7 @@ def test_a_removed_user_and_a_changed_password_end_sessions(tmp_path: Path) -> N
             next(lines)
             remove_user(path, "berta")
             assert berta.get("/jobs").status_code == 401
-            service.hand_in(("scan.json", orders()), http=anna)  # wakes the stream
+            service.submit(("scan.json", orders()), http=anna)  # wakes the stream
             assert not [line for line in lines if line.startswith("data")]
         assert anna.get("/jobs").status_code == 200
         add_user(path, "anna", "another password")
@@ -127,7 +127,7 @@ def test_programs_come_with_tokens(tmp_path: Path) -> None:
     with Running(tmp_path, quick(tmp_path), users=path) as service:
         program = service.client(headers={"Authorization": f"Bearer {token}"})
         assert program.get("/session").json() == {"user": "anna", "authentication": "password", "csrf": None}
-        assert service.hand_in(("scan.json", orders()), http=program)["owner"] == "anna"
+        assert service.submit(("scan.json", orders()), http=program)["owner"] == "anna"
         for wrong in ("Bearer x", f"Basic {token}", "Bearer", f"Bearer {token}x"):
             assert service.client(headers={"Authorization": wrong}).get("/jobs").status_code == 401
         revoke_token(path, "anna", read_users(path)["anna"].tokens[0].id)
@@ -161,7 +161,7 @@ def test_the_file_of_users_is_private_and_holds_no_password(users: Path) -> None
 
 def test_another_users_study_is_as_if_it_were_not_there(guarded: Service) -> None:
     anna, berta = logged_in(guarded, "anna"), logged_in(guarded, "berta")
-    job = guarded.hand_in(("scan.json", orders(key="k")), http=anna)["id"]
+    job = guarded.submit(("scan.json", orders(key="k")), http=anna)["id"]
     guarded.ended(job, anna)
     assert anna.get(f"/jobs/{job}/files").status_code == 200
     assert berta.get("/jobs").json() == {"jobs": [], "total": 0}
@@ -177,7 +177,7 @@ def test_another_users_study_is_as_if_it_were_not_there(guarded: Service) -> Non
             assert [answer.status_code for answer in answers] == [404, 404], (method, path)
             texts = {answer.text.replace(job, "ID").replace(invented, "ID") for answer in answers}
             assert len(texts) == 1, texts
-    own = guarded.hand_in(("scan.json", orders(key="own")), http=berta)["id"]
+    own = guarded.submit(("scan.json", orders(key="own")), http=berta)["id"]
     guarded.ended(own, berta)
     assert berta.get(f"/jobs/{own}/comparison", params={"earlier": job}).status_code == 404
     with berta.stream("GET", "/events", headers={"Last-Event-ID": "0"}) as stream:
@@ -202,7 +202,7 @@ def test_what_the_dicom_node_took_in_is_everybodys(guarded: Service, tmp_path: P
 
 def test_another_site_cannot_change_anything(guarded: Service) -> None:
     browser = logged_in(guarded)
-    job = guarded.hand_in(("scan.json", orders(key="k")), http=browser)["id"]
+    job = guarded.submit(("scan.json", orders(key="k")), http=browser)["id"]
     guarded.ended(job, browser)
     right = browser.headers.pop(CSRF_HEADER)
     forged: tuple[dict[str, str], ...] = (
@@ -279,7 +279,7 @@ def test_who_did_what_is_kept_and_tells_nothing_of_patients(guarded: Service, ca
     caplog.set_level("INFO")
     guarded.http.post("/session", json={"user": SECRET, "password": SECRET})
     browser = logged_in(guarded, "Dr. Çelik")
-    job = guarded.hand_in((f"{SECRET}.json", orders(key="k")), http=browser)["id"]
+    job = guarded.submit((f"{SECRET}.json", orders(key="k")), http=browser)["id"]
     guarded.ended(job, browser)
     browser.get(f"/jobs/{job}/files/{SECRET}")
     browser.get(f"/jobs/{SECRET}")

@@ -98,7 +98,7 @@ def test_a_waiting_study_is_cancelled_and_deleted(browser: Browser, tmp_path: Pa
         visiting(browser, service.address, shots_folder(tmp_path / "shots")) as visit,
     ):
         visit.open()
-        service.hand_in(("slow.json", orders(key="slow", steps=400, step_s=0.05)))
+        service.submit(("slow.json", orders(key="slow", steps=400, step_s=0.05)))
         row = visit.page.locator("tbody tr", has_text="slow.json")
         expect(row.locator("progress")).to_have_attribute("max", "400")  # running, with the steps of its stage
         visit.shoot("progress")
@@ -115,7 +115,7 @@ def test_a_late_answer_hides_nothing_that_events_told(browser: Browser, tmp_path
         Running(tmp_path, quick(tmp_path)) as service,
         visiting(browser, service.address, shots_folder(tmp_path / "shots")) as visit,
     ):
-        before = service.hand_in(("before.json", orders(key="before", steps=600, step_s=0.1)))["id"]
+        before = service.submit(("before.json", orders(key="before", steps=600, step_s=0.1)))["id"]
         visit.page.route(re.compile("/api/v1/jobs/[0-9a-f]{32}$"), lambda route: held.append(route))
         with visit.page.expect_response("**/api/v1/events"):
             visit.open()

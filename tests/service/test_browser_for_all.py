@@ -122,7 +122,7 @@ def test_html_in_names_is_text(phantoms: Service, visit: Visit, tmp_path: Path) 
 
     visit.page.on("dialog", alerted)
     visit.open()
-    job = phantoms.hand_in((f"{evil}.zip".replace("/", ""), zipped(files)))["id"]
+    job = phantoms.submit((f"{evil}.zip".replace("/", ""), zipped(files)))["id"]
     row = visit.page.locator(f"tr[data-id='{job}']")
     expect(row).to_contain_text(evil, timeout=60_000)
     row.get_by_role("link").click()

@@ -75,7 +75,7 @@ def test_a_name_cannot_be_a_file_and_a_folder(standing: Service) -> None:
 def test_entries_of_an_archive_that_lead_out_of_it_are_refused(phantoms: Service) -> None:
     for name in ("../../escaped.dcm", "/tmp/escaped.dcm", "ct\\..\\..\\escaped.dcm"):
         archive = zipped({"ct/1.dcm": b"x", name: b"x"})
-        job = phantoms.ended(phantoms.hand_in(("ct.zip", archive))["id"])
+        job = phantoms.ended(phantoms.submit(("ct.zip", archive))["id"])
         assert (job["state"], "points outside" in job["reason"]) == ("failed", True)
         assert str(phantoms.store) not in job["reason"]
     assert not list(phantoms.store.parent.rglob("*escaped*"))
@@ -87,7 +87,7 @@ def test_links_in_an_archive_are_refused(phantoms: Service) -> None:
         link = zipfile.ZipInfo("ct/1.dcm")
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "/etc/passwd")
-    job = phantoms.ended(phantoms.hand_in(("ct.zip", target.getvalue()))["id"])
+    job = phantoms.ended(phantoms.submit(("ct.zip", target.getvalue()))["id"])
     assert (job["state"], "symbolic link" in job["reason"]) == ("failed", True)
 
 
@@ -100,7 +100,7 @@ def test_a_bomb_is_refused_without_being_unpacked(phantoms: Service) -> None:
                     stream.write(bytes(MIB))
     bomb = target.getvalue()
     assert len(bomb) < MIB
-    job = phantoms.ended(phantoms.hand_in(("ct.zip", bomb))["id"])
+    job = phantoms.ended(phantoms.submit(("ct.zip", bomb))["id"])
     assert (job["state"], "times its size" in job["reason"]) == ("failed", True)
 
 
@@ -172,7 +172,7 @@ def test_a_form_that_is_cut_off_leaves_nothing(service: Service) -> None:
             headers={"Content-Type": FORM},
         )
     assert service.http.get("/jobs").json()["total"] == 0
-    service.ended(service.hand_in(("scan.json", orders()))["id"])
+    service.ended(service.submit(("scan.json", orders()))["id"])
     assert not left(service)
 
 
@@ -215,13 +215,13 @@ def test_uploads_are_refused_before_they_are_sent_where_the_disk_is_full(tmp_pat
 
 def test_a_full_queue_puts_studies_off(tmp_path: Path) -> None:
     with Running(tmp_path, quick(tmp_path, max_waiting=1)) as service:
-        first = service.hand_in(("a.json", orders(key="a", steps=600, step_s=0.1)))["id"]
+        first = service.submit(("a.json", orders(key="a", steps=600, step_s=0.1)))["id"]
         answer = service.http.post("/jobs", files={"files": ("b.json", orders(key="b"))})
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
         assert "the queue is full" in answer.json()["detail"]
         assert not left(service)
         service.http.post(f"/jobs/{first}/cancel")
-        assert service.ended(service.hand_in(("b.json", orders(key="b")))["id"])["state"] == "done"
+        assert service.ended(service.submit(("b.json", orders(key="b")))["id"])["state"] == "done"
 
 
 def test_requests_of_one_user_are_bounded(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_markup_in_names_comes_back_as_data_only(phantoms: Service, tmp_path: Pa
         tmp_path / "ct", PHANTOM.hu, positions=[8.0 * z for z in range(24)], spacing=SPACING[1:], edit=mark
     )
     archive = zipped({path.name: path.read_bytes() for path in paths})
-    job = phantoms.hand_in((f"{HTML.replace('/', '')}.zip".replace('"', ""), archive))["id"]
+    job = phantoms.submit((f"{HTML.replace('/', '')}.zip".replace('"', ""), archive))["id"]
     done = phantoms.ended(job)
     assert done["state"] == "done", done
     for path in (f"/jobs/{job}", "/jobs", f"/jobs/{job}/result", f"/jobs/{job}/files"):
@@ -263,7 +263,7 @@ def test_markup_in_names_comes_back_as_data_only(phantoms: Service, tmp_path: Pa
 
 
 def test_files_of_a_result_do_not_lead_out_of_it(service: Service) -> None:
-    job = service.hand_in(("scan.json", orders()))["id"]
+    job = service.submit(("scan.json", orders()))["id"]
     service.ended(job)
     for name in ("../outcome.json", "%2e%2e/outcome.json", "..%2foutcome.json", "/etc/passwd", "%2fetc%2fpasswd", ""):
         assert service.http.get(f"/jobs/{job}/files/{name}").status_code in (404, 405), name

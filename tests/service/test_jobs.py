@@ -11,7 +11,7 @@ from tests.service.client import Service, orders
 
 
 def test_a_study_goes_in_and_its_files_come_out(service: Service) -> None:
-    job = service.hand_in(("scan.json", orders(key="k")))
+    job = service.submit(("scan.json", orders(key="k")))
     assert job["state"] in ("queued", "running")
     done = service.ended(job["id"])
     assert (done["state"], done["name"], done["owner"]) == ("done", "scan.json", "local")
@@ -29,7 +29,7 @@ def test_a_study_goes_in_and_its_files_come_out(service: Service) -> None:
 
 
 def test_names_of_files_keep_their_folders(service: Service) -> None:
-    job = service.hand_in(("ct/b/1.dcm", b"1"), ("ct/a/1.dcm", b"2"), ("ct/a/1.dcm", b"3"))
+    job = service.submit(("ct/b/1.dcm", b"1"), ("ct/a/1.dcm", b"2"), ("ct/a/1.dcm", b"3"))
     assert job["name"] == "3 files"
     (folder,) = (service.store / "jobs").iterdir()
     found = {p.relative_to(folder / "input").as_posix(): p.read_bytes() for p in folder.rglob("*.dcm")}
@@ -37,7 +37,7 @@ def test_names_of_files_keep_their_folders(service: Service) -> None:
 
 
 def test_the_worklist_is_paged(service: Service) -> None:
-    ids = [service.hand_in(("scan.json", orders(key=key)))["id"] for key in "abc"]
+    ids = [service.submit(("scan.json", orders(key=key)))["id"] for key in "abc"]
     for job_id in ids:
         service.ended(job_id)
     page = service.http.get("/jobs", params={"limit": 2, "offset": 1}).json()
@@ -47,7 +47,7 @@ def test_the_worklist_is_paged(service: Service) -> None:
 
 
 def test_a_study_is_cancelled_and_deleted(service: Service) -> None:
-    job = service.hand_in(("scan.json", orders(key="k", steps=600, step_s=0.1)))["id"]
+    job = service.submit(("scan.json", orders(key="k", steps=600, step_s=0.1)))["id"]
     service.waited(job, lambda found: found["stage_done"] > 0)
     refused = service.http.delete(f"/jobs/{job}")
     assert (refused.status_code, refused.headers["Content-Type"]) == (409, "application/problem+json")
@@ -57,9 +57,9 @@ def test_a_study_is_cancelled_and_deleted(service: Service) -> None:
 
 
 def test_waiting_studies_know_their_place(service: Service) -> None:
-    first = service.hand_in(("scan.json", orders(key="a", steps=600, step_s=0.1)))["id"]
+    first = service.submit(("scan.json", orders(key="a", steps=600, step_s=0.1)))["id"]
     service.waited(first, lambda found: found["state"] == "running")
-    waiting = [service.hand_in(("scan.json", orders(key=key)))["position"] for key in "bc"]
+    waiting = [service.submit(("scan.json", orders(key=key)))["position"] for key in "bc"]
     assert waiting == [0, 1]
     service.http.post(f"/jobs/{first}/cancel")
 
@@ -68,7 +68,7 @@ def test_changes_are_told_as_they_happen_and_again_after_a_gap(service: Service)
     with service.http.stream("GET", "/events") as stream:
         lines = stream.iter_lines()
         assert next(lines) == "retry: 2000"
-        job = service.hand_in(("scan.json", orders(key="k", steps=2)))["id"]
+        job = service.submit(("scan.json", orders(key="k", steps=2)))["id"]
         told = []
         for line in lines:
             if line.startswith("data: "):
@@ -84,7 +84,7 @@ def test_changes_are_told_as_they_happen_and_again_after_a_gap(service: Service)
 
 
 def test_removal_is_told(service: Service) -> None:
-    job = service.hand_in(("scan.json", orders(key="k")))["id"]
+    job = service.submit(("scan.json", orders(key="k")))["id"]
     service.ended(job)
     with service.http.stream("GET", "/events") as stream:
         lines = stream.iter_lines()

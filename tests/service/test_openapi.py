@@ -87,7 +87,7 @@ def test_the_interface_is_told_and_answers_as_it_says(service: Service) -> None:
     told = httpx.get(f"{service.address}/api/v1/openapi.json", trust_env=False).json()
     assert told["info"]["title"] == "JCS"
     job = told["components"]["schemas"]["JobDocument"]["properties"]
-    assert set(job) == set(service.hand_in(("scan.json", b"{}")))
+    assert set(job) == set(service.submit(("scan.json", b"{}")))
     refused = told["paths"]["/api/v1/jobs"]["get"]["responses"]["default"]["content"]["application/problem+json"]
     assert set(refused["schema"]["properties"]) == set(service.http.get("/jobs/unknown").json())
     assert all(

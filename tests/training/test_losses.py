@@ -18,7 +18,7 @@ from jcs_ct.training.losses import (
     mask_loss,
     mix,
     mixed_cross_entropy,
-    stray_share,
+    off_target_share,
 )
 
 SURE = 30.0
@@ -170,21 +170,21 @@ def test_only_what_is_far_from_the_lungs_is_stray() -> None:
     mask[..., 16:48, 32:48] = 1.0  # consolidation: no lung by its density
     everywhere = torch.ones(1, 1, 8, 8)
     # Places of 8 pixels; lung and lesion with their reach of one pixel touch 6 by 6 of the 64.
-    assert float(stray_share(everywhere, lung, mask)) == pytest.approx(28 * 64 / (64 * 64 + 1))
+    assert float(off_target_share(everywhere, lung, mask)) == pytest.approx(28 * 64 / (64 * 64 + 1))
     inside = torch.zeros(1, 1, 8, 8)
     inside[..., 2:6, 2:6] = 1
-    assert float(stray_share(inside, lung, mask)) == 0
+    assert float(off_target_share(inside, lung, mask)) == 0
     corner = torch.zeros(1, 1, 8, 8)
     corner[..., 0, 0] = 100
-    assert float(stray_share(corner, lung, mask)) == pytest.approx(1, abs=1e-3)
-    assert float(stray_share(1e-6 * corner, lung, mask)) < 0.01, "no evidence, no share of it"
+    assert float(off_target_share(corner, lung, mask)) == pytest.approx(1, abs=1e-3)
+    assert float(off_target_share(1e-6 * corner, lung, mask)) < 0.01, "no evidence, no share of it"
 
 
 def test_stray_evidence_is_driven_away() -> None:
     lung = torch.zeros(2, 1, 64, 64, dtype=torch.bool)
     lung[..., 24:40, 24:40] = True
     strength = torch.rand(2, 1, 8, 8, requires_grad=True)
-    (slope,) = torch.autograd.grad(stray_share(strength, lung, torch.zeros(2, 1, 64, 64)), strength)
+    (slope,) = torch.autograd.grad(off_target_share(strength, lung, torch.zeros(2, 1, 64, 64)), strength)
     assert bool((slope[..., 0, 0] > 0).all())
     assert bool((slope[..., 4, 4] < 0).all())
 

@@ -232,7 +232,7 @@ def test_labels_teach_a_segmenter_where_masks_are_unknown(paths: RunPaths) -> No
     assert set(losses) == {"burden"}, "nothing is said of masks that nobody knows"
     masked = to_batch(training, np.flatnonzero(training.mask_kinds == READER_MASK)[:2])
     both = {name: torch.cat([batch[name], masked[name]]) for name in batch}
-    task.eval()  # batch normalisation would see other batches
+    task.eval()  # batch normalization would see other batches
     torch.testing.assert_close(
         task.losses(both, torch.Generator())["mask"], task.losses(masked, torch.Generator())["mask"]
     )

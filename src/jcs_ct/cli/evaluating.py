@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jcs_ct.weights import Fitted as Fit
 
 
-class Trial(StrEnum):
+class Benchmark(StrEnum):
     """What can be evaluated."""
 
     SEGMENTATION = "segmentation"
@@ -33,7 +33,7 @@ class Trial(StrEnum):
     TYPICALITY = "typicality"
     LOCALISATION = "localisation"
     SHORTCUT = "shortcut"
-    MAKEUP = "makeup"
+    COMPOSITION = "composition"
     STATISTICS = "statistics"
 
 
@@ -42,12 +42,12 @@ class Fitted(StrEnum):
 
     TYPICALITY = "typicality"
     PROBABILITY = "probability"
-    MAKEUP = "makeup"
+    COMPOSITION = "composition"
     INTERVALS = "intervals"
 
 
 def evaluate(
-    trial: Annotated[Trial, typer.Argument(help="What to evaluate.")],
+    benchmark: Annotated[Benchmark, typer.Argument(help="What to evaluate.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the data sources, or one of them, or own data.")],
     split: Annotated[str | None, typer.Option(help="train, val or test; test, or all for statistics.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
@@ -58,28 +58,28 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Put the weights to the test on public data or one's own, or tell what the data hold (see docs/data.md)."""
-    from jcs_ct import trials
+    from jcs_ct import benchmarks
     from jcs_ct.diagnosis.pipeline import Diagnoser
 
-    if trial is Trial.STATISTICS:
+    if benchmark is Benchmark.STATISTICS:
         _statistics(data, split, output, as_json)
         return
-    runs: dict[Trial, Callable[..., list[trials.Trial]]] = {
-        Trial.SEGMENTATION: trials.segmentation,
-        Trial.CLASSIFICATION: partial(trials.classification, plots=output),
-        Trial.COVERAGE: partial(trials.coverage, plots=output),
-        Trial.AGREEMENT: trials.agreement,
-        Trial.TYPICALITY: trials.typicality,
-        Trial.LOCALISATION: trials.localisation,
-        Trial.SHORTCUT: trials.shortcut,
-        Trial.MAKEUP: trials.makeup,
+    runs: dict[Benchmark, Callable[..., list[benchmarks.BenchmarkResult]]] = {
+        Benchmark.SEGMENTATION: benchmarks.segmentation,
+        Benchmark.CLASSIFICATION: partial(benchmarks.classification, plots=output),
+        Benchmark.COVERAGE: partial(benchmarks.coverage, plots=output),
+        Benchmark.AGREEMENT: benchmarks.agreement,
+        Benchmark.TYPICALITY: benchmarks.typicality,
+        Benchmark.LOCALISATION: benchmarks.localisation,
+        Benchmark.SHORTCUT: benchmarks.shortcut,
+        Benchmark.COMPOSITION: benchmarks.composition,
     }
     with Progress() as progress:
         progress.stage("comparing splits", 0)
-        trials.check_own_data(data, None if output is None else output / "similar.png", allow_similar)
-        progress.stage(f"evaluating {trial}", 0)
+        benchmarks.check_own_data(data, None if output is None else output / "similar.png", allow_similar)
+        progress.stage(f"evaluating {benchmark}", 0)
         try:
-            results = runs[trial](Diagnoser(weights), data, split or "test", progress.advance)
+            results = runs[benchmark](Diagnoser(weights), data, split or "test", progress.advance)
         except ModuleNotFoundError as error:
             raise UsageError(f"{error}; plots need the extra: pip install 'jcs-ct[evaluate]'") from error
     if as_json:
@@ -132,7 +132,7 @@ def calibrate(
     fits: dict[Fitted, Callable[[Diagnoser, Path, Callable[[int], None]], _Fit]] = {
         Fitted.TYPICALITY: partial(_fit_typicality, weights),
         Fitted.PROBABILITY: _fit_probability,
-        Fitted.MAKEUP: _fit_makeup,
+        Fitted.COMPOSITION: _fit_composition,
         Fitted.INTERVALS: partial(_fit_intervals, between),
     }
     wanted = [what for what in Fitted if what is not Fitted.INTERVALS] if only is None else [only]
@@ -151,9 +151,9 @@ _Fit = tuple[str, str, "Fit", str, str]
 
 
 def _fit_probability(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:
-    from jcs_ct import trials
+    from jcs_ct import benchmarks
 
-    fit = trials.calibrate(diagnoser, data, step)
+    fit = benchmarks.calibrate(diagnoser, data, step)
     told = (
         f"scale {fit.scaling.scale:g}, bias {fit.scaling.bias:g}; cross-fitted ECE {fit.ece:.3f}, of the slices that "
         f"were not trained on {fit.ece_val:.3f}"
@@ -162,10 +162,10 @@ def _fit_probability(diagnoser: Diagnoser, data: Path, step: Callable[[int], Non
 
 
 def _fit_typicality(weights: Path, diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:
-    from jcs_ct import trials
+    from jcs_ct import benchmarks
     from jcs_ct.weights import file_sha256
 
-    typicality, levels, fitted_on = trials.fit_usual(diagnoser, data, step)
+    typicality, levels, fitted_on = benchmarks.fit_usual(diagnoser, data, step)
     path = weights / "classifier.typicality.npz"
     typicality.save(path)
     kept = {"file": path.name, "sha256": file_sha256(path), **asdict(levels)}
@@ -176,19 +176,19 @@ def _fit_typicality(weights: Path, diagnoser: Diagnoser, data: Path, step: Calla
 def _fit_intervals(
     between: tuple[float, float] | None, diagnoser: Diagnoser, data: Path, step: Callable[[int], None]
 ) -> _Fit:
-    from jcs_ct import trials
+    from jcs_ct import benchmarks
 
-    found, fitted_on = trials.fit_intervals(diagnoser, data, step, between)
+    found, fitted_on = benchmarks.fit_intervals(diagnoser, data, step, between)
     wanted = "" if found.coverage is None else f" for {found.coverage:.0%} of slices"
     tested = "" if found.measured is None else f", found {found.measured:.0%} on test slices"
     told = f"thresholds {found.lower:g} and {found.upper:g}{wanted}{tested}"
     return "segmenter", "area_thresholds", asdict(found), fitted_on, told
 
 
-def _fit_makeup(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:
-    from jcs_ct import trials
+def _fit_composition(diagnoser: Diagnoser, data: Path, step: Callable[[int], None]) -> _Fit:
+    from jcs_ct import benchmarks
 
-    fit = trials.fit_makeup(diagnoser, data, step)
+    fit = benchmarks.fit_composition(diagnoser, data, step)
     told = (
         f"consolidation above {fit.level_hu:g} HU; cross-validated Dice: ground glass {fit.ground_glass_dice:.3f}, "
         f"consolidation {fit.consolidation_dice:.3f}"

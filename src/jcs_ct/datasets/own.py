@@ -1,7 +1,7 @@
 """A user's own data: one folder, and in it one table that names pictures, masks, labels and patients.
 
 docs/data.md describes the table. What it says is checked here as far as that takes no decoding; the rest when slices
-are brought to the one form (`normalised`), and whether slices on two sides look the same in `overlap`.
+are brought to the one form (`normalized`), and whether slices on two sides look the same in `overlap`.
 """
 
 from __future__ import annotations

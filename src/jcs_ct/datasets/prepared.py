@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct import lungs, morphology, one_form, preprocessing
-from jcs_ct.cores import side_by_side
-from jcs_ct.datasets import normalised as normalised_form
-from jcs_ct.datasets.normalised import normalised
+from jcs_ct import lungs, morphology, normalization, preprocessing
+from jcs_ct.cores import parallel_map
+from jcs_ct.datasets import normalized as normalized_form
+from jcs_ct.datasets.normalized import normalized
 from jcs_ct.datasets.own import files_of
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources import read_source
@@ -83,7 +83,7 @@ class _Prepared:
 
 def _prepare(record: SliceRecord, size: tuple[int, int]) -> list[_Prepared]:
     out = []
-    for own, normal in normalised([record], size):
+    for own, normal in normalized([record], size):
         mask = np.zeros(size, np.uint8)
         if normal.mask is not None:
             mask = preprocessing.crop_resize(normal.mask.astype(np.uint8) * 255, normal.box, size)
@@ -128,7 +128,7 @@ def prepare_records(records: Sequence[SliceRecord], size: tuple[int, int]) -> Pr
 def _key(records: Sequence[SliceRecord], size: tuple[int, int]) -> str:
     key = hashlib.sha256(repr([(r.source, r.path.name, r.turned, r.infected, _state(r)) for r in records]).encode())
     key.update(repr(size).encode())
-    ways = (preprocessing, morphology, lungs, one_form, normalised_form)
+    ways = (preprocessing, morphology, lungs, normalization, normalized_form)
     for module in ways:  # another way of preparing is another cache
         key.update(inspect.getsource(module).encode())
     return key.hexdigest()[:16]
@@ -147,7 +147,7 @@ def _state(record: SliceRecord) -> object:
 
 def _prepared_arrays(records: Sequence[SliceRecord], size: tuple[int, int]) -> dict[str, NDArray[Any]]:
     """Columns of all slices; `record` says which record each slice is of."""
-    parts = side_by_side(partial(_prepare, size=size), records)
+    parts = parallel_map(partial(_prepare, size=size), records)
     flat = [one for part in parts for one in part]
     return {
         "images": np.stack([one.image for one in flat]),

@@ -29,7 +29,7 @@ class SliceRecord:
     """Whether `path` is a whole study: a DICOM folder, a NIfTI file, a folder of pictures."""
     index: int | None = None
     """Which slice of the study, once it has been read."""
-    makeup: Path | None = None
+    composition: Path | None = None
     """Colour-mapped mask of the same size where a reader told kinds of opacity apart: (128, 0, 0) is ground glass,
     (0, 128, 0) consolidation."""
 

@@ -62,9 +62,9 @@ def covid_semiseg(folder: Path) -> list[SliceRecord]:
             if not masks:
                 raise DataError(f"no mask for {path}; expected one of the same name in {folder / split / 'masks'}")
             own = "val" if split == "train" and path.stem in CT100_VALIDATION else split
-            makeup = folder / split / "masks_ggo_consolidation" / f"{path.stem}.png"
+            composition = folder / split / "masks_ggo_consolidation" / f"{path.stem}.png"
             record = SliceRecord(folder.name, path, own, True, path.stem, masks[0], turned=True)
-            records.append(replace(record, makeup=makeup if makeup.exists() else None))
+            records.append(replace(record, composition=composition if composition.exists() else None))
     return records
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jcs_ct.datasets.normalised import picture_mask, read_mask, read_record
+from jcs_ct.datasets.normalized import picture_mask, read_mask, read_record
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources import SOURCES, read_source, sources_in
 from jcs_ct.errors import DataError

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csgraph
 
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import CroppedVolume, Volume, crop_of
 
 _SLAB = 64
@@ -45,7 +45,7 @@ class Components:
 
     def sizes(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """(count + 1,): pixels of each component times the weights (Z,) of their slices, summed; 0 for 0."""
-        found = side_by_side(self._pixels, range(len(self.slabs)))
+        found = parallel_map(self._pixels, range(len(self.slabs)))
         size = np.zeros(self.count + 1)
         for slab, planes in zip(self.slabs, found, strict=True):
             for weight, (ids, counts) in zip(weights[slab.start :], planes, strict=False):
@@ -71,7 +71,7 @@ class Components:
             for z, plane in enumerate(slab.numbers, start=slab.start):
                 labels.put(z, new[plane], slab.first)
 
-        side_by_side(number, range(len(self.slabs)))
+        parallel_map(number, range(len(self.slabs)))
         return labels
 
 
@@ -85,7 +85,7 @@ def connected_components(mask: Volume[np.bool_], blocks: list[tuple[int, int]]) 
     ranges = [
         (start, min(start + _SLAB, stop)) for low, stop in blocks for start in range(low, stop, _SLAB) if start < stop
     ]
-    slabs = [slab for slab in side_by_side(lambda part: _slab(mask, *part), ranges) if slab is not None]
+    slabs = [slab for slab in parallel_map(lambda part: _slab(mask, *part), ranges) if slab is not None]
     before = np.cumsum([0, *(slab.count for slab in slabs)])  # numbers of each slab go on from here
     begins = {start for start, _ in blocks}
     pairs = [

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import Volume, shown_slices
 from jcs_ct.diagnosis.result import ExplanationCheck
 from jcs_ct.preprocessing import Box
@@ -57,7 +57,7 @@ def check_explanation(
 
     if not len(infected) or not shown_slices(activation):
         return None
-    means = np.mean(side_by_side(shares, infected.tolist()), axis=0)
+    means = np.mean(parallel_map(shares, infected.tolist()), axis=0)
     return ExplanationCheck(len(infected), *(float(value) for value in means))
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import CroppedVolume, S
 from jcs_ct.diagnosis.classify import Scores
 from jcs_ct.diagnosis.measure import Measured, slice_burden, unassessed
@@ -29,7 +29,7 @@ def put_on_grid(
         own = slices.study.own_pixels(index)
         volume.put(index, np.round(scale * slices.to_grid(patches[k])[own]), (own[0].start, own[1].start))
 
-    side_by_side(put, range(len(indices)))
+    parallel_map(put, range(len(indices)))
 
 
 def activation_volume(slices: LungSlices, scores: Scores) -> CroppedVolume[np.uint8]:

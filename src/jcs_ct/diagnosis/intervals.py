@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import Volume, marked_pixels, shown_slices
 from jcs_ct.diagnosis.measure import Measured, MeasureSettings, contiguous_blocks, known_extents, ml_per_mm
 from jcs_ct.diagnosis.result import Interval
@@ -148,7 +148,7 @@ def _planes(
         return _Plane(place, pixels, regions.ravel()[pixels], _spread(labels[z][place], regions).ravel()[pixels])
 
     indices = shown_slices(probability)
-    found = side_by_side(plane, indices)
+    found = parallel_map(plane, indices)
     return {z: one for z, one in zip(indices, found, strict=True) if one is not None}
 
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, KDTree
 from scipy.spatial.distance import pdist, squareform
 
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import Volume, crop_of, shown_slices
 from jcs_ct.morphology import dilated, eroded, filled
 from jcs_ct.preprocessing import bounding_box
@@ -44,7 +44,7 @@ def axial_diameters(labels: Volume[np.uint16], count: int, pixel_spacing: tuple[
     def boxes_on(crop: tuple[int, NDArray[np.uint16]]) -> Sequence[tuple[slice, ...] | None]:
         return ndimage.find_objects(crop[1], max_label=count)
 
-    found = side_by_side(boxes_on, crops)
+    found = parallel_map(boxes_on, crops)
     best: dict[int, Diameters] = {}
     for (z, values), boxes in zip(crops, found, strict=True):
         for k, box in enumerate(boxes, start=1):
@@ -89,7 +89,7 @@ def pleural_distances(
         lungs: (Z, H, W); holes in it (vessels) are no pleura.
         pixel_spacing: between rows and between columns, mm.
     """
-    found = side_by_side(lambda z: _distances_on_slice(labels[z], lungs[z], pixel_spacing), shown_slices(labels))
+    found = parallel_map(lambda z: _distances_on_slice(labels[z], lungs[z], pixel_spacing), shown_slices(labels))
     nearest = np.full(count + 1, np.inf)
     for ids, distances in found:
         np.minimum.at(nearest, ids, distances)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import CroppedVolume, Volume, crop_of, shown_slices
 from jcs_ct.diagnosis.result import Side
 from jcs_ct.morphology import Mask
@@ -83,7 +83,7 @@ def split_sides(lungs: Volume[np.bool_]) -> CroppedVolume[np.uint8]:
             split[:, cut:][both[:, cut:]] = 2
         sides.put(z, split, (rows.start, columns.start))
 
-    side_by_side(split_slice, range(len(lungs)))
+    parallel_map(split_slice, range(len(lungs)))
     return sides
 
 
@@ -249,7 +249,7 @@ def _tally(
         if consolidation is not None and lesion[z].any():
             dense[z] = np.bincount(region[opaque & consolidation[z][opacity.place]], minlength=count + 1)[1:]
 
-    side_by_side(tally, range(len(regions)))
+    parallel_map(tally, range(len(regions)))
     return every, lesion, None if consolidation is None else dense
 
 

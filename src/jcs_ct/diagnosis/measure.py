@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import CroppedVolume, Volume, marked_pixels, shown_slices
 from jcs_ct.diagnosis.components import connected_components
 from jcs_ct.diagnosis.lesion_shape import axial_diameters, pleural_distances
@@ -130,7 +130,7 @@ def _with_lesions(lungs: Volume[np.bool_], labels: Volume[np.uint16]) -> Cropped
     """A lesion is lung even where the lung mask left it out; the mask itself where it left out none."""
     shown = shown_slices(labels)
     if isinstance(lungs, CroppedVolume) and not any(
-        side_by_side(lambda z: bool(((labels[z] > 0) & ~lungs[z]).any()), shown)
+        parallel_map(lambda z: bool(((labels[z] > 0) & ~lungs[z]).any()), shown)
     ):
         return lungs
     return CroppedVolume.made(lungs.shape, np.bool_, lambda z: lungs[z] | (labels[z] > 0))

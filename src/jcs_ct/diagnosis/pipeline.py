@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct._version import __version__
-from jcs_ct.cores import at_most, side_by_side
+from jcs_ct.cores import at_most, parallel_map
 from jcs_ct.cropped_volume import CroppedVolume, Volume
 from jcs_ct.diagnosis import fitness, typicality
 from jcs_ct.diagnosis.classify import Progress, Scores, classify
 from jcs_ct.diagnosis.clock import Clock
+from jcs_ct.diagnosis.composition import dense_parts
+from jcs_ct.diagnosis.cross_check import cross_check, disagreement, shows_opacities, slices_to_look_at
 from jcs_ct.diagnosis.decide import Decision, PatientRule, decide
 from jcs_ct.diagnosis.explanation import check_explanation, looks_elsewhere
 from jcs_ct.diagnosis.findings import activation_volume, put_on_grid, slice_findings
 from jcs_ct.diagnosis.intervals import with_intervals
 from jcs_ct.diagnosis.lung_regions import sides_are_known
-from jcs_ct.diagnosis.makeup import dense_parts
 from jcs_ct.diagnosis.measure import Measured, find_lesions, measure_lesions, unassessed
-from jcs_ct.diagnosis.result import Diagnosis, FirstLook, Measures, Provenance, SecondLook, TypicalityCheck, Verdict
-from jcs_ct.diagnosis.second_look import disagreement, second_look, shows_opacities, slices_to_look_at
+from jcs_ct.diagnosis.result import CrossCheck, Diagnosis, FirstLook, Measures, Provenance, TypicalityCheck, Verdict
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
@@ -35,7 +35,7 @@ from jcs_ct.errors import WeightsError
 from jcs_ct.evaluation.calibration import PlattScaling
 from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.morphology import Mask
-from jcs_ct.one_form import inside_mask
+from jcs_ct.normalization import inside_mask
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import SHIPPED, ModelFile, NetworkFile, load_manifest
@@ -100,14 +100,14 @@ class _Outlined(NamedTuple):
     """(Z, H, W): where opacities are consolidated, if that can be told."""
     segmented: NDArray[np.int64]
     """(S,) which of the assessed slices."""
-    look: SecondLook | None
+    look: CrossCheck | None
 
 
 class _Checks(NamedTuple):
     """What is known of how far a result can be relied on."""
 
     typicality: TypicalityCheck | None
-    look: SecondLook | None
+    look: CrossCheck | None
 
 
 class Diagnoser:
@@ -229,7 +229,7 @@ class Diagnoser:
         return segment(self.segmenter, crops, regions, progress, self.settings.mirrored)
 
     def consolidation(self, crops: NDArray[np.uint8], patches: NDArray[np.float32], level_hu: float) -> Mask:
-        """(M, h, w): where what is outlined is consolidated; see `makeup.dense_parts`.
+        """(M, h, w): where what is outlined is consolidated; see `composition.dense_parts`.
 
         Args:
             crops: (M, h, w).
@@ -237,16 +237,16 @@ class Diagnoser:
             level_hu: consolidation is denser.
         """
         opacities = patches > self.settings.lesion_probability
-        return np.stack(side_by_side(lambda k: dense_parts(crops[k], opacities[k], level_hu), range(len(crops))))
+        return np.stack(parallel_map(lambda k: dense_parts(crops[k], opacities[k], level_hu), range(len(crops))))
 
     def _outline(self, slices: LungSlices, scores: Scores, decision: Decision, report: Reporter) -> _Outlined:
-        """Outline opacities on suspect slices; of a negative study on all if a second look finds any."""
+        """Outline opacities on suspect slices; of a negative study on all if a cross-check finds any."""
         suspect = np.flatnonzero(scores.probabilities >= self._suspicion(decision))
         look = None
         if decision.verdict is Verdict.NEGATIVE:
             seen = slices_to_look_at(slices.extents_mm, len(slices.indices))
             report.stage("looking a second time", len(seen))
-            look = second_look(decision.verdict, decision.rule, len(seen), self._marked(slices, seen, report.advance))
+            look = cross_check(decision.verdict, decision.rule, len(seen), self._marked(slices, seen, report.advance))
             if look is not None and not look.agrees:
                 suspect = np.arange(len(slices.indices))
         report.stage("outlining opacities", len(suspect))
@@ -262,7 +262,7 @@ class Diagnoser:
                 shown = parts.any((1, 2))  # the others need not be resized
                 put_on_grid(dense, slices, slices.indices[few][shown], parts[shown].astype(np.float32), 1.0)
         if look is None:
-            look = second_look(decision.verdict, decision.rule, len(suspect), marked)
+            look = cross_check(decision.verdict, decision.rule, len(suspect), marked)
         return _Outlined(volume, dense, suspect, look)
 
     def _marked(self, slices: LungSlices, seen: NDArray[np.int64], progress: Progress) -> int:
@@ -332,7 +332,7 @@ class Diagnoser:
             lung_sides=measured.sides if sides_are_known(slices.study) else None,
             explanation=explanation,
             typicality=checks.typicality,
-            second_look=checks.look,
+            cross_check=checks.look,
         )
 
     def _provenance(self, given: GivenMasks) -> Provenance:

@@ -15,6 +15,7 @@ from jcs_ct._version import __version__
 from jcs_ct.cropped_volume import CroppedVolume, Volume, marked_pixels
 from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.clock import Clock
+from jcs_ct.diagnosis.cross_check import disagreement
 from jcs_ct.diagnosis.explanation import looks_elsewhere
 from jcs_ct.diagnosis.lung_regions import sides_are_known
 from jcs_ct.diagnosis.measure import (
@@ -26,23 +27,22 @@ from jcs_ct.diagnosis.measure import (
     unassessed,
 )
 from jcs_ct.diagnosis.result import (
+    CrossCheck,
     Diagnosis,
     ExplanationCheck,
     Measures,
     Provenance,
     RuleOutcome,
-    SecondLook,
     SliceFinding,
     TypicalityCheck,
     Verdict,
 )
-from jcs_ct.diagnosis.second_look import disagreement
 from jcs_ct.diagnosis.slices import FoundLungs, find_lungs
 from jcs_ct.diagnosis.typicality import atypical_cautions
 from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.errors import UsageError
 from jcs_ct.morphology import Mask
-from jcs_ct.one_form import inside_mask, lies_on_its_side, turned_upright
+from jcs_ct.normalization import inside_mask, lies_on_its_side, turned_upright
 from jcs_ct.study import quality
 from jcs_ct.study.outlines import SEMIAUTOMATIC, OutlineSource
 from jcs_ct.study.volume import Study
@@ -78,7 +78,7 @@ class EarlierResult:
     """Of the decision, so against the opacities that were outlined then."""
     typicality: TypicalityCheck | None = None
     """Of the decision's slices."""
-    second_look: SecondLook | None = None
+    cross_check: CrossCheck | None = None
     """Of the outlines that the segmenter made then."""
 
     @classmethod
@@ -87,7 +87,7 @@ class EarlierResult:
         return cls(
             diagnosis.study.digest, diagnosis.verdict, diagnosis.reasons, diagnosis.probability, diagnosis.rule,
             diagnosis.slices, diagnosis.provenance, diagnosis.activation, diagnosis.explanation, diagnosis.typicality,
-            diagnosis.second_look,
+            diagnosis.cross_check,
         )  # fmt: skip
 
     @property
@@ -217,7 +217,7 @@ def _diagnosis(
     reasons = (MEASURED_ONLY,) if earlier is None else tuple(dict.fromkeys((*earlier.reasons, CARRIED_OVER)))
     explanation = None if earlier is None else earlier.explanation
     typicality = None if earlier is None else earlier.typicality
-    look = None if earlier is None else earlier.second_look
+    look = None if earlier is None else earlier.cross_check
     cautions = (*looks_elsewhere(explanation), *atypical_cautions(typicality), *disagreement(look))
     return Diagnosis(
         study=study,
@@ -237,7 +237,7 @@ def _diagnosis(
         lung_sides=measured.sides if sides_are_known(study) else None,
         explanation=explanation,
         typicality=typicality,
-        second_look=look,
+        cross_check=look,
     )
 
 

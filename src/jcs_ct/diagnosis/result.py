@@ -155,8 +155,8 @@ class TypicalityCheck:
 
 
 @dataclass(frozen=True)
-class SecondLook:
-    """What the segmenter says to the classifier's verdict (`diagnosis.second_look`)."""
+class CrossCheck:
+    """What the segmenter says to the classifier's verdict (`diagnosis.cross_check`)."""
 
     slices: int
     """Looked at: of a negative study evenly over the assessed ones, of a positive one those that were segmented."""
@@ -349,10 +349,10 @@ class Diagnosis:
     """Whether the activation maps look at what was outlined; None where no slice is infected."""
     typicality: TypicalityCheck | None = None
     """Whether the slices are such as the classifier learned from; None where that was not asked, or not fitted."""
-    second_look: SecondLook | None = None
+    cross_check: CrossCheck | None = None
     """Whether the segmenter agrees with the verdict; None where there is none."""
 
     @property
     def networks_disagree(self) -> bool:
         """Whether what the segmenter found speaks against the verdict; the warnings then say so."""
-        return self.second_look is not None and not self.second_look.agrees
+        return self.cross_check is not None and not self.cross_check.agrees

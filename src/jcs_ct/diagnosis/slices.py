@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct import preprocessing
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.lung_regions import middle_column, mirrored
 from jcs_ct.morphology import convex_hull, dilated
-from jcs_ct.one_form import normal_study
+from jcs_ct.normalization import normal_study
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import Study
 
@@ -80,8 +80,8 @@ def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
         return None
     lungs, indices = normal.lungs, np.flatnonzero(normal.shown)
     middle = middle_column(lungs)
-    crops = side_by_side(lambda k: preprocessing.crop_resize(normal.images[k], box, size), indices.tolist())
-    regions = side_by_side(lambda k: lesion_region(both_lungs(lungs[k], middle), box, size), indices.tolist())
+    crops = parallel_map(lambda k: preprocessing.crop_resize(normal.images[k], box, size), indices.tolist())
+    regions = parallel_map(lambda k: lesion_region(both_lungs(lungs[k], middle), box, size), indices.tolist())
     return LungSlices(
         normal.study, CroppedVolume.of(lungs), normal.overview, normal.shown, indices, np.stack(crops),
         np.stack(regions), box,

@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import CroppedVolume, Volume, marked_pixels, shown_slices
 from jcs_ct.diagnosis.lung_regions import LOBES, Labels, middle_column, mirrored, split_sides
 from jcs_ct.errors import UsageError
@@ -81,7 +81,7 @@ class GivenMasks:
             raise UsageError(f"the lobe mask holds the label {highest}, expected 0 to {len(LOBES)}: {', '.join(LOBES)}")
 
     def turned(self) -> GivenMasks:
-        """Turned by a quarter like a study that was brought upright (`one_form.turned_upright`)."""
+        """Turned by a quarter like a study that was brought upright (`normalization.turned_upright`)."""
         return GivenMasks(
             None if self.lungs is None else np.rot90(self.lungs, 1, (1, 2)),
             None if self.lobes is None else np.rot90(self.lobes, 1, (1, 2)),
@@ -217,9 +217,9 @@ class _Search:
         def fill(z: int) -> None:
             lung[z] = filled(lung[z])
 
-        side_by_side(complete, [range(z, min(z + _AT_ONCE, count)) for z in range(0, count, _AT_ONCE)])
+        parallel_map(complete, [range(z, min(z + _AT_ONCE, count)) for z in range(0, count, _AT_ONCE)])
         _go_on(lung, lambda z: self._other(z, side), self._tissue, assessed, self._rim)
-        side_by_side(fill, lung.shown())
+        parallel_map(fill, lung.shown())
         return lung
 
     def _beside_outlines(self, z: int, side: int, is_open: Mask) -> Mask:

@@ -46,6 +46,6 @@ def probability_activation_map(margin_map: Tensor, logits: Tensor) -> Tensor:
     return margin_map * (probability * (1 - probability))[:, None, None, None]
 
 
-def normalised(activation_map: Tensor, epsilon: float = 1e-8) -> Tensor:
+def normalized(activation_map: Tensor, epsilon: float = 1e-8) -> Tensor:
     """(N, 1, H, W) with each map divided by its largest value, as equation (4) needs it."""
     return activation_map / (activation_map.amax((2, 3), keepdim=True) + epsilon)

@@ -11,7 +11,7 @@ _OPEN = 2.0
 
 
 def conv_bn_relu(channels_in: int, channels_out: int, kernel: int = 3, dilation: int = 1) -> nn.Sequential:
-    """Convolution that keeps the size, batch normalisation, ReLU."""
+    """Convolution that keeps the size, batch normalization, ReLU."""
     padding = dilation * (kernel - 1) // 2
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, kernel, padding=padding, dilation=dilation, bias=False),
@@ -24,7 +24,7 @@ def conv_bn_relu(channels_in: int, channels_out: int, kernel: int = 3, dilation:
 def pass_through(layer: nn.Sequential, features: Tensor, factor: float = 1.0) -> None:
     """Set a layer of `conv_bn_relu` so that it gives the first channels of what comes in, times a factor.
 
-    The normalisation takes away what it puts back: mean and variance of each channel over `features`. Function
+    The normalization takes away what it puts back: mean and variance of each channel over `features`. Function
     preserving as in Net2Net (Chen et al., ICLR 2016), so that a layer can be put into a trained network.
 
     Args:
@@ -32,14 +32,14 @@ def pass_through(layer: nn.Sequential, features: Tensor, factor: float = 1.0) ->
         features: (N, C, H, W), not negative, as they will come: C of the layer's output.
         factor: that the output is multiplied by.
     """
-    convolution, normalisation = layer[0], layer[1]
-    if not isinstance(convolution, nn.Conv2d) or not isinstance(normalisation, nn.BatchNorm2d):
-        raise TypeError(f"expected a convolution and a normalisation, found {layer}")
+    convolution, normalization = layer[0], layer[1]
+    if not isinstance(convolution, nn.Conv2d) or not isinstance(normalization, nn.BatchNorm2d):
+        raise TypeError(f"expected a convolution and a normalization, found {layer}")
     nn.init.dirac_(convolution.weight)
     mean, variance = features.mean((0, 2, 3)), features.var((0, 2, 3))
-    normalisation.running_mean, normalisation.running_var = mean.clone(), variance.clone()
-    normalisation.weight.copy_(factor * (variance + normalisation.eps).sqrt())
-    normalisation.bias.copy_(factor * mean)
+    normalization.running_mean, normalization.running_var = mean.clone(), variance.clone()
+    normalization.weight.copy_(factor * (variance + normalization.eps).sqrt())
+    normalization.bias.copy_(factor * mean)
 
 
 def resize_like(x: Tensor, reference: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class SqueezeExcitation(nn.Module):
         return x * factor
 
 
-class InputNormalisation(nn.Module):
+class InputNormalization(nn.Module):
     """Shift and scale of the one grey channel; belongs to the model, so that callers pass 0..1.
 
     The figures are the means over the colours of ImageNet's usual ones, as the encoders start from ImageNet weights.
@@ -91,7 +91,7 @@ class InputNormalisation(nn.Module):
         self.register_buffer("std", torch.tensor(self.STD))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 1, H, W) in 0..1 to the same, normalised."""
+        """(N, 1, H, W) in 0..1 to the same, normalized."""
         if x.ndim != 4 or x.shape[1] != 1:
             raise ValueError(f"expected a tensor of shape (N, 1, H, W), found {tuple(x.shape)}")
         return (x - self.mean) / self.std

@@ -9,7 +9,7 @@ from timm.models.res2net import Bottle2neck
 from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
-from jcs_ct.models.layers import InputNormalisation
+from jcs_ct.models.layers import InputNormalization
 
 
 class Res2NetBackbone(nn.Module):
@@ -31,7 +31,7 @@ class Res2NetBackbone(nn.Module):
         output_stride: int = 32,
     ) -> None:
         super().__init__()
-        self.normalise = InputNormalisation()
+        self.normalize = InputNormalization()
         arguments: dict[str, Any] = {
             "layers": list(layers),
             "channels": tuple(channels),
@@ -47,7 +47,7 @@ class Res2NetBackbone(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, 1, H, W) in 0..1 to the five feature maps A_1..A_5 at strides 2, 4, 8, 16, 32 (or the output stride)."""
         body = self.body
-        x = body.act1(body.bn1(body.conv1(self.normalise(x))))
+        x = body.act1(body.bn1(body.conv1(self.normalize(x))))
         features = [x]
         x = body.maxpool(x)
         for stage in (body.layer1, body.layer2, body.layer3, body.layer4):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from jcs_ct.models.layers import InputNormalisation
+from jcs_ct.models.layers import InputNormalization
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)
 """Convolutions in each of the five blocks."""
@@ -26,7 +26,7 @@ class VGGEncoder(nn.Module):
         if len(widths) != len(CONVOLUTIONS):
             raise ValueError(f"expected {len(CONVOLUTIONS)} block widths, found {len(widths)}")
         self.widths = tuple(widths)
-        self.normalise = InputNormalisation()
+        self.normalize = InputNormalization()
         self.blocks = nn.ModuleList()
         channels = 1
         for index, (width, count) in enumerate(zip(widths, CONVOLUTIONS, strict=True)):
@@ -38,7 +38,7 @@ class VGGEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, 1, H, W) in 0..1 to the five feature maps at strides 1, 2, 4, 8, 16."""
-        x = self.normalise(x)
+        x = self.normalize(x)
         features = []
         for block in self.blocks:
             x = block(x)
@@ -53,15 +53,15 @@ class VGGEncoder(nn.Module):
         """Take torchvision-shaped ImageNet weights ("0.weight", "0.bias", "2.weight"...), at full width only.
 
         Grey input stands for three equal colours, so the first kernels are summed over them and the two
-        normalisations folded together: exact but for a border one pixel wide, where zero padding meets the shift.
+        normalizations folded together: exact but for a border one pixel wide, where zero padding meets the shift.
         """
         if self.widths != PAPER_WIDTHS:
             raise ValueError(f"ImageNet weights fit widths {PAPER_WIDTHS}, this encoder has {self.widths}")
         for index, convolution in zip(TORCHVISION_INDEX, self.convolutions(), strict=True):
             weight, bias = features[f"{index}.weight"].float(), features[f"{index}.bias"].float()
             if index == 0:
-                bias = bias + (weight.sum((2, 3)) * (InputNormalisation.MEAN - _IMAGENET_MEAN) / _IMAGENET_STD).sum(1)
-                weight = (weight * (InputNormalisation.STD / _IMAGENET_STD)[None, :, None, None]).sum(1, keepdim=True)
+                bias = bias + (weight.sum((2, 3)) * (InputNormalization.MEAN - _IMAGENET_MEAN) / _IMAGENET_STD).sum(1)
+                weight = (weight * (InputNormalization.STD / _IMAGENET_STD)[None, :, None, None]).sum(1, keepdim=True)
             with torch.no_grad():
                 convolution.weight.copy_(weight)
                 convolution.bias.copy_(bias)  # type: ignore[union-attr]  # these convolutions have one

@@ -20,7 +20,6 @@ from pynetdicom import build_role, evt
 
 from jcs_ct.errors import JcsError, PeerError, UnreadableFileError
 from jcs_ct.pacs.audit import Audit
-from jcs_ct.pacs.hand_in import HandInDesk
 from jcs_ct.pacs.handlers import ALL_COMMITTED, REQUEST_COMMITMENT, SOME_FAILED, SUCCESS, take_report
 from jcs_ct.pacs.image_file import read_image_file
 from jcs_ct.pacs.library import log
@@ -28,6 +27,7 @@ from jcs_ct.pacs.records import Confirmation, Delivery, Records
 from jcs_ct.pacs.senders import association
 from jcs_ct.pacs.settings import PacsSettings, Peer
 from jcs_ct.pacs.sop_classes import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
+from jcs_ct.pacs.submission import SubmissionDesk
 
 NO_SUCH_OBJECT = 0x0112
 CLASS_CONFLICT = 0x0119
@@ -35,7 +35,7 @@ _SAME_ASSOCIATION_S = 2.0
 """How long a peer is given to report within the association that asked."""
 
 
-def confirm_due(settings: PacsSettings, desk: HandInDesk, records: Records, audit: Audit) -> None:
+def confirm_due(settings: PacsSettings, desk: SubmissionDesk, records: Records, audit: Audit) -> None:
     """Tell peers what they asked to have confirmed."""
     for each in records.due_confirmations():
         try:
@@ -58,7 +58,7 @@ def _put_off(settings: PacsSettings, each: Confirmation, records: Records, audit
         records.postpone_confirmation(each.number, time.time() + delay)
 
 
-def _report(settings: PacsSettings, peer: Peer, asked: Confirmation, desk: HandInDesk) -> int:
+def _report(settings: PacsSettings, peer: Peer, asked: Confirmation, desk: SubmissionDesk) -> int:
     failed: list[Dataset] = []
     kept: list[Dataset] = []
     told = Dataset()

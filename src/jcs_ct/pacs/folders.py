@@ -5,7 +5,7 @@ node.sqlite         what was handed in, what is to be sent, and what is to be co
 audit.jsonl         who did what, and when
 receiving/          what is just arriving; whatever lies here after a start is rubbish
 arrivals/STUDY/     images that came whole, one file each; their study may get more
-closed/ID/          a study that is complete and on its way into the queue: images/, and hand_in.json
+closed/ID/          a study that is complete and on its way into the queue: images/, and submission.json
 refused/ID/         a study that the queue would not take
 pulling/ID/         what `jcs pacs pull` fetches
 

@@ -29,7 +29,6 @@ from jcs_ct.pacs.arrivals import Arrivals
 from jcs_ct.pacs.audit import Audit
 from jcs_ct.pacs.commitment import confirm_due
 from jcs_ct.pacs.folders import NodeFolders
-from jcs_ct.pacs.hand_in import HandedIn, HandInDesk
 from jcs_ct.pacs.handlers import Handlers
 from jcs_ct.pacs.library import log
 from jcs_ct.pacs.outbox import Outbox
@@ -37,6 +36,7 @@ from jcs_ct.pacs.records import Records
 from jcs_ct.pacs.server import PatientServer
 from jcs_ct.pacs.settings import OtherObjects, PacsSettings
 from jcs_ct.pacs.sop_classes import CT_STORAGE, SENT_SYNTAXES, STORAGE_COMMITMENT, TAKEN_SYNTAXES, VERIFICATION
+from jcs_ct.pacs.submission import SubmissionDesk, Submitted
 from jcs_ct.pacs.tls import client_context, server_context
 
 _HAND_IN_AGAIN_S = 5.0
@@ -66,7 +66,7 @@ class Node:
         self.records = Records(self.folders.database)
         self.arrivals = Arrivals(self.folders, settings.node)
         options = JobOptions(formats=settings.results.formats)
-        self.desk = HandInDesk(self.folders, self.queue, self.records, self.audit, options)
+        self.desk = SubmissionDesk(self.folders, self.queue, self.records, self.audit, options)
         self.outbox = Outbox(settings, self.queue, self.records, self.audit)
         self._stopping = threading.Event()
         self._port: int | None = None
@@ -86,7 +86,7 @@ class Node:
         self.queue.close()
 
     @contextmanager
-    def running(self, hand_in: bool = True, send: bool = True) -> Iterator[Node]:
+    def running(self, submit: bool = True, send: bool = True) -> Iterator[Node]:
         """Receive, and, if wanted, hand in what is complete and send results, until the end of the context.
 
         Raises:
@@ -98,7 +98,7 @@ class Node:
             # pynetdicom writes what arrives into temporary files: there, so that keeping one is a rename.
             stack.enter_context(temporary_files_in(self.folders.receiving))
             stack.enter_context(self._receiving())
-            for wanted, work, name in ((hand_in, self.hand_in_due, "hand-in"), (send, self._send, "sender")):
+            for wanted, work, name in ((submit, self.submit_due, "hand-in"), (send, self._send, "sender")):
                 if wanted:
                     stack.enter_context(self._thread(name, work))
             stack.callback(self._stopping.set)
@@ -176,22 +176,22 @@ class Node:
             self._stopping.set()
             thread.join()
 
-    def hand_in_due(self) -> None:
+    def submit_due(self) -> None:
         """Close the studies that are complete, and make jobs of all that are closed."""
         for study in self.arrivals.due():
             self.arrivals.close(study)
         now = time.monotonic()
         for folder in self.desk.waiting():
             if now >= self._not_before.get(folder.name, 0.0):
-                self._hand_in(folder.name)
+                self._submit(folder.name)
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_S
             self.arrivals.drop_abandoned()
             self.desk.forget_removed()
 
-    def _hand_in(self, name: str) -> HandedIn | None:
+    def _submit(self, name: str) -> Submitted | None:
         try:
-            handed = self.desk.hand_in(self.folders.closed / name)
+            handed = self.desk.submit(self.folders.closed / name)
         except QueueError as error:
             log.warning("a study waits for the queue: %s", error)
             self._not_before[name] = time.monotonic() + _HAND_IN_AGAIN_S

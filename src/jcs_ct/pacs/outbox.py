@@ -20,11 +20,11 @@ from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.revisions import reports_of
 from jcs_ct.pacs.audit import Audit
 from jcs_ct.pacs.commitment import ask_for_commitment
-from jcs_ct.pacs.hand_in import OWNER
 from jcs_ct.pacs.library import log
 from jcs_ct.pacs.records import Delivery, Records
 from jcs_ct.pacs.senders import send_objects
 from jcs_ct.pacs.settings import PacsSettings
+from jcs_ct.pacs.submission import OWNER
 from jcs_ct.reports.dicom_report import FOLDER
 from jcs_ct.study.quiet import quiet_libraries
 

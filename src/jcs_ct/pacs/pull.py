@@ -24,11 +24,11 @@ from jcs_ct.errors import PeerError, QueueFullError, UsageError
 from jcs_ct.jobs.folders import PRIVATE, sync_tree
 from jcs_ct.pacs.arrivals import CALLER, IMAGES
 from jcs_ct.pacs.folders import digest, image_name
-from jcs_ct.pacs.hand_in import HandedIn
 from jcs_ct.pacs.node import Node
 from jcs_ct.pacs.senders import association, web_client
 from jcs_ct.pacs.settings import Peer
 from jcs_ct.pacs.sop_classes import CT_STORAGE, STUDY_ROOT_FIND, STUDY_ROOT_MOVE
+from jcs_ct.pacs.submission import Submitted
 from jcs_ct.study.quiet import quiet_libraries
 
 _PENDING = (0xFF00, 0xFF01)
@@ -69,7 +69,7 @@ class Pulled:
     """A study that was fetched."""
 
     images: int
-    handed_in: HandedIn | None
+    handed_in: Submitted | None
     """None: the node that runs on the store does it, once the study is quiet."""
 
 
@@ -97,7 +97,7 @@ def _pull_by_move(node: Node, peer: Peer, wanted: Wanted) -> Iterator[Pulled]:
         for study_uid, series in _find(node, peer, wanted):
             yield Pulled(_move(node, peer, study_uid, series), None)
         return
-    with node.running(hand_in=False, send=False):
+    with node.running(submit=False, send=False):
         for study_uid, series in _find(node, peer, wanted):
             sent = _move(node, peer, study_uid, series)
             came = node.arrivals.files_of(digest(study_uid))
@@ -107,7 +107,7 @@ def _pull_by_move(node: Node, peer: Peer, wanted: Wanted) -> Iterator[Pulled]:
                     f"must know the AE title {node.settings.node.ae_title} with the address and port of this node"
                 )
             folder = node.arrivals.close(digest(study_uid))
-            yield Pulled(came, None if folder is None else node.desk.hand_in(folder))
+            yield Pulled(came, None if folder is None else node.desk.submit(folder))
 
 
 def _find(node: Node, peer: Peer, wanted: Wanted) -> list[tuple[str, list[str]]]:
@@ -196,7 +196,7 @@ def _pull_by_web(node: Node, peer: Peer, wanted: Wanted) -> Iterator[Pulled]:
             (folder / IMAGES / CALLER).write_text(peer.ae_title, encoding="utf-8")
             sync_tree(folder)
             node.audit.note("pulled", peer=peer.name, study=digest(study_uid), by="dicomweb", images=images)
-            yield Pulled(images, node.desk.hand_in(folder))
+            yield Pulled(images, node.desk.submit(folder))
 
 
 def _fetch(node: Node, client: Any, peer: Peer, study_uid: str, folder: Path) -> int:

@@ -22,7 +22,7 @@ from jcs_ct.pacs.settings import ResultSettings
 VERSION = 1
 
 _SCHEMA = """
-CREATE TABLE hand_ins (
+CREATE TABLE submits (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id TEXT NOT NULL UNIQUE,
     study TEXT NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE hand_ins (
     at REAL NOT NULL,
     settled INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX hand_ins_by_study ON hand_ins (study, number);
+CREATE INDEX submits_by_study ON submits (study, number);
 CREATE TABLE deliveries (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id TEXT NOT NULL,
@@ -158,37 +158,37 @@ class Records:
 
     # Hand-ins
 
-    def add_hand_in(self, job_id: str, study: str, caller: str) -> None:
+    def add_submit(self, job_id: str, study: str, caller: str) -> None:
         """A study has become a job; again is the same as once."""
         with self._transaction() as db:
-            question = "INSERT OR IGNORE INTO hand_ins (job_id, study, caller, at) VALUES (?, ?, ?, ?)"
+            question = "INSERT OR IGNORE INTO submits (job_id, study, caller, at) VALUES (?, ?, ?, ?)"
             db.execute(question, (job_id, study, caller, time.time()))
 
-    def hand_ins_of(self, study: str) -> tuple[HandIn, ...]:
+    def submits_of(self, study: str) -> tuple[HandIn, ...]:
         """All hand-ins of a study, the latest first."""
-        rows = self._select("SELECT * FROM hand_ins WHERE study = ? ORDER BY number DESC", study)
+        rows = self._select("SELECT * FROM submits WHERE study = ? ORDER BY number DESC", study)
         return tuple(HandIn(row["job_id"], row["study"], row["caller"]) for row in rows)
 
-    def all_hand_ins(self) -> tuple[HandIn, ...]:
+    def all_submits(self) -> tuple[HandIn, ...]:
         """All that there were."""
-        rows = self._select("SELECT * FROM hand_ins ORDER BY number DESC")
+        rows = self._select("SELECT * FROM submits ORDER BY number DESC")
         return tuple(HandIn(row["job_id"], row["study"], row["caller"]) for row in rows)
 
     def unsettled(self) -> tuple[HandIn, ...]:
         """Those whose job had not ended yet, or whose results are not known to go anywhere yet."""
-        rows = self._select("SELECT * FROM hand_ins WHERE NOT settled ORDER BY number")
+        rows = self._select("SELECT * FROM submits WHERE NOT settled ORDER BY number")
         return tuple(HandIn(row["job_id"], row["study"], row["caller"]) for row in rows)
 
     def settle(self, job_id: str, objects: Iterable[tuple[str, str, str]], peers: Iterable[str]) -> None:
         """A job has ended: these objects (SOP class, SOP Instance UID, path) are to go to these peers."""
         with self._transaction() as db:
             _add_deliveries(db, job_id, objects, peers)
-            db.execute("UPDATE hand_ins SET settled = 1 WHERE job_id = ?", (job_id,))
+            db.execute("UPDATE submits SET settled = 1 WHERE job_id = ?", (job_id,))
 
     def forget(self, job_id: str) -> None:
         """A job was removed."""
         with self._transaction() as db:
-            db.execute("DELETE FROM hand_ins WHERE job_id = ?", (job_id,))
+            db.execute("DELETE FROM submits WHERE job_id = ?", (job_id,))
             db.execute("DELETE FROM deliveries WHERE job_id = ?", (job_id,))
 
     # Deliveries

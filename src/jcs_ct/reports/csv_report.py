@@ -77,7 +77,7 @@ def _measures(diagnosis: Diagnosis) -> Iterable[dict[str, Any]]:
         ]
     if (usual := diagnosis.typicality) is not None:
         rows.append(("atypicality", "", usual.median, "1"))
-    if (look := diagnosis.second_look) is not None:
+    if (look := diagnosis.cross_check) is not None:
         rows += [
             ("looked_at_slices", "", look.slices, "slices"),
             ("marked_slices", "", look.marked, "slices"),

@@ -92,7 +92,7 @@ def render_html(diagnosis: Diagnosis) -> str:
         severity_note=_severity_note(diagnosis),
         interval_note=interval_note(diagnosis),
         explanation_note=explanation_note(diagnosis),
-        second_look_note=second_look_note(diagnosis),
+        cross_check_note=cross_check_note(diagnosis),
         typicality_note=typicality_note(diagnosis),
         facts=input_facts(study),
         making=making_facts(diagnosis.provenance),
@@ -277,10 +277,10 @@ def measure_facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
         ("Number of opacities", count),
     ]
     dense = measures.consolidation_share
-    return facts if dense is None else [*facts, *_makeup(dense, measures.lesion_volume_ml)]
+    return facts if dense is None else [*facts, *_composition(dense, measures.lesion_volume_ml)]
 
 
-def _makeup(dense: float, volume_ml: float | None) -> list[tuple[str, str]]:
+def _composition(dense: float, volume_ml: float | None) -> list[tuple[str, str]]:
     """What the opacities are made of, as shares of them and in mL where these are known."""
 
     def words_of(share: float) -> str:
@@ -337,9 +337,9 @@ def typicality_note(diagnosis: Diagnosis) -> str:
     )
 
 
-def second_look_note(diagnosis: Diagnosis) -> str:
+def cross_check_note(diagnosis: Diagnosis) -> str:
     """Whether the segmenter bears the verdict out, in words; nothing where it does not: that is a warning."""
-    look = diagnosis.second_look
+    look = diagnosis.cross_check
     if look is None or diagnosis.networks_disagree:
         return ""
     return (

@@ -46,7 +46,7 @@ def result_document(diagnosis: Diagnosis) -> dict[str, Any]:
         "measures": asdict(diagnosis.measures),
         "explanation": None if diagnosis.explanation is None else asdict(diagnosis.explanation),
         "typicality": None if diagnosis.typicality is None else asdict(diagnosis.typicality),
-        "second_look": None if (look := diagnosis.second_look) is None else {**asdict(look), "agrees": look.agrees},
+        "cross_check": None if (look := diagnosis.cross_check) is None else {**asdict(look), "agrees": look.agrees},
         "input": _input(diagnosis.study),
         "provenance": asdict(diagnosis.provenance),
         "timing_s": diagnosis.timing_s,

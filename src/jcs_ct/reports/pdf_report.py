@@ -144,7 +144,7 @@ def _verdict(diagnosis: Diagnosis) -> list[Flowable]:
     story += [_heading("Reasons"), *(_text(f"• {_e(reason)}") for reason in diagnosis.reasons)]
     if diagnosis.verdict is Verdict.POSITIVE:
         story.append(_text(_POSITIVE_NOTE, "muted"))
-    for note in (html_report.second_look_note(diagnosis), html_report.typicality_note(diagnosis)):
+    for note in (html_report.cross_check_note(diagnosis), html_report.typicality_note(diagnosis)):
         if note:
             story.append(_text(_e(note), "muted"))
     if diagnosis.warnings:

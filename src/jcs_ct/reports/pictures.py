@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from skimage.measure import find_contours
 
+from jcs_ct.diagnosis.cross_check import MARKED_SHARE
 from jcs_ct.diagnosis.result import Diagnosis, SliceFinding, Verdict
-from jcs_ct.diagnosis.second_look import MARKED_SHARE
 from jcs_ct.study.volume import IntensityKind, Study
 
 LUNG_WINDOW = (-600.0, 1500.0)

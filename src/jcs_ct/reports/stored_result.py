@@ -12,6 +12,7 @@ from typing import Any
 
 from jcs_ct.diagnosis.remeasure import EarlierResult
 from jcs_ct.diagnosis.result import (
+    CrossCheck,
     ExplanationCheck,
     HuBands,
     Interval,
@@ -20,7 +21,6 @@ from jcs_ct.diagnosis.result import (
     RegionMeasures,
     RegionScore,
     RuleOutcome,
-    SecondLook,
     SeverityScore,
     SliceFinding,
     ThresholdStep,
@@ -92,7 +92,7 @@ def read_decision(folder: Path) -> EarlierResult:
             provenance=_provenance(document["provenance"]),
             explanation=_explanation(document.get("explanation")),
             typicality=_typicality(document.get("typicality")),
-            second_look=_second_look(document.get("second_look")),
+            cross_check=_cross_check(document.get("cross_check")),
         )
 
 
@@ -129,8 +129,8 @@ def _typicality(fields: dict[str, Any] | None) -> TypicalityCheck | None:
     return None if fields is None else TypicalityCheck(**fields)
 
 
-def _second_look(fields: dict[str, Any] | None) -> SecondLook | None:
-    return None if fields is None else SecondLook(**{name: fields[name] for name in fields if name != "agrees"})
+def _cross_check(fields: dict[str, Any] | None) -> CrossCheck | None:
+    return None if fields is None else CrossCheck(**{name: fields[name] for name in fields if name != "agrees"})
 
 
 def _interval(fields: dict[str, float] | None) -> Interval | None:

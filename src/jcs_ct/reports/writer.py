@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
 from jcs_ct.reports.csv_report import write_csvs
@@ -71,7 +71,7 @@ def write_reports(diagnosis: Diagnosis, out_dir: Path, formats: Collection[Repor
         with _staging_folder(out_dir) as staging:
             # Compressing volumes is no work for Python, making DICOM objects is nothing else: one beside the other.
             lanes = [[write for write in reports if (write is write_niftis) == aside] for aside in (False, True)]
-            made = side_by_side(lambda lane: [path for write in lane for path in write(diagnosis, staging)], lanes)
+            made = parallel_map(lambda lane: [path for write in lane for path in write(diagnosis, staging)], lanes)
             written = [path.relative_to(staging) for paths in made for path in paths]
             _move_into_place(staging, out_dir)
     except OSError as error:

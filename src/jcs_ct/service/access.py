@@ -44,7 +44,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Asker:
+class Principal:
     """Who is asking, and by what they are known."""
 
     user: str
@@ -76,23 +76,23 @@ class Access:
         """Name of the cookie; browsers take one of this prefix over TLS and for this host only."""
         return "__Host-jcs" if self._settings.secure else "jcs-session"
 
-    def asker(self, cookies: Mapping[str, str], headers: Mapping[str, str], address: str) -> Asker:
+    def principal(self, cookies: Mapping[str, str], headers: Mapping[str, str], address: str) -> Principal:
         """Who is asking.
 
         Raises:
             RefusedError: Nobody who is known, or too often.
         """
-        asker = self._known(cookies.get(self.cookie), headers.get("Authorization"))
-        wait_s = self._requests.take(asker.user if asker else address)
+        principal = self._known(cookies.get(self.cookie), headers.get("Authorization"))
+        wait_s = self._requests.take(principal.user if principal else address)
         if wait_s:
             raise _too_often(wait_s)
-        if asker is None:
+        if principal is None:
             raise RefusedError(
                 HTTPStatus.UNAUTHORIZED, "nobody is logged in; log in, or send a token", {"WWW-Authenticate": "Bearer"}
             )
-        return asker
+        return principal
 
-    def refuse_forged(self, asker: Asker | None, method: str, headers: Mapping[str, str]) -> None:
+    def refuse_forged(self, principal: Principal | None, method: str, headers: Mapping[str, str]) -> None:
         """See that a change is what the user wants, and not what another site has their browser do.
 
         Raises:
@@ -104,19 +104,19 @@ class Access:
         elsewhere = origin is not None and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower()
         if elsewhere or headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
             raise RefusedError(HTTPStatus.FORBIDDEN, "the request comes from another site; expected this one's page")
-        session = None if asker is None else asker.session
+        session = None if principal is None else principal.session
         if session and not hmac.compare_digest(headers.get(CSRF_HEADER, "").encode(), session.csrf.encode()):
             raise RefusedError(
                 HTTPStatus.FORBIDDEN, f"expected the csrf value of GET /session in the header {CSRF_HEADER}"
             )
 
-    def csrf(self, asker: Asker) -> str | None:
+    def csrf(self, principal: Principal) -> str | None:
         """What the page sends along with changes; None for programs."""
-        if asker.session is not None:
-            return asker.session.csrf
+        if principal.session is not None:
+            return principal.session.csrf
         return self._local_csrf if self.users is None else None
 
-    async def log_in(self, user: str, password: str, address: str) -> tuple[str, Asker]:
+    async def log_in(self, user: str, password: str, address: str) -> tuple[str, Principal]:
         """Begin a session.
 
         Returns:
@@ -139,32 +139,32 @@ class Access:
         self._drop_old()
         cookie, session = secrets.token_urlsafe(32), Session(user, secrets.token_urlsafe(32), found.password, _now())
         self._sessions[_digest(cookie)] = session
-        return cookie, Asker(user, session)
+        return cookie, Principal(user, session)
 
     def log_out(self, cookies: Mapping[str, str]) -> None:
         """End a session."""
         self._sessions.pop(_digest(cookies.get(self.cookie, "")), None)
 
-    def still_in(self, asker: Asker) -> bool:
+    def still_in(self, principal: Principal) -> bool:
         """Whether somebody who was let in would still be: for what lasts long."""
         if self.users is None:
             return True
-        if asker.session is not None:
-            return asker.session in self._sessions.values() and self._holds(asker.session)
-        return asker.token is not None and self.users.of_token(asker.token) == asker.user
+        if principal.session is not None:
+            return principal.session in self._sessions.values() and self._holds(principal.session)
+        return principal.token is not None and self.users.of_token(principal.token) == principal.user
 
-    def _known(self, cookie: str | None, authorization: str | None) -> Asker | None:
+    def _known(self, cookie: str | None, authorization: str | None) -> Principal | None:
         if self.users is None:
-            return Asker(LOCAL)
+            return Principal(LOCAL)
         if authorization is not None:
             scheme, _, token = authorization.partition(" ")
             user = self.users.of_token(token.strip()) if scheme.lower() == "bearer" else None
-            return None if user is None else Asker(user, token=token.strip())
+            return None if user is None else Principal(user, token=token.strip())
         session = self._sessions.get(_digest(cookie)) if cookie else None
         if session is None or not self._holds(session):
             return None
         session.used_at = _now()
-        return Asker(session.user, session)
+        return Principal(session.user, session)
 
     def _holds(self, session: Session) -> bool:
         assert self.users is not None

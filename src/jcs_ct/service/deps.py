@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Query, Request
 
 from jcs_ct.jobs.job import Job
-from jcs_ct.service.access import Asker
+from jcs_ct.service.access import Principal
 from jcs_ct.service.services import Services
 from jcs_ct.service.worklist import visible_job
 
@@ -32,18 +32,18 @@ Address = Annotated[str, Depends(_address)]
 
 
 # Not in a thread: it takes microseconds, and threads are for those who were let in.
-async def _asker(request: Request, address: Address, services: Parts) -> Asker:
-    asker = services.access.asker(request.cookies, request.headers, address)
-    request.state.user = asker.user  # for the audit trail
-    services.access.refuse_forged(asker, request.method, request.headers)
-    return asker
+async def _principal(request: Request, address: Address, services: Parts) -> Principal:
+    principal = services.access.principal(request.cookies, request.headers, address)
+    request.state.user = principal.user  # for the audit trail
+    services.access.refuse_forged(principal, request.method, request.headers)
+    return principal
 
 
-CurrentAsker = Annotated[Asker, Depends(_asker)]
+CurrentPrincipal = Annotated[Principal, Depends(_principal)]
 
 
-async def _user(asker: CurrentAsker) -> str:
-    return asker.user
+async def _user(principal: CurrentPrincipal) -> str:
+    return principal.user
 
 
 CurrentUser = Annotated[str, Depends(_user)]

@@ -39,7 +39,7 @@ async def from_form(services: Services, user: str, headers: Headers, stream: Asy
         if not received.names:
             raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "the form holds no files; expected a study in `files`")
         options = options_from(received.fields)
-        return await hand_in(services, received.study, user, received.name, options)
+        return await submit(services, received.study, user, received.name, options)
 
 
 def begin_upload(services: Services, user: str, length: int, stated: Mapping[str, str]) -> Upload:
@@ -85,11 +85,11 @@ async def finished(services: Services, upload: Upload) -> Upload:
         return upload
     options = options_from({"series_uid": [about.series_uid]})
     study = services.uploads.data(upload)
-    made = await hand_in(services, study, about.owner, about.name, options, f"upload {about.id}")
+    made = await submit(services, study, about.owner, about.name, options, f"upload {about.id}")
     return await run_in_threadpool(services.uploads.became, upload, made.id)
 
 
-async def hand_in(
+async def submit(
     services: Services, study: Path, user: str, name: str, options: JobOptions, key: str | None = None
 ) -> JobDocument:
     """Move a study into the queue; it would outlast a loss of power from then on."""

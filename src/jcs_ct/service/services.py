@@ -13,7 +13,7 @@ import anyio
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.jobs.supervisor import Supervisor
-from jcs_ct.service.access import Access, Asker
+from jcs_ct.service.access import Access, Principal
 from jcs_ct.service.audit import AuditTrail
 from jcs_ct.service.computing import Computing
 from jcs_ct.service.following import Follower
@@ -53,9 +53,9 @@ class Services:
         """Where uploads are written to before they are handed in; on the store's disk, so that moving costs nothing."""
         return self.queue.folders.root / "uploads" / "forms"
 
-    def follow(self, asker: Asker, after: int | None, job_id: str | None = None) -> AsyncIterator[bytes]:
+    def follow(self, principal: Principal, after: int | None, job_id: str | None = None) -> AsyncIterator[bytes]:
         """A stream of events for somebody, for as long as they are logged in."""
-        return self.follower.stream(asker.user, after, job_id, lambda: self.access.still_in(asker))
+        return self.follower.stream(principal.user, after, job_id, lambda: self.access.still_in(principal))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

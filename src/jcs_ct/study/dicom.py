@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError
 from jcs_ct.study.codestreams import decode_frame
 from jcs_ct.study.dicom_frames import ForeignObject, Frame, read_frames
@@ -188,7 +188,7 @@ class _Slices:
         for index in wanted:
             if index not in self._done:
                 by_file[self.frames[index].path].append(index)
-        for failures in side_by_side(self._decode_file, list(by_file.values())):
+        for failures in parallel_map(self._decode_file, list(by_file.values())):
             self.failed |= failures
         self._done.update(wanted)
 

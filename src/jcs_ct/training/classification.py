@@ -12,7 +12,7 @@ from jcs_ct.models.activation_map import INFECTED
 from jcs_ct.models.classifier import Classification, Classifier
 from jcs_ct.training.batches import Batch
 from jcs_ct.training.config import TrainConfig
-from jcs_ct.training.losses import LesionReading, activation_map_loss, mix, mixed_cross_entropy, stray_share
+from jcs_ct.training.losses import LesionReading, activation_map_loss, mix, mixed_cross_entropy, off_target_share
 from jcs_ct.training.task import Task, auc_by_source
 
 
@@ -41,9 +41,9 @@ def classification_losses(
     known = known & known[partner]
     if config.map_weight > 0:
         losses["map"] = config.map_weight * activation_map_loss(output.activation_map, mask, known)
-    if config.stray_weight > 0:
+    if config.off_target_weight > 0:
         lung = batch["lung"] | batch["lung"][partner]
-        losses["stray"] = config.stray_weight * stray_share(output.activation_map, lung, mask)
+        losses["stray"] = config.off_target_weight * off_target_share(output.activation_map, lung, mask)
     if reading is not None:
         losses["lesion"] = config.lesion_weight * reading(output.activation_map, mask, known)
     return losses

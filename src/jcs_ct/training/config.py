@@ -58,7 +58,7 @@ class AugmentSettings:
     noise: float = 0.04
     """Largest standard deviation of added noise."""
     domes: float = 0.0
-    """Share of slices that get a round organ which rises into the lung, with an empty mask; see `lookalikes`."""
+    """Share of slices that get a round organ which rises into the lung, with an empty mask; see `synthetic_mimics`."""
     thick: float = 0.0
     """Share of slices that are averaged with their own smaller copy, as thick slices are."""
 
@@ -121,9 +121,9 @@ class TrainConfig:
     map_weight: float = 0.0
     """Weight of L_seg, equation (4)."""
     lesion_weight: float = 0.0
-    """Weight of equation (6) between the classifier's map, not normalised, and the masks; see `LesionReading`."""
-    stray_weight: float = 0.0
-    """Weight of the share of the classifier's map that lies far from the lungs; see `stray_share`."""
+    """Weight of equation (6) between the classifier's map, not normalized, and the masks; see `LesionReading`."""
+    off_target_weight: float = 0.0
+    """Weight of the share of the classifier's map that lies far from the lungs; see `off_target_share`."""
     burden_weight: float = 0.0
     """Weight of the cross-entropy between a segmenter's lesion burden and the slices' labels; see `LesionBurden`. With
     it, slices whose mask is not known may be in the batches of a segmenter, and teach by their labels alone."""

@@ -99,7 +99,7 @@ def export_onnx(network: nn.Module, name: str, input_size: tuple[int, int], path
             output_names=list(OUTPUTS[name]),
             dynamic_axes={key: {0: "batch"} for key in ("image", *OUTPUTS[name])},
             opset_version=OPSET,
-            # Otherwise batch normalisation is folded into the weights, which are then others than those in the file.
+            # Otherwise batch normalization is folded into the weights, which are then others than those in the file.
             training=torch.onnx.TrainingMode.PRESERVE,
             do_constant_folding=True,
             dynamo=False,

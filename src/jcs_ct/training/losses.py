@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jcs_ct.models.activation_map import normalised
+from jcs_ct.models.activation_map import normalized
 from jcs_ct.models.layers import resize_like
 
 STRAY_REACH = 0.02
@@ -70,7 +70,7 @@ def mixed_cross_entropy(logits: Tensor, label: Tensor, weight: Tensor, partner: 
 
 
 def activation_map_loss(activation_map: Tensor, mask: Tensor, known: Tensor) -> Tensor:
-    """L_seg, equation (4): distance of the normalised map from the mask, mean over images that have one.
+    """L_seg, equation (4): distance of the normalized map from the mask, mean over images that have one.
 
     Images whose mask is unknown or empty are left out: a map divided by its largest value cannot be empty.
 
@@ -84,12 +84,12 @@ def activation_map_loss(activation_map: Tensor, mask: Tensor, known: Tensor) -> 
     known = known & (target.amax((1, 2, 3)) > 0.25)
     if not bool(known.any()):
         return activation_map.sum() * 0
-    difference = normalised(activation_map[known]) - target[known]
+    difference = normalized(activation_map[known]) - target[known]
     distance: Tensor = torch.linalg.vector_norm(difference.flatten(1), dim=1)
     return (distance / (height * width)).mean()
 
 
-def stray_share(activation_map: Tensor, lung: Tensor, mask: Tensor) -> Tensor:
+def off_target_share(activation_map: Tensor, lung: Tensor, mask: Tensor) -> Tensor:
     """Share of the map that lies far from the lungs, mean over images: what outlines or air gave.
 
     Our own, beside the paper's losses: labels alone leave the map free to look anywhere. A place of the map is far if

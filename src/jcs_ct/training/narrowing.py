@@ -92,7 +92,7 @@ def narrow(wide: VGGEncoder, narrow_encoder: VGGEncoder, images: Tensor, seed: i
         For each convolution, the share of the kept channels' variance that the narrow one fails to give.
     """
     generator = torch.Generator().manual_seed(seed)
-    x_wide = wide.normalise(images)
+    x_wide = wide.normalize(images)
     x_narrow = x_wide
     left = []
     for layer_wide, layer_narrow in zip(_layers(wide), _layers(narrow_encoder), strict=True):

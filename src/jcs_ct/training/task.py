@@ -16,7 +16,7 @@ from jcs_ct.evaluation.metrics import roc_auc
 from jcs_ct.training.augment import Augment
 from jcs_ct.training.batches import Batch
 from jcs_ct.training.config import TrainConfig
-from jcs_ct.training.lookalikes import with_lookalikes
+from jcs_ct.training.synthetic_mimics import with_synthetic_mimics
 
 WARM_UP = 0.15
 """Share of the steps in which the one-cycle schedule rises."""
@@ -56,7 +56,7 @@ class Task(lightning.LightningModule):
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         own = self.config.augment
-        image, mask = with_lookalikes(
+        image, mask = with_synthetic_mimics(
             batch["image"].cpu(), batch["mask"].cpu(), batch["lung"].cpu(), own.domes, own.thick, generator
         )
         # The lungs go where the picture goes, as a second channel of the mask.

@@ -124,7 +124,7 @@ def test_equal_channels_are_not_translated() -> None:
 
 @pytest.mark.parametrize("widths", [WIDTHS, (8, 8, 8, 8, 8)])
 def test_a_fresh_network_sees_its_input(widths: tuple[int, ...]) -> None:
-    """Without He's weights, and without normalisation, nothing but biases would arrive at the outputs."""
+    """Without He's weights, and without normalization, nothing but biases would arrive at the outputs."""
     with torch.inference_mode():
         output = small(widths)(torch.rand(2, 1, 64, 64))
     for part in (*output.side_logits, *output.edge_logits):

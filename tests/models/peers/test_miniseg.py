@@ -41,7 +41,7 @@ def change(function: Callable[[], Tensor], part: nn.Module) -> Tensor:
 def test_the_count_of_parameters_is_the_published_one() -> None:
     # Published: 82.91 K (title page: "83K"; the authors' model at github.com/yun-liu/MiniSeg: 82,912), of colour
     # pictures and two logits. Fewer here: two input channels in two convolutions, one logit and its bias at four
-    # levels, the biases of four 1×1 convolutions before a batch normalisation.
+    # levels, the biases of four 1×1 convolutions before a batch normalization.
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in MiniSeg().parameters())
     grey, one_logit, biases = 2 * (9 * 8 + 8), 8 + 24 + 32 + 64 + 4, 8 + 24 + 32 + 64

@@ -7,7 +7,7 @@ publish, which sum to the published 108.07 M parameters.
 
 Differences from the published network: batches have one grey channel; pooling is 2×2, as elsewhere in this package, not
 3×3; bilinear resizing does not align corners; weights start as He et al. (ICCV 2015) draw them, as the published
-deviation of 0.01 silences narrower networks, which have no normalisation that would lift them again.
+deviation of 0.01 silences narrower networks, which have no normalization that would lift them again.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ left out, with the help of edges (§III-A, Fig. 2). This is the supervised netwo
 Channels and kernels that the paper does not print are those of the layers that the authors publish.
 
 Differences from the published network: one grey channel; Res2Net-50 with the plain stem and shortcuts, not its "v1b"
-ones; a head is a 3×3 convolution with bias and no batch normalisation, on f5 as well (1×1 there); bilinear resizing
+ones; a head is a 3×3 convolution with bias and no batch normalization, on f5 as well (1×1 there); bilinear resizing
 goes to the next map's size, not by a factor. The published network carries ImageNet's classification layer along, which
 no output of it uses.
 """
@@ -178,7 +178,7 @@ def _share(channels: int, share: float) -> int:
 
 
 def _conv_bn(channels_in: int, channels_out: int, kernel: tuple[int, int] = (3, 3), dilation: int = 1) -> nn.Sequential:
-    """Convolution that keeps the size and batch normalisation; no ReLU, as products and sums follow."""
+    """Convolution that keeps the size and batch normalization; no ReLU, as products and sums follow."""
     padding = (dilation * (kernel[0] - 1) // 2, dilation * (kernel[1] - 1) // 2)
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, kernel, padding=padding, dilation=dilation, bias=False),

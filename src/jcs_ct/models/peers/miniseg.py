@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor, nn
 
-from jcs_ct.models.layers import InputNormalisation, resize_like
+from jcs_ct.models.layers import InputNormalization, resize_like
 from jcs_ct.models.segmenter import Segmentation
 
 DILATIONS = (1, 2, 4, 8)
@@ -25,13 +25,13 @@ def _depthwise(channels: int, kernel: int = 3, stride: int = 1, dilation: int = 
 
 
 def convolution_block(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
-    """CB: 3×3 convolution, batch normalisation, PReLU; takes the AHSP module's place in the first stage."""
+    """CB: 3×3 convolution, batch normalization, PReLU; takes the AHSP module's place in the first stage."""
     convolution = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
     return nn.Sequential(convolution, _bn_prelu(channels_out))
 
 
 def downsampler_block(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
-    """DB: 1×1 and depthwise 5×5 convolution, batch normalisation, PReLU; the detail path has no other block."""
+    """DB: 1×1 and depthwise 5×5 convolution, batch normalization, PReLU; the detail path has no other block."""
     pointwise = nn.Conv2d(channels_in, channels_out, 1, bias=False)
     return nn.Sequential(pointwise, _depthwise(channels_out, 5, stride), _bn_prelu(channels_out))
 
@@ -136,7 +136,7 @@ class MiniSeg(nn.Module):
     Widths, numbers of blocks (C, N and M of the paper's ablation, Table V) and kernels are those of the authors'
     published model (github.com/yun-liu/MiniSeg); it has 82,912 parameters, the paper's 82.91 thousand. This one has
     82,492: 160 fewer for grey input, 132 for one logit in place of two at four levels, 128 for biases that batch
-    normalisation takes away again. The published model's dropout of one percent before each prediction is left out.
+    normalization takes away again. The published model's dropout of one percent before each prediction is left out.
 
     Args:
         widths: channels of the four stages, at strides 2, 4, 8, 16; multiples of 4 but for the first.
@@ -153,7 +153,7 @@ class MiniSeg(nn.Module):
         super().__init__()
         first, *counts = zip(context_blocks, detail_blocks, strict=True)
         steps = list(pairwise(widths))
-        self.normalise = InputNormalisation()
+        self.normalize = InputNormalization()
         self.first = Stage(convolution_block, 1, widths[0], first)
         self.exchanges = nn.ModuleList(Exchange(width) for width in widths[:-1])
         self.stages = nn.ModuleList(
@@ -166,7 +166,7 @@ class MiniSeg(nn.Module):
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """(N, 1, H, W) in 0..1 to the context path's levels, at strides 2, 4, 8, 16."""
-        x = self.normalise(x)
+        x = self.normalize(x)
         context, detail = self.first(x, x)
         levels: list[Tensor] = [context]
         for exchange, stage in zip(self.exchanges, self.stages, strict=True):

@@ -99,7 +99,7 @@ class FeatureAggregation(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Residual block of 1×1, 3×3 and 1×1 convolutions (He et al., CVPR 2016), without batch normalisation."""
+    """Residual block of 1×1, 3×3 and 1×1 convolutions (He et al., CVPR 2016), without batch normalization."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from jcs_ct.models.layers import InputNormalisation, conv_bn_relu, resize_like
+from jcs_ct.models.layers import InputNormalization, conv_bn_relu, resize_like
 from jcs_ct.models.segmenter import Segmentation
 
 
@@ -34,10 +34,10 @@ class UpStep(nn.Module):
 
 
 class UNet(nn.Module):
-    """U-Net as it is commonly used since: padded convolutions with batch normalisation.
+    """U-Net as it is commonly used since: padded convolutions with batch normalization.
 
     The published one (§2) has neither, so that its output is smaller than its input and nothing has to be cropped here;
-    its dropout at the end of the contracting path gave way to the batch normalisation as well. One logit stands for the
+    its dropout at the end of the contracting path gave way to the batch normalization as well. One logit stands for the
     two of a softmax over lesion and background.
 
     31,036,481 parameters at the published widths; for colour pictures it would be the 31,037,633 that public
@@ -49,7 +49,7 @@ class UNet(nn.Module):
 
     def __init__(self, widths: Sequence[int] = (64, 128, 256, 512, 1024)) -> None:
         super().__init__()
-        self.normalise = InputNormalisation()
+        self.normalize = InputNormalization()
         self.pool = nn.MaxPool2d(2)
         self.down = nn.ModuleList(
             double_convolution(wider, width) for wider, width in zip((1, *widths[:-1]), widths, strict=True)
@@ -59,7 +59,7 @@ class UNet(nn.Module):
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """(N, 1, H, W) in 0..1 to the levels of the contracting path, at strides 1, 2, 4, 8, 16."""
-        x = self.normalise(x)
+        x = self.normalize(x)
         levels: list[Tensor] = []
         for step in self.down:
             x = step(self.pool(x) if levels else x)

@@ -6,8 +6,8 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from jcs_ct.service.access import Asker
-from jcs_ct.service.deps import Address, CurrentAsker, Parts
+from jcs_ct.service.access import Principal
+from jcs_ct.service.deps import Address, CurrentPrincipal, Parts
 from jcs_ct.service.schemas import Credentials, SessionDocument
 from jcs_ct.service.services import Services
 
@@ -15,9 +15,9 @@ router = APIRouter(prefix="/session", tags=["session"])
 
 
 @router.get("")
-def session(asker: CurrentAsker, services: Parts) -> SessionDocument:
+def session(principal: CurrentPrincipal, services: Parts) -> SessionDocument:
     """Who is logged in, and what the page sends along with changes."""
-    return _document(asker, services)
+    return _document(principal, services)
 
 
 @router.post("")
@@ -26,26 +26,26 @@ async def log_in(
 ) -> SessionDocument:
     """Log in: the response sets a cookie."""
     services.access.refuse_forged(None, request.method, request.headers)
-    cookie, asker = await services.access.log_in(credentials.user, credentials.password, address)
-    request.state.user = asker.user
+    cookie, principal = await services.access.log_in(credentials.user, credentials.password, address)
+    request.state.user = principal.user
     secure = services.settings.secure
     response.set_cookie(services.access.cookie, cookie, path="/", httponly=True, samesite="strict", secure=secure)
-    return _document(asker, services)
+    return _document(principal, services)
 
 
 @router.delete("", status_code=HTTPStatus.NO_CONTENT)
-def log_out(asker: CurrentAsker, request: Request, response: Response, services: Parts) -> None:
+def log_out(principal: CurrentPrincipal, request: Request, response: Response, services: Parts) -> None:
     """Log out."""
-    del asker
+    del principal
     services.access.log_out(request.cookies)
     response.delete_cookie(
         services.access.cookie, path="/", httponly=True, samesite="strict", secure=services.settings.secure
     )
 
 
-def _document(asker: Asker, services: Services) -> SessionDocument:
+def _document(principal: Principal, services: Services) -> SessionDocument:
     return SessionDocument(
-        user=asker.user,
+        user=principal.user,
         authentication="none" if services.access.users is None else "password",
-        csrf=services.access.csrf(asker),
+        csrf=services.access.csrf(principal),
     )

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct.datasets.normalised import normalised
+from jcs_ct.benchmarks.benchmark import BenchmarkResult, Step, chosen_sources, crop_and_region, mean_of
+from jcs_ct.benchmarks.corruptions import CORRUPTIONS
+from jcs_ct.benchmarks.predictions import predict
+from jcs_ct.datasets.normalized import normalized
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources import read_source
 from jcs_ct.diagnosis.pipeline import Diagnoser
@@ -16,14 +19,11 @@ from jcs_ct.diagnosis.typicality import MOST, Usual
 from jcs_ct.errors import UsageError
 from jcs_ct.evaluation import metrics
 from jcs_ct.evaluation.typicality import Levels, Typicality, fit_levels, fit_typicality
-from jcs_ct.trials.judged import judged
-from jcs_ct.trials.strange import STRANGE
-from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region, mean_of
 
 LEARNED_FROM = ("sars-cov-2-ct", "ucsd-covid-ct", "mosmed-slices", "covid-19-ct100")
 """Sources of the classifier's training."""
 CHANGED = 24
-"""Slices of each source that are made strange."""
+"""Slices of each source that are corrupted."""
 
 
 def fit_usual(diagnoser: Diagnoser, data: Path, step: Step) -> tuple[Typicality, Levels, str]:
@@ -42,20 +42,20 @@ def fit_usual(diagnoser: Diagnoser, data: Path, step: Step) -> tuple[Typicality,
     return fitted, fit_levels(fitted.atypicality(val)), told
 
 
-def typicality(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Trial]:
-    """Shares of slices that are unusual or beyond the limit: of each source as it is, and made strange.
+def typicality(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[BenchmarkResult]:
+    """Shares of slices that are unusual or beyond the limit: of each source as it is, and corrupted.
 
     Raises:
         UsageError: the weights hold no typicality.
     """
     usual = required_usual(diagnoser)
-    trials = []
+    results = []
     for source in chosen_sources(data, LEARNED_FROM):
         if records := _split(source, data, split):
-            trials.append(_as_they_are(diagnoser, usual, source, split, records, step))
+            results.append(_as_they_are(diagnoser, usual, source, split, records, step))
             few = [records[k] for k in np.linspace(0, len(records) - 1, min(CHANGED, len(records))).astype(int)]
-            trials.append(_made_strange(diagnoser, usual, source, split, few, step))
-    return trials
+            results.append(_corrupted(diagnoser, usual, source, split, few, step))
+    return results
 
 
 def required_usual(diagnoser: Diagnoser) -> Usual:
@@ -73,11 +73,11 @@ def required_usual(diagnoser: Diagnoser) -> Usual:
 
 def _as_they_are(
     diagnoser: Diagnoser, usual: Usual, source: str, split: str, records: list[SliceRecord], step: Step
-) -> Trial:
-    found = judged(diagnoser, records, step)
+) -> BenchmarkResult:
+    found = predict(diagnoser, records, step)
     far, groups = _known(found.scores.atypicality), found.groups
     beyond, unusual = far > usual.levels.limit, far > usual.levels.unusual
-    return Trial(
+    return BenchmarkResult(
         source,
         f"split {split}, {len(far)} slices",
         {
@@ -94,21 +94,21 @@ def _as_they_are(
     )
 
 
-def _made_strange(
+def _corrupted(
     diagnoser: Diagnoser, usual: Usual, source: str, split: str, records: list[SliceRecord], step: Step
-) -> Trial:
+) -> BenchmarkResult:
     size, random = diagnoser.classifier.input_size, np.random.default_rng(0)
-    pictures = [crop_and_region(one, size) for _, one in normalised(records, size)]
+    pictures = [crop_and_region(one, size) for _, one in normalized(records, size)]
     figures: dict[str, float | int | None] = {}
     refused, warned = 0, 0
-    for name, change in STRANGE.items():
+    for name, change in CORRUPTIONS.items():
         crops = np.stack([change(crop, region, random) for crop, region in pictures])
         far = _known(diagnoser.classify(crops, step).atypicality)
         figures[f"beyond_{name}"] = beyond = float((far > usual.levels.limit).mean())
         refused += beyond > MOST
         warned += bool((far > usual.levels.unusual).mean() > MOST)
-    kinds = {"kinds": len(STRANGE), "kinds_refused": refused, "kinds_refused_or_warned_of": warned}
-    return Trial(source, f"split {split}, {len(pictures)} slices made strange", figures | kinds)
+    kinds = {"kinds": len(CORRUPTIONS), "kinds_refused": refused, "kinds_refused_or_warned_of": warned}
+    return BenchmarkResult(source, f"split {split}, {len(pictures)} corrupted slices", figures | kinds)
 
 
 def _split(source: str, data: Path, split: str) -> list[SliceRecord]:
@@ -119,7 +119,7 @@ def _split(source: str, data: Path, split: str) -> list[SliceRecord]:
 def _features(diagnoser: Diagnoser, records: list[SliceRecord], step: Step) -> NDArray[np.float32]:
     if not records:
         return np.empty((0, 0), np.float32)
-    return _known(judged(diagnoser, records, step).scores.features)
+    return _known(predict(diagnoser, records, step).scores.features)
 
 
 def _known(values: NDArray[np.float32] | None) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Labelled slices of one source and split, and what the classifier says of them: what most trials begin with."""
+"""Labelled slices of one source and split, and what the classifier says of them: what most benchmarks begin with."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct import preprocessing
-from jcs_ct.datasets.normalised import normalised
+from jcs_ct.benchmarks.benchmark import Step
+from jcs_ct.datasets.normalized import normalized
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.diagnosis.classify import Scores
 from jcs_ct.diagnosis.pipeline import Diagnoser
-from jcs_ct.trials.trial import Step
 
 
 @dataclass(frozen=True)
-class Judged:
+class Predictions:
     """Slices and their scores, in the same order."""
 
     records: list[SliceRecord]
@@ -51,11 +51,11 @@ class Judged:
         )
 
 
-def judged(diagnoser: Diagnoser, records: Iterable[SliceRecord], step: Step, calibrated: bool = True) -> Judged:
+def predict(diagnoser: Diagnoser, records: Iterable[SliceRecord], step: Step, calibrated: bool = True) -> Predictions:
     """Classify the slices of records, those of studies one by one."""
     size = diagnoser.classifier.input_size
     slices, crops = [], []
-    for record, one in normalised(records, size):
+    for record, one in normalized(records, size):
         slices.append(record)
         crops.append(preprocessing.crop_resize(one.image, one.box, size))
-    return Judged(slices, diagnoser.classify(np.stack(crops), step, calibrated))
+    return Predictions(slices, diagnoser.classify(np.stack(crops), step, calibrated))

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct.benchmarks.benchmark import BenchmarkResult, Step, chosen_sources
+from jcs_ct.benchmarks.classification import CLASSIFICATION_SOURCES, source_predictions
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.evaluation import metrics
 from jcs_ct.evaluation.coverage import RiskCoverage, risk_coverage
-from jcs_ct.trials.classification import CLASSIFICATION_SOURCES, judged_source
-from jcs_ct.trials.trial import Step, Trial, chosen_sources
 
 KEPT = 0.8
 """Coverage that the risk is told at: one in five left out."""
@@ -21,7 +21,9 @@ Doubts = dict[str, NDArray[np.float32]]
 """By name, (N,) in whose order members are left out."""
 
 
-def coverage(diagnoser: Diagnoser, data: Path, split: str, step: Step, plots: Path | None = None) -> list[Trial]:
+def coverage(
+    diagnoser: Diagnoser, data: Path, split: str, step: Step, plots: Path | None = None
+) -> list[BenchmarkResult]:
     """Share of wrong decisions where the least confident or the most atypical slices and groups are left out.
 
     Args:
@@ -34,25 +36,25 @@ def coverage(diagnoser: Diagnoser, data: Path, split: str, step: Step, plots: Pa
     Raises:
         ModuleNotFoundError: plots are wanted and matplotlib is not installed.
     """
-    trials = []
+    results = []
     threshold = diagnoser.settings.rule.slice_probability
     for source in chosen_sources(data, CLASSIFICATION_SOURCES):
-        found = judged_source(diagnoser, source, data, split, step)
+        found = source_predictions(diagnoser, source, data, split, step)
         truth, mean, median = found.by_group()
         wrong = (found.probability > threshold) != found.infected
         doubts = _doubts(found.probability, threshold, found.scores.atypicality)
-        trials.append(_trial(source, f"split {split}, {len(wrong)} slices", wrong, doubts, found.groups))
+        results.append(_result(source, f"split {split}, {len(wrong)} slices", wrong, doubts, found.groups))
         if len(truth) < len(wrong):
             own = _doubts(mean, threshold, median)
             protocol = f"split {split}, {len(truth)} groups by their mean"
-            trials.append(_trial(source, protocol, (mean > threshold) != truth, own, np.arange(len(truth))))
+            results.append(_result(source, protocol, (mean > threshold) != truth, own, np.arange(len(truth))))
         if plots is not None:
             # Here and not at the top: matplotlib is of an extra, and only the plots need it.
             from jcs_ct.evaluation.plots import plot_risk_coverage
 
             curves = {name: risk_coverage(wrong, doubt) for name, doubt in doubts.items()}
             plot_risk_coverage(curves, f"{source}, split {split}, slices", plots / f"{source}-coverage.png")
-    return trials
+    return results
 
 
 def _doubts(probability: NDArray[np.float32], threshold: float, atypicality: NDArray[np.float32] | None) -> Doubts:
@@ -60,7 +62,9 @@ def _doubts(probability: NDArray[np.float32], threshold: float, atypicality: NDA
     return doubts if atypicality is None else doubts | {"typicality": atypicality}
 
 
-def _trial(source: str, protocol: str, wrong: NDArray[np.bool_], doubts: Doubts, groups: NDArray[Any]) -> Trial:
+def _result(
+    source: str, protocol: str, wrong: NDArray[np.bool_], doubts: Doubts, groups: NDArray[Any]
+) -> BenchmarkResult:
     figures: dict[str, float | int | None] = {"error": float(wrong.mean())}
     intervals = {}
     for name, doubt in doubts.items():
@@ -69,7 +73,7 @@ def _trial(source: str, protocol: str, wrong: NDArray[np.bool_], doubts: Doubts,
         figures[f"error_at_{100 * KEPT:.0f}_by_{name}"] = curve.at(KEPT)
         figures[f"auc_of_errors_by_{name}"] = metrics.roc_auc(wrong, doubt)
         intervals[f"area_by_{name}"] = metrics.bootstrap_interval(partial(_area, wrong, doubt), groups)
-    return Trial(source, protocol, figures, intervals)
+    return BenchmarkResult(source, protocol, figures, intervals)
 
 
 def _area(wrong: NDArray[np.bool_], doubt: NDArray[np.float32], chosen: NDArray[np.int64]) -> float:

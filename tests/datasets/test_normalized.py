@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from jcs_ct.datasets.normalised import NormalisedSlice, normalised
+from jcs_ct.datasets.normalized import NormalizedSlice, normalized
 from jcs_ct.datasets.own import read_own
 from jcs_ct.datasets.prepared import EMPTY_MASK, READER_MASK, prepare
 from jcs_ct.datasets.records import SliceRecord
@@ -24,9 +24,9 @@ from tests.phantoms import write_nifti, write_png_slices
 SIZE = (64, 80)
 
 
-def slices_of(folder: Path, *rows: Row) -> list[tuple[SliceRecord, NormalisedSlice]]:
+def slices_of(folder: Path, *rows: Row) -> list[tuple[SliceRecord, NormalizedSlice]]:
     own_data.write_table(folder, rows)
-    return list(normalised(read_own(folder, "mine").records, SIZE))
+    return list(normalized(read_own(folder, "mine").records, SIZE))
 
 
 def test_a_study_gives_the_slices_that_a_diagnosis_looks_at(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_study_of_pictures_on_their_side_is_turned_with_its_mask(tmp_path: Pat
         np.testing.assert_array_equal(one.mask, other.mask)
 
 
-def slices_of_pictures(folder: Path, hu: NDArray[np.int16], truth: NDArray[np.bool_]) -> list[NormalisedSlice]:
+def slices_of_pictures(folder: Path, hu: NDArray[np.int16], truth: NDArray[np.bool_]) -> list[NormalizedSlice]:
     write_png_slices(folder / "study", hu)
     write_nifti(folder / "mask.nii.gz", truth.astype(np.uint8), stated=False)
     return [one for _, one in slices_of(folder, Row("study", "p", "train", "1", "mask.nii.gz"))]

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct import lungs, preprocessing
-from jcs_ct.datasets.normalised import NormalisedSlice, normalised
+from jcs_ct.benchmarks.benchmark import BenchmarkResult, Step, chosen_sources, crop_and_region, mean_of, of_split
+from jcs_ct.datasets.normalized import NormalizedSlice, normalized
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.errors import DataError, UsageError
 from jcs_ct.evaluation import conformal, metrics
 from jcs_ct.evaluation.conformal import AreaThresholds
-from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region, mean_of, of_split
 
 SEGMENTATION_SOURCES = ("covid-19-ct100", "covid-semiseg")
 UNINFECTED_SOURCES = ("sars-cov-2-ct",)
@@ -24,7 +24,7 @@ INTERVAL_SOURCE = "covid-19-ct100"
 INTERVAL_COVERAGE = 0.9
 
 
-def _probability(diagnoser: Diagnoser, one: NormalisedSlice) -> NDArray[np.float32]:
+def _probability(diagnoser: Diagnoser, one: NormalizedSlice) -> NDArray[np.float32]:
     """(H, W): lesion probability of a slice at its own resolution, as a diagnosis has it."""
     crop, region = crop_and_region(one, diagnoser.segmenter.input_size)
     patch = diagnoser.segment(crop[None], region[None])[0]
@@ -87,7 +87,7 @@ def _outlined_areas(
 ) -> list[tuple[NDArray[np.int64], int]]:
     """Of each slice with outlined opacities, the segmenter's area above each level and the reader's area."""
     found = []
-    for _, one in normalised(of_split(source, data, split), diagnoser.segmenter.input_size):
+    for _, one in normalized(of_split(source, data, split), diagnoser.segmenter.input_size):
         if one.mask is not None and one.mask.any():
             found.append((_area_above(_probability(diagnoser, one)), int(one.mask.sum())))
             step(1)
@@ -118,7 +118,7 @@ class _Marked:
 def _marked(diagnoser: Diagnoser, records: list[SliceRecord], step: Step) -> list[_Marked]:
     """The slices with a known mask, one after the other: whole studies would not fit into memory together."""
     out = []
-    for record, one in normalised(records, diagnoser.segmenter.input_size):
+    for record, one in normalized(records, diagnoser.segmenter.input_size):
         known = one.mask is not None or record.infected is False
         if not known:
             continue
@@ -148,9 +148,9 @@ def _covered(
     return conformal.covered(_area_above(probability), int(truth.sum()), thresholds)
 
 
-def segmentation(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Trial]:
+def segmentation(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[BenchmarkResult]:
     """Dice on slices with a reader's masks; false marks on uninfected slices, and on own ones with an empty mask."""
-    trials = []
+    results = []
     for source in chosen_sources(data, (*SEGMENTATION_SOURCES, *UNINFECTED_SOURCES)):
         marked = _marked(diagnoser, of_split(source, data, split), step)
         outlined = [one for one in marked if one.outlined]
@@ -161,20 +161,20 @@ def segmentation(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> li
                 "segmenter against: move a patient with masks there, or choose another --split"
             )
         if outlined:
-            trials.append(_dice(source, outlined, split, diagnoser.settings.lesion_probability))
+            results.append(_dice(source, outlined, split, diagnoser.settings.lesion_probability))
         if clean:
-            trials.append(_false_marks(source, clean, split))
-    return trials
+            results.append(_false_marks(source, clean, split))
+    return results
 
 
-def _dice(source: str, outlined: list[_Marked], split: str, threshold: float) -> Trial:
+def _dice(source: str, outlined: list[_Marked], split: str, threshold: float) -> BenchmarkResult:
     dice = np.array([one.dice for one in outlined])
     groups = np.array([one.group for one in outlined])
     covered = np.array([one.covered for one in outlined if one.covered is not None])
     intervals = {"dice_per_image": metrics.bootstrap_interval(partial(mean_of, dice), groups)}
     if len(covered):
         intervals["area_in_interval"] = metrics.bootstrap_interval(partial(mean_of, covered), groups)
-    return Trial(
+    return BenchmarkResult(
         source,
         f"split {split}, {len(outlined)} slices, threshold {threshold:g}",
         {
@@ -188,12 +188,12 @@ def _dice(source: str, outlined: list[_Marked], split: str, threshold: float) ->
     )
 
 
-def _false_marks(source: str, clean: list[_Marked], split: str) -> Trial:
+def _false_marks(source: str, clean: list[_Marked], split: str) -> BenchmarkResult:
     """Share of slices without opacities on which more than 1 % of the lung is marked."""
     marked = np.array([one.share for one in clean]) > metrics.FALSELY_MARKED_SHARE
     groups = np.array([one.group for one in clean])
     what = "uninfected slices with lung" if source in UNINFECTED_SOURCES else "slices with lung and no opacity"
-    return Trial(
+    return BenchmarkResult(
         source,
         f"split {split}, {len(clean)} {what}",
         {"falsely_marked": float(marked.mean())},

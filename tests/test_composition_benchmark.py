@@ -1,4 +1,4 @@
-"""`jcs calibrate` and `jcs evaluate makeup` on slices whose ground glass and consolidation are known."""
+"""`jcs calibrate` and `jcs evaluate composition` on slices whose ground glass and consolidation are known."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _save(folder: Path, name: str, phantom: ChestPhantom, z: int) -> None:
 
 
 def test_the_level_is_fitted_between_the_two_densities_and_kept(data: Path, weights: Path, jcs: CommandLine) -> None:
-    ended = jcs("calibrate", "--weights", weights, "--data", data, "--only", "makeup")
+    ended = jcs("calibrate", "--weights", weights, "--data", data, "--only", "composition")
     assert ended.code == 0, ended.err
     level = load_manifest(weights)["segmenter"].consolidation_hu
     assert level is not None
@@ -64,7 +64,7 @@ def test_dice_is_told_with_and_without_images_that_show_no_consolidation(
     data: Path, weights: Path, jcs: CommandLine
 ) -> None:
     write_fitted(weights, "segmenter", "consolidation_hu", -300.0, "nothing")
-    ended = jcs("evaluate", "makeup", "--data", data, "--weights", weights, "--json")
+    ended = jcs("evaluate", "composition", "--data", data, "--weights", weights, "--json")
     assert ended.code == 0, ended.err
     (trial,) = json.loads(ended.out)
     figures = trial["figures"]
@@ -78,14 +78,14 @@ def test_dice_is_told_with_and_without_images_that_show_no_consolidation(
 
 
 def test_weights_without_a_level_are_refused(data: Path, weights: Path, jcs: CommandLine) -> None:
-    ended = jcs("evaluate", "makeup", "--data", data, "--weights", weights)
+    ended = jcs("evaluate", "composition", "--data", data, "--weights", weights)
     assert ended.code == 2
-    assert "jcs calibrate --only makeup" in ended.err
+    assert "jcs calibrate --only composition" in ended.err
 
 
 def test_slices_without_masks_of_the_kinds_are_refused(data: Path, weights: Path, jcs: CommandLine) -> None:
     for path in (data / "covid-semiseg").glob("*/masks_ggo_consolidation/*"):
         path.unlink()
-    ended = jcs("calibrate", "--weights", weights, "--data", data, "--only", "makeup")
+    ended = jcs("calibrate", "--weights", weights, "--data", data, "--only", "composition")
     assert ended.code == 2
     assert "expected them in masks_ggo_consolidation" in ended.err

@@ -3,7 +3,7 @@
 The classifier decides, and the segmenter outlines what the classifier found: where the classifier misses a study,
 nothing would be outlined either, and nobody told. So the segmenter also looks at studies that are called negative, and
 what it finds is held against the verdict either way. Slices on which the two disagree are wrong far more often than
-others (docs/architecture.md, "A second look"). The verdict stays the classifier's; the reader is told, and sees the
+others (docs/architecture.md, "A cross-check"). The verdict stays the classifier's; the reader is told, and sees the
 outlines.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct.diagnosis.result import RuleOutcome, SecondLook, Verdict
+from jcs_ct.diagnosis.result import CrossCheck, RuleOutcome, Verdict
 
 MARKED_SHARE = 0.004
 """A slice shows opacities if more than this share of its lungs' convex hull is marked; chosen on validation slices."""
@@ -43,7 +43,7 @@ def shows_opacities(patches: NDArray[np.float32], regions: NDArray[np.bool_], ab
     return np.asarray(marked > MARKED_SHARE * regions.sum((1, 2), dtype=np.int64), np.bool_)
 
 
-def second_look(verdict: Verdict, rule: RuleOutcome, looked_at: int, marked: int) -> SecondLook | None:
+def cross_check(verdict: Verdict, rule: RuleOutcome, looked_at: int, marked: int) -> CrossCheck | None:
     """Hold what the segmenter found against the verdict; None where there is no verdict to hold it against.
 
     Args:
@@ -55,10 +55,10 @@ def second_look(verdict: Verdict, rule: RuleOutcome, looked_at: int, marked: int
     if verdict not in (Verdict.POSITIVE, Verdict.NEGATIVE) or not looked_at:
         return None
     share = 1.0 if verdict is Verdict.POSITIVE else looked_at / rule.assessed_slices
-    return SecondLook(looked_at, marked, rule.threshold * share, verdict is Verdict.POSITIVE)
+    return CrossCheck(looked_at, marked, rule.threshold * share, verdict is Verdict.POSITIVE)
 
 
-def disagreement(look: SecondLook | None) -> tuple[str, ...]:
+def disagreement(look: CrossCheck | None) -> tuple[str, ...]:
     """What to tell the reader of a result whose outlines do not bear its verdict out."""
     if look is None or look.agrees:
         return ()

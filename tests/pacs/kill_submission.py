@@ -19,7 +19,7 @@ from tests.pacs.closed import close_study, desk_at
 
 # The way into the queue; its ledger has tests of this kind itself.
 _CODE = tuple(
-    str(Path(jcs_ct.__file__).parent / name) for name in ("pacs/hand_in", "pacs/folders", "pacs/records", "jobs/intake")
+    str(Path(jcs_ct.__file__).parent / name) for name in ("pacs/submit", "pacs/folders", "pacs/records", "jobs/intake")
 )
 
 
@@ -27,23 +27,23 @@ def kill_once(folder: Path, images: dict[str, Path], count: int) -> tuple[bool, 
     """One kill, and what is found after another process has gone on."""
     uids = sorted(images)
     with desk_at(folder) as (desk, _, _):
-        desk.hand_in(close_study(folder, {uid: images[uid] for uid in uids[:3]}))
+        desk.submit(close_study(folder, {uid: images[uid] for uid in uids[:3]}))
     closed = close_study(folder, {uids[3]: images[uids[3]]})
 
-    def hand_in() -> None:
+    def submit() -> None:
         with desk_at(folder) as (desk, _, _):
-            desk.hand_in(closed)
+            desk.submit(closed)
 
-    killed = killed_at(count, hand_in, _CODE)
+    killed = killed_at(count, submit, _CODE)
     with desk_at(folder) as (desk, queue, records):
         for waiting in desk.waiting():
-            desk.hand_in(waiting)
+            desk.submit(waiting)
         jobs = queue.jobs("pacs")
         sizes = sorted(len(list(queue.study_path(job.id).iterdir())) for job in jobs)
         checks = {
             f"one job of the first three images and one of all four: {sizes}": sizes == [3, 4],
             "nothing is left": not list(desk.waiting()),
-            "both are known": {each.job_id for each in records.all_hand_ins()} == {job.id for job in jobs},
+            "both are known": {each.job_id for each in records.all_submits()} == {job.id for job in jobs},
         }
     return killed, checks
 

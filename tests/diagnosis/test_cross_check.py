@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jcs_ct.diagnosis.cross_check import cross_check, disagreement, shows_opacities, slices_to_look_at
 from jcs_ct.diagnosis.decide import PatientRule, decide
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.remeasure import EarlierResult
-from jcs_ct.diagnosis.result import Diagnosis, RuleOutcome, SecondLook, Verdict
-from jcs_ct.diagnosis.second_look import disagreement, second_look, shows_opacities, slices_to_look_at
+from jcs_ct.diagnosis.result import CrossCheck, Diagnosis, RuleOutcome, Verdict
 from jcs_ct.jobs.summary import summary_of
 from jcs_ct.reports.csv_report import write_csvs
-from jcs_ct.reports.html_report import heading_of, second_look_note
+from jcs_ct.reports.html_report import cross_check_note, heading_of
 from jcs_ct.reports.json_report import result_document, write_json
 from jcs_ct.reports.pictures import telling_slices
 from jcs_ct.reports.stored_result import read_decision
@@ -50,15 +50,15 @@ def rule(extents_mm: float | None, slices: int) -> RuleOutcome:
 
 def test_opacities_that_the_classifier_misses_are_told_and_outlined(missed: Diagnosis) -> None:
     assert missed.verdict is Verdict.NEGATIVE  # the paper's rule decides
-    assert missed.second_look is not None
-    assert not missed.second_look.agrees
+    assert missed.cross_check is not None
+    assert not missed.cross_check.agrees
     shown = np.flatnonzero(SICK.lesion_mask.any((1, 2)))
-    assert 0.6 * len(shown) <= missed.second_look.marked <= len(shown)
+    assert 0.6 * len(shown) <= missed.cross_check.marked <= len(shown)
     (warning,) = [one for one in missed.warnings if "the networks disagree" in one]
     assert "the verdict is negative, but the segmenter finds opacities on" in warning
     assert missed.measures.lesion_volume_ml == pytest.approx(SICK.lesion_ml, rel=0.15)
     assert all(finding.lesion_area_mm2 is not None for finding in missed.slices if finding.assessed)
-    assert second_look_note(missed) == ""
+    assert cross_check_note(missed) == ""
     assert heading_of(missed).meaning.endswith("The segmenter disagrees: see the warnings.")
     assert set(telling_slices(missed)) <= set(shown.tolist())
     assert len(telling_slices(missed)) == 6
@@ -66,10 +66,10 @@ def test_opacities_that_the_classifier_misses_are_told_and_outlined(missed: Diag
 
 def test_a_healthy_chest_that_is_called_healthy_is_agreed_to(tmp_path: Path) -> None:
     healthy = diagnosed(tmp_path, NEVER, sick=False)
-    assert healthy.second_look is not None
-    assert (healthy.second_look.marked, healthy.second_look.agrees) == (0, True)
+    assert healthy.cross_check is not None
+    assert (healthy.cross_check.marked, healthy.cross_check.agrees) == (0, True)
     assert not [one for one in healthy.warnings if "disagree" in one]
-    assert "The segmenter agrees: it finds opacities on 0 of the" in second_look_note(healthy)
+    assert "The segmenter agrees: it finds opacities on 0 of the" in cross_check_note(healthy)
 
 
 def test_a_verdict_that_no_outline_bears_out_is_warned_of(tmp_path: Path) -> None:
@@ -87,31 +87,31 @@ def test_a_verdict_that_no_outline_bears_out_is_warned_of(tmp_path: Path) -> Non
 
 def test_an_infected_chest_that_is_called_infected_is_agreed_to(tmp_path: Path) -> None:
     sick = diagnosed(tmp_path, 0.004, sick=True)
-    assert sick.second_look is not None
-    assert sick.second_look.agrees
-    assert sick.second_look.slices == sum(finding.lesion_area_mm2 is not None for finding in sick.slices)
+    assert sick.cross_check is not None
+    assert sick.cross_check.agrees
+    assert sick.cross_check.slices == sum(finding.lesion_area_mm2 is not None for finding in sick.slices)
 
 
 def test_it_is_kept_with_the_result_and_carried_over(missed: Diagnosis, tmp_path: Path) -> None:
     document = result_document(missed)
-    assert document["second_look"]["agrees"] is False
+    assert document["cross_check"]["agrees"] is False
     write_json(missed, tmp_path)
     stored = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
-    assert stored["second_look"] == document["second_look"]
-    assert read_decision(tmp_path).second_look == missed.second_look == EarlierResult.of(missed).second_look
+    assert stored["cross_check"] == document["cross_check"]
+    assert read_decision(tmp_path).cross_check == missed.cross_check == EarlierResult.of(missed).cross_check
 
 
 def test_it_shows_where_results_are_skimmed(missed: Diagnosis, tmp_path: Path) -> None:
     assert summary_of(missed)["doubts"] == ["networks disagree"]
     assert "the networks disagree, see the warnings" in one_line_summary(missed, tmp_path)
-    agreeing = replace(missed, second_look=SecondLook(30, 0, 5.0, False))
+    agreeing = replace(missed, cross_check=CrossCheck(30, 0, 5.0, False))
     assert summary_of(agreeing)["doubts"] == []
     assert "disagree" not in one_line_summary(agreeing, tmp_path)
     write_csvs(missed, tmp_path)
     with (tmp_path / "measures.csv").open(encoding="utf-8", newline="") as stream:
         rows = {row["name"]: row["value"] for row in csv.DictReader(stream)}
-    assert missed.second_look is not None
-    assert (rows["marked_slices"], rows["networks_agree"]) == (str(missed.second_look.marked), "False")
+    assert missed.cross_check is not None
+    assert (rows["marked_slices"], rows["networks_agree"]) == (str(missed.cross_check.marked), "False")
 
 
 def test_thin_slices_are_looked_at_a_few_millimetres_apart() -> None:
@@ -125,21 +125,21 @@ def test_thin_slices_are_looked_at_a_few_millimetres_apart() -> None:
 
 def test_as_many_marked_slices_as_the_rule_asks_for_speak_against_a_negative_verdict() -> None:
     thin = rule(1.0, 300)  # 25 slices, a third of which are looked at
-    look = second_look(Verdict.NEGATIVE, thin, 100, 9)
+    look = cross_check(Verdict.NEGATIVE, thin, 100, 9)
     assert look is not None
     assert (look.slices, look.marked, look.positive) == (100, 9, False)
     assert look.threshold == pytest.approx(25 / 3)
     assert disagreement(look)
-    assert disagreement(second_look(Verdict.NEGATIVE, thin, 100, 8)) == ()
-    positive = second_look(Verdict.POSITIVE, thin, 100, 24)
-    assert positive == SecondLook(100, 24, 25.0, True)  # all suspect slices were segmented
+    assert disagreement(cross_check(Verdict.NEGATIVE, thin, 100, 8)) == ()
+    positive = cross_check(Verdict.POSITIVE, thin, 100, 24)
+    assert positive == CrossCheck(100, 24, 25.0, True)  # all suspect slices were segmented
     assert disagreement(positive)
-    assert disagreement(second_look(Verdict.POSITIVE, thin, 100, 25)) == ()
+    assert disagreement(cross_check(Verdict.POSITIVE, thin, 100, 25)) == ()
 
 
 def test_without_a_verdict_or_slices_there_is_nothing_to_agree_with() -> None:
-    assert second_look(Verdict.NOT_ASSESSABLE, rule(1.0, 300), 100, 9) is None
-    assert second_look(Verdict.NEGATIVE, rule(1.0, 300), 0, 0) is None
+    assert cross_check(Verdict.NOT_ASSESSABLE, rule(1.0, 300), 100, 9) is None
+    assert cross_check(Verdict.NEGATIVE, rule(1.0, 300), 0, 0) is None
     assert disagreement(None) == ()
 
 

@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct.datasets.normalised import normalised
+from jcs_ct.benchmarks.benchmark import BenchmarkResult, Step, chosen_sources, crop_and_region
+from jcs_ct.benchmarks.classification import CLASSIFICATION_SOURCES, source_predictions
+from jcs_ct.benchmarks.predictions import Predictions
+from jcs_ct.datasets.normalized import normalized
 from jcs_ct.datasets.records import SliceRecord
+from jcs_ct.diagnosis.cross_check import shows_opacities
 from jcs_ct.diagnosis.pipeline import Diagnoser
-from jcs_ct.diagnosis.second_look import shows_opacities
 from jcs_ct.evaluation import metrics
-from jcs_ct.trials.classification import CLASSIFICATION_SOURCES, judged_source
-from jcs_ct.trials.judged import Judged
-from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region
 
 SOURCES = (*CLASSIFICATION_SOURCES, "mosmed-slices")
 SUREST = 1 / 320
 """Share of a crop's pixels, the most surely lesion, whose mean ranks a slice by its marks."""
 
 
-def agreement(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Trial]:
+def agreement(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[BenchmarkResult]:
     """How often the classifier is right where the segmenter agrees, and where it does not.
 
     Args:
@@ -34,13 +34,13 @@ def agreement(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[
     Raises:
         DataError: no source has labelled slices in the split.
     """
-    trials = []
+    results = []
     for source in chosen_sources(data, SOURCES):
         if source == "mosmed-slices" and split == "test":  # all of it is for training and validation
             continue
-        found = judged_source(diagnoser, source, data, split, step)
-        trials.append(_trial(source, split, found, *_looked_at(diagnoser, found.records, step), diagnoser))
-    return trials
+        found = source_predictions(diagnoser, source, data, split, step)
+        results.append(_result(source, split, found, *_looked_at(diagnoser, found.records, step), diagnoser))
+    return results
 
 
 def _looked_at(
@@ -48,7 +48,7 @@ def _looked_at(
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """(N,) each: on which slices the segmenter finds opacities, and how sure it is, in the order of the records."""
     marked, sure = [], []
-    for _, one in normalised(records, diagnoser.segmenter.input_size):
+    for _, one in normalized(records, diagnoser.segmenter.input_size):
         crop, region = crop_and_region(one, diagnoser.segmenter.input_size)
         patch = diagnoser.segment(crop[None], region[None])
         marked.append(bool(shows_opacities(patch, region[None], diagnoser.settings.lesion_probability)[0]))
@@ -58,9 +58,14 @@ def _looked_at(
     return np.array(marked), np.array(sure, np.float32)
 
 
-def _trial(
-    source: str, split: str, found: Judged, marked: NDArray[np.bool_], sure: NDArray[np.float32], diagnoser: Diagnoser
-) -> Trial:
+def _result(
+    source: str,
+    split: str,
+    found: Predictions,
+    marked: NDArray[np.bool_],
+    sure: NDArray[np.float32],
+    diagnoser: Diagnoser,
+) -> BenchmarkResult:
     called = found.probability > diagnoser.settings.rule.slice_probability
     wrong, disagrees = called != found.infected, called != marked
     figures: dict[str, float | int | None] = {
@@ -83,7 +88,7 @@ def _trial(
         if where.any()
     }
     intervals["auc_of_segmenter"] = metrics.auc_interval(found.infected, sure, found.groups)
-    return Trial(source, f"split {split}, {len(wrong)} slices, both networks", figures, intervals)
+    return BenchmarkResult(source, f"split {split}, {len(wrong)} slices, both networks", figures, intervals)
 
 
 def _share(what: NDArray[np.bool_], where: NDArray[np.bool_]) -> float | None:

@@ -32,7 +32,7 @@ def part(images: Images, *places: int) -> Images:
 
 def test_study_is_handed_in_without_the_nodes_own_notes(tmp_path: Path, images: Images) -> None:
     with desk_at(tmp_path) as (desk, queue, _):
-        handed = desk.hand_in(close_study(tmp_path, images))
+        handed = desk.submit(close_study(tmp_path, images))
         assert handed is not None
         assert handed.new
         names = [path.name for path in queue.study_path(handed.job_id).iterdir()]
@@ -44,10 +44,10 @@ def test_study_is_handed_in_without_the_nodes_own_notes(tmp_path: Path, images: 
 
 def test_what_was_read_before_is_not_read_again(tmp_path: Path, images: Images) -> None:
     with desk_at(tmp_path) as (desk, queue, _):
-        first = desk.hand_in(close_study(tmp_path, images))
+        first = desk.submit(close_study(tmp_path, images))
         assert first is not None
         for again in (images, part(images, 0, 2)):
-            handed = desk.hand_in(close_study(tmp_path, again))
+            handed = desk.submit(close_study(tmp_path, again))
             assert handed is not None
             assert (handed.job_id, handed.new) == (first.job_id, False)
         assert len(queue.jobs()) == 1
@@ -56,8 +56,8 @@ def test_what_was_read_before_is_not_read_again(tmp_path: Path, images: Images) 
 
 def test_late_images_make_a_job_of_the_whole_study(tmp_path: Path, images: Images) -> None:
     with desk_at(tmp_path) as (desk, queue, _):
-        early = desk.hand_in(close_study(tmp_path, part(images, 0, 1, 2)))
-        late = desk.hand_in(close_study(tmp_path, part(images, 2, 3)))
+        early = desk.submit(close_study(tmp_path, part(images, 0, 1, 2)))
+        late = desk.submit(close_study(tmp_path, part(images, 2, 3)))
         assert early is not None
         assert late is not None
         assert late.new
@@ -69,11 +69,11 @@ def test_late_images_make_a_job_of_the_whole_study(tmp_path: Path, images: Image
 
 def test_study_whose_job_was_lost_is_read_again(tmp_path: Path, images: Images) -> None:
     with desk_at(tmp_path) as (desk, queue, _):
-        first = desk.hand_in(close_study(tmp_path, images))
+        first = desk.submit(close_study(tmp_path, images))
         assert first is not None
         queue.cancel(first.job_id)
-        second = desk.hand_in(close_study(tmp_path, images))
-        third = desk.hand_in(close_study(tmp_path, images))
+        second = desk.submit(close_study(tmp_path, images))
+        third = desk.submit(close_study(tmp_path, images))
         assert second is not None
         assert second.new
         assert third is not None
@@ -83,11 +83,11 @@ def test_study_whose_job_was_lost_is_read_again(tmp_path: Path, images: Images) 
 
 def test_study_whose_job_was_removed_is_read_again(tmp_path: Path, images: Images) -> None:
     with desk_at(tmp_path) as (desk, queue, _):
-        first = desk.hand_in(close_study(tmp_path, images))
+        first = desk.submit(close_study(tmp_path, images))
         assert first is not None
         queue.cancel(first.job_id)
         queue.remove(first.job_id)
-        second = desk.hand_in(close_study(tmp_path, images))
+        second = desk.submit(close_study(tmp_path, images))
         assert second is not None
         assert second.new
 
@@ -99,10 +99,10 @@ def test_full_queue_leaves_the_study_where_it_is(tmp_path: Path, images: Images)
         blocking = queue.submit(other, "anna")
         closed = close_study(tmp_path, images)
         with pytest.raises(QueueFullError):
-            desk.hand_in(closed)
+            desk.submit(closed)
         assert desk.waiting() == (closed,)
         queue.cancel(blocking)
-        handed = desk.hand_in(closed)
+        handed = desk.submit(closed)
         assert handed is not None
         assert len(list(queue.study_path(handed.job_id).iterdir())) == 4
 
@@ -110,7 +110,7 @@ def test_full_queue_leaves_the_study_where_it_is(tmp_path: Path, images: Images)
 def test_study_that_the_queue_will_never_take_is_set_aside(tmp_path: Path, images: Images) -> None:
     with desk_at(tmp_path, quick(tmp_path, max_files=2)) as (desk, queue, _):
         closed = close_study(tmp_path, images)
-        assert desk.hand_in(closed) is None
+        assert desk.submit(closed) is None
         assert desk.waiting() == ()
         refused = tmp_path / "store" / "pacs" / "refused" / closed.name
         assert len(list(refused.rglob("*.dcm"))) == 4
@@ -124,7 +124,7 @@ def test_kill_at_every_line_loses_nothing_and_reads_nothing_twice(tmp_path: Path
     series.mkdir()
     for path in images.values():
         (series / path.name).write_bytes(path.read_bytes())
-    command = [sys.executable, "-m", "tests.pacs.kill_hand_in", str(tmp_path / "kills"), str(series)]
+    command = [sys.executable, "-m", "tests.pacs.kill_submission", str(tmp_path / "kills"), str(series)]
     done = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
     assert found["problems"] == []

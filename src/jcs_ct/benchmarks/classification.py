@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct.benchmarks.benchmark import BenchmarkResult, Step, chosen_sources, of_split
+from jcs_ct.benchmarks.predictions import Predictions, predict
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.errors import DataError
 from jcs_ct.evaluation import calibration, metrics
 from jcs_ct.evaluation.calibration import PlattScaling, cross_fitted, fit_platt
-from jcs_ct.trials.judged import Judged, judged
-from jcs_ct.trials.trial import Step, Trial, chosen_sources, of_split
 
 CLASSIFICATION_SOURCES = ("sars-cov-2-ct", "ucsd-covid-ct")
 CALIBRATION_SOURCE = "sars-cov-2-ct"
@@ -35,7 +35,7 @@ def slice_probabilities(
     diagnoser: Diagnoser, records: list[SliceRecord], step: Step, calibrated: bool = True
 ) -> NDArray[np.float32]:
     """(N,) probability of each picture."""
-    return judged(diagnoser, records, step, calibrated).probability
+    return predict(diagnoser, records, step, calibrated).probability
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def calibrate(diagnoser: Diagnoser, data: Path, step: Step) -> CalibrationFit:
     Validation patients alone are too few: docs/architecture.md, "Calibration".
     """
     records = of_split(CALIBRATION_SOURCE, data, "train") + of_split(CALIBRATION_SOURCE, data, "val")
-    found = judged(diagnoser, records, step, calibrated=False)
+    found = predict(diagnoser, records, step, calibrated=False)
     told = (found.infected, found.groups)
     crossed = cross_fitted(found.probability, *told)
     val = np.array([record.split == "val" for record in found.records])
@@ -69,7 +69,9 @@ def calibrate(diagnoser: Diagnoser, data: Path, step: Step) -> CalibrationFit:
     )
 
 
-def classification(diagnoser: Diagnoser, data: Path, split: str, step: Step, plots: Path | None = None) -> list[Trial]:
+def classification(
+    diagnoser: Diagnoser, data: Path, split: str, step: Step, plots: Path | None = None
+) -> list[BenchmarkResult]:
     """Slice and group figures of the classifier, and of how its probabilities are calibrated.
 
     Args:
@@ -82,11 +84,11 @@ def classification(diagnoser: Diagnoser, data: Path, split: str, step: Step, plo
     Raises:
         ModuleNotFoundError: plots are wanted and matplotlib is not installed.
     """
-    trials = []
+    results = []
     for source in chosen_sources(data, CLASSIFICATION_SOURCES):
-        found = judged_source(diagnoser, source, data, split, step)
-        trial = _trial(source, f"split {split}, {len(found.records)} slices", found, diagnoser)
-        trials.append(trial)
+        found = source_predictions(diagnoser, source, data, split, step)
+        trial = _result(source, f"split {split}, {len(found.records)} slices", found, diagnoser)
+        results.append(trial)
         if plots is not None:
             title = f"{source}, {trial.protocol}"
             _plot(
@@ -96,22 +98,22 @@ def classification(diagnoser: Diagnoser, data: Path, split: str, step: Step, plo
                 truth, mean, _ = found.by_group()
                 title = f"{source}, split {split}, {len(truth)} groups"
                 _plot(calibration.reliability(mean, truth), title, plots / f"{source}-reliability-groups.png")
-    return trials
+    return results
 
 
-def judged_source(diagnoser: Diagnoser, source: str, data: Path, split: str, step: Step) -> Judged:
+def source_predictions(diagnoser: Diagnoser, source: str, data: Path, split: str, step: Step) -> Predictions:
     """The labelled slices of a split with what the classifier says of them.
 
     Raises:
         DataError: there are none, or own ones of one label only.
     """
-    found = judged(diagnoser, _labelled(source, of_split(source, data, split), split), step)
+    found = predict(diagnoser, _labelled(source, of_split(source, data, split), split), step)
     if found.records[0].own:
         _refuse_one_label(source, split, {record.infected for record in found.records})
     return found
 
 
-def _trial(source: str, protocol: str, found: Judged, diagnoser: Diagnoser) -> Trial:
+def _result(source: str, protocol: str, found: Predictions, diagnoser: Diagnoser) -> BenchmarkResult:
     infected, probability, groups = found.infected, found.probability, found.groups
     threshold = diagnoser.settings.rule.slice_probability
     sensitivity, specificity = metrics.sensitivity_specificity(infected, probability > threshold)
@@ -137,7 +139,7 @@ def _trial(source: str, protocol: str, found: Judged, diagnoser: Diagnoser) -> T
         intervals["group_auc"] = metrics.auc_interval(truth, mean, each)
         intervals["group_ece"] = metrics.bootstrap_interval(partial(ece_of, truth, mean), each)
         intervals["group_brier"] = metrics.bootstrap_interval(partial(brier_of, truth, mean), each)
-    return Trial(source, protocol, figures, intervals)
+    return BenchmarkResult(source, protocol, figures, intervals)
 
 
 def _plot(found: list[calibration.ReliabilityBin], title: str, path: Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
-from jcs_ct.cores import side_by_side
+from jcs_ct.cores import parallel_map
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import IntensityKind, SourceGrid, Study
 
@@ -57,7 +57,7 @@ def inside_mask(study: Study) -> NDArray[np.bool_] | None:
     return inside
 
 
-def one_form(study: Study) -> NDArray[np.uint8]:
+def normalized_images(study: Study) -> NDArray[np.uint8]:
     """(Z, H, W): the study's voxels on the one intensity scale."""
     if study.intensity is IntensityKind.HU:
         out = np.empty(study.voxels.shape, np.uint8)
@@ -65,11 +65,11 @@ def one_form(study: Study) -> NDArray[np.uint8]:
         def window(index: int) -> None:
             out[index] = preprocessing.window_hu(study.voxels[index])
 
-        side_by_side(window, range(len(out)))  # slice by slice: no float copy of the volume
+        parallel_map(window, range(len(out)))  # slice by slice: no float copy of the volume
         return out
     inside = inside_mask(study)
     grey = study.voxels.astype(np.uint8, copy=False)
-    normal = preprocessing.normalise_grey(grey, np.ones(grey.shape, bool) if inside is None else inside)
+    normal = preprocessing.normalize_grey(grey, np.ones(grey.shape, bool) if inside is None else inside)
     if inside is not None:
         normal[~inside] = 0
     return normal
@@ -102,7 +102,7 @@ def lies_on_its_side(study: Study, lungs: NDArray[np.bool_]) -> bool:
 
 def normal_study(study: Study) -> NormalStudy:
     """Bring a study of any source to the one form, upright, and find its lungs."""
-    images = one_form(study)
+    images = normalized_images(study)
     overview = lung_search.overview(images)
     lungs = lung_search.find_lungs(images, inside_mask(study), overview)
     turned = lies_on_its_side(study, lungs)

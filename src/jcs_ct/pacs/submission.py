@@ -32,7 +32,7 @@ from jcs_ct.pacs.library import log
 from jcs_ct.pacs.records import Records
 
 OWNER = "pacs"
-_ORDER = "hand_in.json"
+_ORDER = "submission.json"
 _LOST = (JobState.FAILED, JobState.CANCELLED)
 
 
@@ -48,7 +48,7 @@ class _Order:
 
 
 @dataclass(frozen=True)
-class HandedIn:
+class Submitted:
     """What became of a closed study."""
 
     job_id: str
@@ -56,7 +56,7 @@ class HandedIn:
     """False: an earlier job has read all of it."""
 
 
-class HandInDesk:
+class SubmissionDesk:
     """The way from `closed` (and `pulling`) into the queue."""
 
     def __init__(
@@ -72,7 +72,7 @@ class HandInDesk:
         """Closed studies that are no jobs yet, or are not known to be."""
         return tuple(sorted(self._folders.closed.iterdir()))
 
-    def hand_in(self, folder: Path) -> HandedIn | None:
+    def submit(self, folder: Path) -> Submitted | None:
         """Make a job of a closed study, and remove it here; again is the same as once.
 
         Returns:
@@ -94,18 +94,18 @@ class HandInDesk:
             return None
         return order
 
-    def _submit(self, folder: Path, order: _Order) -> HandedIn:
+    def _submit(self, folder: Path, order: _Order) -> Submitted:
         (folder / IMAGES / CALLER).unlink(missing_ok=True)  # no part of the study
         job_id = self._queue.submit(
             folder / IMAGES, OWNER, name=order.name, options=self._options, key=order.key, move=True
         )
-        self._records.add_hand_in(job_id, order.study, order.caller)
+        self._records.add_submit(job_id, order.study, order.caller)
         self._audit.note("study_handed_in", who=order.caller, study=order.study, images=order.images, job=job_id)
         log.info("job %s: study with %d images handed in", job_id, order.images)
         shutil.rmtree(folder, ignore_errors=True)
-        return HandedIn(job_id, new=True)
+        return Submitted(job_id, new=True)
 
-    def _order(self, folder: Path) -> _Order | HandedIn | None:
+    def _order(self, folder: Path) -> _Order | Submitted | None:
         written = folder / _ORDER
         if written.exists():
             return _Order(**json.loads(written.read_text(encoding="utf-8")))
@@ -119,16 +119,16 @@ class HandInDesk:
         study = digest(first.study_uid)
         there = self._earlier(study, names)
         if there is not None:
-            return HandedIn(there, new=False)
+            return Submitted(there, new=False)
         names |= self._complete(images, study, names)
-        lost = sum(self._state(each.job_id) in _LOST for each in self._records.hand_ins_of(study))
+        lost = sum(self._state(each.job_id) in _LOST for each in self._records.submits_of(study))
         order = _Order(_key(study, names, lost), study, first.name, _caller(images / CALLER), len(names))
         write_whole(written, json.dumps(asdict(order)).encode())
         return order
 
     def _earlier(self, study: str, names: set[str]) -> str | None:
         """A job that has read all these images, or is going to."""
-        for each in self._records.hand_ins_of(study):
+        for each in self._records.submits_of(study):
             state = self._state(each.job_id)
             if state is not None and state not in _LOST and names <= _image_names(self._images_of(each.job_id)):
                 return each.job_id
@@ -137,7 +137,7 @@ class HandInDesk:
     def _complete(self, images: Path, study: str, names: set[str]) -> set[str]:
         """Add to late images those of the study that an earlier job holds; the names of those added."""
         added: set[str] = set()
-        for each in self._records.hand_ins_of(study):
+        for each in self._records.submits_of(study):
             if self._state(each.job_id) is None:
                 continue
             earlier = self._images_of(each.job_id)
@@ -176,13 +176,13 @@ class HandInDesk:
     def _image_folders(self) -> Iterator[Path]:
         yield from self._folders.arrivals.iterdir()
         yield from self._folders.closed.glob(f"*/{IMAGES}")
-        for each in self._records.all_hand_ins():
+        for each in self._records.all_submits():
             with contextlib.suppress(NoSuchJobError):
                 yield self._images_of(each.job_id)
 
     def forget_removed(self) -> None:
         """Drop what is known of jobs that were removed, and what was still to be sent of them."""
-        for each in self._records.all_hand_ins():
+        for each in self._records.all_submits():
             if self._state(each.job_id) is None:
                 unsent = [one for one in self._records.deliveries_of(each.job_id) if one.state == "waiting"]
                 self._audit.note("job_forgotten", job=each.job_id, unsent=len(unsent))

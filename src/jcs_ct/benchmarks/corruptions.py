@@ -61,7 +61,7 @@ def _half(crop: Crop, lungs: Mask, random: np.random.Generator) -> Crop:
     return np.where(np.arange(crop.shape[1]) < crop.shape[1] // 2, crop, 0).astype(np.uint8)
 
 
-STRANGE: dict[str, Change] = {
+CORRUPTIONS: dict[str, Change] = {
     "inverted": lambda crop, lungs, random: np.asarray(255 - crop, np.uint8),
     "upside_down": lambda crop, lungs, random: crop[::-1],
     "turned_90": _turned,

@@ -1,4 +1,4 @@
-"""What trials share: their form, and the slices that they are of."""
+"""What benchmarks share: the form of their results, and the slices that they are of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct import preprocessing
-from jcs_ct.datasets.normalised import NormalisedSlice
+from jcs_ct.datasets.normalized import NormalizedSlice
 from jcs_ct.datasets.overlap import refuse_overlap
 from jcs_ct.datasets.prepared import prepare
 from jcs_ct.datasets.records import SliceRecord
@@ -27,7 +27,7 @@ Step = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Trial:
+class BenchmarkResult:
     """Figures of one protocol on one source."""
 
     source: str
@@ -84,7 +84,7 @@ def of_split(source: str, data: Path, split: str) -> list[SliceRecord]:
     return records
 
 
-def crop_and_region(one: NormalisedSlice, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def crop_and_region(one: NormalizedSlice, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """What a network of this input size sees of a slice, (h, w), and what every opacity on it reaches into."""
     reach = both_lungs(one.lungs, middle_column(one.lungs[None])) if one.lungs.any() else one.lungs
     return preprocessing.crop_resize(one.image, one.box, size), lesion_region(reach, one.box, size)

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct import preprocessing
-from jcs_ct.datasets.normalised import NormalisedSlice, normalised
+from jcs_ct.benchmarks.benchmark import BenchmarkResult, Step, chosen_sources, crop_and_region, mean_of, of_split
+from jcs_ct.benchmarks.classification import CLASSIFICATION_SOURCES
+from jcs_ct.benchmarks.segmentation import SEGMENTATION_SOURCES
+from jcs_ct.datasets.normalized import NormalizedSlice, normalized
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.evaluation import localisation as maps
 from jcs_ct.evaluation import metrics
-from jcs_ct.trials.classification import CLASSIFICATION_SOURCES
-from jcs_ct.trials.segmentation import SEGMENTATION_SOURCES
-from jcs_ct.trials.trial import Step, Trial, chosen_sources, crop_and_region, mean_of, of_split
 
 Mask = NDArray[np.bool_]
 Crop = NDArray[np.uint8]
@@ -45,13 +45,13 @@ SEEN: dict[str, Change] = {
 """The convex hull of the lungs stands for them: what is dense in them is kept or goes with them."""
 
 
-def shortcut(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Trial]:
+def shortcut(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[BenchmarkResult]:
     """Slice AUC of pictures as they are, of their lungs alone, and of what lies around the lungs."""
-    trials = []
+    results = []
     size = diagnoser.classifier.input_size
     for source in chosen_sources(data, CLASSIFICATION_SOURCES):
         records = [record for record in of_split(source, data, split) if record.infected is not None]
-        found = list(normalised(records, size))
+        found = list(normalized(records, size))
         pictures = [crop_and_region(one, size) for _, one in found]
         infected = np.array([record.infected is True for record, _ in found])
         groups = np.array([record.group for record, _ in found])
@@ -62,41 +62,41 @@ def shortcut(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[T
             probability = diagnoser.classify(crops, step).probabilities
             figures[f"auc_{name}"] = metrics.roc_auc(infected, probability)
             intervals[f"auc_{name}"] = metrics.auc_interval(infected, probability, groups)
-        trials.append(Trial(source, f"split {split}, {len(found)} slices", figures, intervals))
-    return trials
+        results.append(BenchmarkResult(source, f"split {split}, {len(found)} slices", figures, intervals))
+    return results
 
 
-def localisation(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Trial]:
+def localisation(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[BenchmarkResult]:
     """Activation maps of slices with outlined opacities, held against a reader's masks within what the network sees."""
-    trials = []
+    results = []
     size = diagnoser.classifier.input_size
     for source in chosen_sources(data, SEGMENTATION_SOURCES):
         found, groups, masks = [], [], []
-        for record, one in normalised(of_split(source, data, split), size):
+        for record, one in normalized(of_split(source, data, split), size):
             if one.mask is not None and one.mask.any():
                 found.append(_map(diagnoser, one, size, step))
                 masks.append(one.mask[one.box.inside(one.mask.shape)])
                 groups.append(record.group)
         if found:
-            trials.append(_trial(source, split, maps.localisation(found, masks), np.array(groups)))
-    return trials
+            results.append(_result(source, split, maps.localisation(found, masks), np.array(groups)))
+    return results
 
 
-def _map(diagnoser: Diagnoser, one: NormalisedSlice, size: tuple[int, int], step: Step) -> NDArray[np.float32]:
+def _map(diagnoser: Diagnoser, one: NormalizedSlice, size: tuple[int, int], step: Step) -> NDArray[np.float32]:
     crop = preprocessing.crop_resize(one.image, one.box, size)
     coarse = diagnoser.classify(crop[None], step).activation_maps[0]
     height, width = one.image.shape
     return preprocessing.paste_back(coarse, one.box, (height, width))[one.box.inside(one.image.shape)]
 
 
-def _trial(source: str, split: str, found: maps.Localisation, groups: NDArray[Any]) -> Trial:
+def _result(source: str, split: str, found: maps.Localisation, groups: NDArray[Any]) -> BenchmarkResult:
     threshold, dice = found.best
     best = found.dice[:, metrics.THRESHOLDS.index(threshold)]
 
     def times_chance(chosen: NDArray[np.int64]) -> float:
         return float(found.energy[chosen].mean() / found.chance[chosen].mean())
 
-    return Trial(
+    return BenchmarkResult(
         source,
         f"split {split}, {len(found.hits)} slices with outlined opacities",
         {

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from jcs_ct.training.lookalikes import REACH, add_dome, thicken, with_lookalikes
+from jcs_ct.training.synthetic_mimics import REACH, add_dome, thicken, with_synthetic_mimics
 
 HEIGHT, WIDTH = 96, 128
 LUNG_LEVEL, TISSUE_LEVEL = 0.12, 0.87
@@ -84,7 +84,7 @@ def test_none_asked_for_none_drawn() -> None:
     image, mask, lung = batch(3)
     random = generator()
     before = random.get_state()
-    same, same_mask = with_lookalikes(image, mask, lung, 0.0, 0.0, random)
+    same, same_mask = with_synthetic_mimics(image, mask, lung, 0.0, 0.0, random)
     assert torch.equal(same, image)
     assert torch.equal(same_mask, mask)
     assert torch.equal(random.get_state(), before)
@@ -93,8 +93,8 @@ def test_none_asked_for_none_drawn() -> None:
 def test_a_share_of_the_slices_is_changed_and_the_batch_given_is_not() -> None:
     image, mask, lung = batch(120)
     kept = image.clone()
-    changed, _ = with_lookalikes(image, mask, lung, 0.25, 0.0, generator())
+    changed, _ = with_synthetic_mimics(image, mask, lung, 0.25, 0.0, generator())
     assert torch.equal(image, kept)
     share = float(((changed - image).abs().amax((1, 2, 3)) > 0).float().mean())
     assert share == pytest.approx(0.25, abs=0.1)
-    assert torch.equal(changed, with_lookalikes(image, mask, lung, 0.25, 0.0, generator())[0])
+    assert torch.equal(changed, with_synthetic_mimics(image, mask, lung, 0.25, 0.0, generator())[0])

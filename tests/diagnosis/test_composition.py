@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jcs_ct.diagnosis.makeup import dense_parts
+from jcs_ct.diagnosis.composition import dense_parts
 from jcs_ct.diagnosis.measure import find_lesions, measure_lesions
 from jcs_ct.preprocessing import window_hu
 from tests.diagnosis.test_measure import geometry, study_of

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct import preprocessing
-from jcs_ct.datasets.normalised import NormalisedSlice, normalised
+from jcs_ct.benchmarks.benchmark import BenchmarkResult, Step, crop_and_region, mean_of
+from jcs_ct.datasets.normalized import NormalizedSlice, normalized
 from jcs_ct.datasets.sources import read_source
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.errors import DataError, UsageError
 from jcs_ct.evaluation import metrics
-from jcs_ct.trials.trial import Step, Trial, crop_and_region, mean_of
 
-MAKEUP_SOURCE = "covid-semiseg"
+COMPOSITION_SOURCE = "covid-semiseg"
 LEVELS_HU = tuple(float(hu) for hu in range(-700, -99, 20))
 """Levels that the fit chooses from."""
 FOLDS = 5
@@ -31,7 +31,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class MakeupFit:
+class CompositionFit:
     """A level of density, and how well levels that were fitted in the same way do on slices left out of the fit."""
 
     level_hu: float
@@ -53,7 +53,7 @@ class _Overlaps:
     """Whether the reader marked ground glass, and consolidation."""
 
 
-def makeup(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Trial]:
+def composition(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[BenchmarkResult]:
     """Dice of ground glass and of consolidation, as a diagnosis marks them.
 
     Args:
@@ -67,7 +67,9 @@ def makeup(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Tri
         DataError: the source is missing, or no slice of the split has masks of the kinds of opacity.
     """
     if diagnoser.consolidation_hu is None:
-        raise UsageError("the weights do not tell consolidation from ground glass: run jcs calibrate --only makeup")
+        raise UsageError(
+            "the weights do not tell consolidation from ground glass: run jcs calibrate --only composition"
+        )
     found = _overlaps(diagnoser, data, (split,), (diagnoser.consolidation_hu,), step)
     groups = np.array([one.group for one in found])
     figures: dict[str, float | int | None] = {}
@@ -86,10 +88,10 @@ def makeup(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[Tri
         own = partial(mean_of, dice[shows])
         intervals[f"{name}_dice"] = metrics.bootstrap_interval(own, groups[shows])
     protocol = f"split {split}, {len(found)} slices, consolidation above {diagnoser.consolidation_hu:g} HU"
-    return [Trial(MAKEUP_SOURCE, protocol, figures, intervals)]
+    return [BenchmarkResult(COMPOSITION_SOURCE, protocol, figures, intervals)]
 
 
-def fit_makeup(diagnoser: Diagnoser, data: Path, step: Step) -> MakeupFit:
+def fit_composition(diagnoser: Diagnoser, data: Path, step: Step) -> CompositionFit:
     """The level that parts consolidation from ground glass best on the 50 training slices.
 
     The segmenter learned from these slices, so that Dice on them is better than elsewhere, cross-validated or not.
@@ -102,9 +104,9 @@ def fit_makeup(diagnoser: Diagnoser, data: Path, step: Step) -> MakeupFit:
     for fold in np.array_split(np.arange(len(found)), FOLDS):
         best = _best_level([one for k, one in enumerate(found) if k not in fold])
         left_out += [(found[k], best) for k in fold]
-    return MakeupFit(
+    return CompositionFit(
         LEVELS_HU[_best_level(found)],
-        f"{MAKEUP_SOURCE}, splits train and val, {len(found)} slices",
+        f"{COMPOSITION_SOURCE}, splits train and val, {len(found)} slices",
         float(np.mean([one.ground_glass[best] for one, best in left_out if one.shows[0]])),
         float(np.mean([one.consolidation[best] for one, best in left_out if one.shows[1]])),
     )
@@ -120,20 +122,20 @@ def _best_level(found: Sequence[_Overlaps]) -> int:
 def _overlaps(
     diagnoser: Diagnoser, data: Path, splits: Sequence[str], levels: Sequence[float], step: Step
 ) -> list[_Overlaps]:
-    records = [r for r in read_source(MAKEUP_SOURCE, data) if r.split in splits and r.makeup is not None]
+    records = [r for r in read_source(COMPOSITION_SOURCE, data) if r.split in splits and r.composition is not None]
     if not records:
         raise DataError(
-            f"{data}: found no slices of {MAKEUP_SOURCE} in the splits {', '.join(splits)} with masks of ground glass "
-            "and consolidation; expected them in masks_ggo_consolidation (see docs/data.md)"
+            f"{data}: found no slices of {COMPOSITION_SOURCE} in the splits {', '.join(splits)} with masks of "
+            "ground glass and consolidation; expected them in masks_ggo_consolidation (see docs/data.md)"
         )
     out = []
-    for record, one in sorted(normalised(records, diagnoser.segmenter.input_size), key=lambda pair: pair[0].group):
+    for record, one in sorted(normalized(records, diagnoser.segmenter.input_size), key=lambda pair: pair[0].group):
         out.append(_overlaps_of(diagnoser, record.group, one, levels))
         step(1)
     return out
 
 
-def _overlaps_of(diagnoser: Diagnoser, group: str, one: NormalisedSlice, levels: Sequence[float]) -> _Overlaps:
+def _overlaps_of(diagnoser: Diagnoser, group: str, one: NormalizedSlice, levels: Sequence[float]) -> _Overlaps:
     assert one.mask is not None
     assert one.consolidation is not None
     height, width = one.image.shape

@@ -13,7 +13,7 @@ from PIL import Image
 from jcs_ct import lungs, preprocessing
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.errors import DataError, InputError
-from jcs_ct.one_form import normal_study
+from jcs_ct.normalization import normal_study
 from jcs_ct.study import Study, objections, read_study
 from jcs_ct.study.masks import read_labels
 
@@ -22,7 +22,7 @@ MAX_LABELS = 9
 
 
 @dataclass(frozen=True)
-class NormalisedSlice:
+class NormalizedSlice:
     """One slice in the one form, still at its own resolution."""
 
     image: NDArray[np.uint8]
@@ -34,9 +34,9 @@ class NormalisedSlice:
     """(H, W): the part of the mask that a reader called consolidation; the rest of it is ground glass."""
 
 
-def normalised(
+def normalized(
     records: Iterable[SliceRecord], input_size: tuple[int, int]
-) -> Iterator[tuple[SliceRecord, NormalisedSlice]]:
+) -> Iterator[tuple[SliceRecord, NormalizedSlice]]:
     """The slices of records, one after the other: of a study those that a diagnosis would look at.
 
     Each comes with its own record: of a study with the number of the slice, and with the label that a mask tells where
@@ -54,11 +54,11 @@ def normalised(
         if record.study:
             yield from _study_slices(record, input_size)
         else:
-            one = normalise_slice(record, input_size)
+            one = normalize_slice(record, input_size)
             yield _labelled(record, one.mask), one
 
 
-def normalise_slice(record: SliceRecord, input_size: tuple[int, int]) -> NormalisedSlice:
+def normalize_slice(record: SliceRecord, input_size: tuple[int, int]) -> NormalizedSlice:
     """Decode one picture and bring it to the one form.
 
     Raises:
@@ -68,16 +68,16 @@ def normalise_slice(record: SliceRecord, input_size: tuple[int, int]) -> Normali
     mask = None if record.mask is None else _stored_mask(record, record.mask)
     if mask is not None and mask.shape != grey.shape:
         raise DataError(f"{record.mask}: found size {mask.shape}, expected {grey.shape} as of {record.path}")
-    dense = None if record.makeup is None or mask is None else _stored_consolidation(record.makeup, mask)
+    dense = None if record.composition is None or mask is None else _stored_consolidation(record.composition, mask)
     inside = np.ones((1, *grey.shape), bool)
-    image = preprocessing.normalise_grey(grey[None], inside)[0]
+    image = preprocessing.normalize_grey(grey[None], inside)[0]
     lung = lungs.find_lungs(image[None])
     if record.turned:
         image, lung = np.rot90(image), np.rot90(lung, 1, (1, 2))
         mask, dense = (None if one is None else np.rot90(one) for one in (mask, dense))
     found = lungs.lung_box(lung, image[None]) or preprocessing.Box(0, image.shape[0], 0, image.shape[1])
     box = preprocessing.network_box(found, input_size)
-    return NormalisedSlice(np.ascontiguousarray(image), lung[0], mask, box, dense)
+    return NormalizedSlice(np.ascontiguousarray(image), lung[0], mask, box, dense)
 
 
 def read_record(record: SliceRecord) -> Study:
@@ -111,7 +111,7 @@ def read_mask(record: SliceRecord, study: Study) -> NDArray[np.bool_]:
         raise DataError(f"{record.called}: {error}") from error
 
 
-def _study_slices(record: SliceRecord, input_size: tuple[int, int]) -> Iterator[tuple[SliceRecord, NormalisedSlice]]:
+def _study_slices(record: SliceRecord, input_size: tuple[int, int]) -> Iterator[tuple[SliceRecord, NormalizedSlice]]:
     study = read_record(record)
     mask = None if record.mask is None else read_mask(record, study)
     record = _labelled(record, mask)  # the label is the study's
@@ -123,7 +123,7 @@ def _study_slices(record: SliceRecord, input_size: tuple[int, int]) -> Iterator[
         mask = np.rot90(mask, 1, (1, 2))
     for k in np.flatnonzero(found.shown).tolist():
         own = None if mask is None else np.ascontiguousarray(mask[k])
-        yield replace(record, index=k), NormalisedSlice(found.images[k], found.lungs[k], own, box)
+        yield replace(record, index=k), NormalizedSlice(found.images[k], found.lungs[k], own, box)
 
 
 def _labelled(record: SliceRecord, mask: NDArray[np.bool_] | None) -> SliceRecord:
@@ -162,7 +162,7 @@ def _stored_mask(record: SliceRecord, path: Path) -> NDArray[np.bool_]:
 
 
 def _stored_consolidation(path: Path, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(H, W): the consolidated part of a mask, from a colour-mapped picture as `SliceRecord.makeup` describes it."""
+    """(H, W): the consolidated part of a mask, from a colour-mapped picture see `SliceRecord.composition`."""
     try:
         colours = np.asarray(Image.open(path).convert("RGB"))
     except (OSError, SyntaxError) as error:

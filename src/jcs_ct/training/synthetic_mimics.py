@@ -90,7 +90,7 @@ def thicken(image: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Te
     return mixed[0, 0], mixed[1, 0]
 
 
-def with_lookalikes(
+def with_synthetic_mimics(
     image: Tensor, mask: Tensor, lung: Tensor, domes: float, thick: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Lay look-alikes over a share of a batch.

@@ -1,0 +1,8 @@
+"""Notices: everything that the system says about an input, a result and their limits. Read `notice.py` first."""
+
+from jcs_ct.notices.catalog import CATALOG as CATALOG
+from jcs_ct.notices.catalog import notice as notice
+from jcs_ct.notices.catalog import text as text
+from jcs_ct.notices.catalog import texts as texts
+from jcs_ct.notices.notice import Notice as Notice
+from jcs_ct.notices.notice import Severity as Severity

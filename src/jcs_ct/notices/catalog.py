@@ -1,0 +1,64 @@
+"""The one table of what can be said: for each code its severity, its text, and what the reader can do."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jcs_ct.notices.about_input import ABOUT_INPUT
+from jcs_ct.notices.about_result import ABOUT_RESULT
+from jcs_ct.notices.entry import Entry
+from jcs_ct.notices.notice import Notice, Severity, Value
+
+
+class _TextFormatter(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if "|" in format_spec:
+            singular, plural = format_spec.split("|")
+            return f"{value} {singular if value == 1 else plural}"
+        if isinstance(value, tuple):
+            return ", ".join(self.format_field(each, format_spec) for each in value)
+        return str(super().format_field(value, format_spec))
+
+
+def notice(code: str, severity: Severity | None = None, /, **values: Value) -> Notice:
+    """Make a notice of the table.
+
+    Args:
+        code: a key of `CATALOG`.
+        severity: in place of the one in the table.
+        **values: what the text needs, and whatever else a program may want to know.
+
+    Raises:
+        ValueError: the table has no such code, or the text needs a value that is not given.
+    """
+    entry = CATALOG.get(code)
+    if entry is None:
+        raise ValueError(f"expected a code of the notice catalog, found {code!r}")
+    if missing := entry.names - set(values):
+        raise ValueError(f"notice {code} needs the values {', '.join(sorted(missing))}")
+    return Notice(code, severity or entry.severity, values, frozenset(entry.private) & set(values))
+
+
+def text(said: Notice) -> str:
+    """The sentence of a notice. Private values that were taken away are replaced by general words."""
+    entry = CATALOG[said.code]
+    return _TextFormatter().vformat(entry.text, (), {**entry.private, **said.values})
+
+
+def texts(said: Sequence[Notice]) -> tuple[str, ...]:
+    """The sentence of each notice."""
+    return tuple(text(each) for each in said)
+
+
+def _joined(*tables: Mapping[str, Entry]) -> dict[str, Entry]:
+    joined: dict[str, Entry] = {}
+    for table in tables:
+        if twice := joined.keys() & table.keys():
+            raise ValueError(f"these codes stand twice in the notice catalog: {', '.join(sorted(twice))}")
+        joined |= table
+    return joined
+
+
+CATALOG: Mapping[str, Entry] = _joined(ABOUT_INPUT, ABOUT_RESULT)
