@@ -176,7 +176,7 @@ def test_info_lists_series_and_why_they_are_left_out(tmp_path: Path) -> None:
     result = jcs("info", tmp_path / "in")
     assert result.returncode == 0, result.stderr
     assert 'read      "Series 1": CT, 8 images, axial, 64 x 64, 5 mm thick' in result.stdout
-    assert "why: the series is sagittal, axial slices are needed" in result.stdout
+    assert "why: the series is sagittal; axial slices are needed" in result.stdout
     document = json.loads(jcs("info", tmp_path / "in", "--json").stdout)
     assert [series["chosen"] for series in document["series"]] == [True, False]
     wanted = document["series"][1]["series_uid"]

@@ -13,12 +13,9 @@ from numpy.typing import NDArray
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
 from jcs_ct.cores import parallel_map
+from jcs_ct.notices import notice
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import IntensityKind, SourceGrid, Study
-
-QUARTER_TURN_REMARK = (
-    "the pictures do not state their orientation; they were turned by 90° to bring the lungs side by side"
-)
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def turned_upright(study: Study) -> Study:
         # Turning is exchanging the two axes and reversing the first of them.
         grid=SourceGrid((z, column, row), (flip_z, not flip_column, flip_row), study.grid.affine),
         extents=extents,
-        remarks=(*study.remarks, QUARTER_TURN_REMARK),
+        notices=(*study.notices, notice("quarter-turn")),
     )
 
 

@@ -19,6 +19,7 @@ from jcs_ct.diagnosis.whole_lungs import GivenMasks
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.evaluation.typicality import Typicality
 from jcs_ct.normalization import inside_mask
+from jcs_ct.notices import notice
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import file_sha256, load_manifest, write_fitted
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of
@@ -198,11 +199,11 @@ def test_a_study_without_lungs_is_not_assessable(diagnoser: Diagnoser) -> None:
     assert not any(finding.assessed for finding in diagnosis.slices)
 
 
-def test_objections_keep_a_study_from_being_judged(diagnoser: Diagnoser) -> None:
-    study = replace(phantom_study(SICK), plane="coronal", objections=("colour pictures",))
+def test_refusals_keep_a_study_from_being_assessed(diagnoser: Diagnoser) -> None:
+    study = replace(phantom_study(SICK), plane="coronal", notices=(notice("colour-pictures", count=1, total=40),))
     diagnosis = diagnoser.run(study)
     assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
-    assert diagnosis.reasons[0] == "colour pictures"
+    assert "in colour" in diagnosis.reasons[0]
     assert "the series is coronal" in diagnosis.reasons[1]
     assert len(diagnosis.slices) == len(study)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jcs_ct.diagnosis.slices import both_lungs, find_lung_slices, lesion_region
-from jcs_ct.normalization import QUARTER_TURN_REMARK, inside_mask, normalized_images, turned_upright
+from jcs_ct.normalization import inside_mask, normalized_images, turned_upright
+from jcs_ct.notices import notice
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import SourceGrid, Study
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of
@@ -62,7 +63,7 @@ def test_own_pixels_turn_with_the_study() -> None:
 def test_pictures_on_their_side_are_turned_and_it_is_said(turns: int) -> None:
     slices = find_lung_slices(grey_study(turns), SIZE)
     assert slices is not None
-    assert QUARTER_TURN_REMARK in slices.study.remarks
+    assert notice("quarter-turn") in slices.study.notices
     rows, columns = (np.flatnonzero(slices.lung_mask.shadow().any(axis)) for axis in (1, 0))
     assert np.ptp(columns) > np.ptp(rows)
 
@@ -70,7 +71,7 @@ def test_pictures_on_their_side_are_turned_and_it_is_said(turns: int) -> None:
 def test_upright_pictures_are_left_alone() -> None:
     slices = find_lung_slices(grey_study(), SIZE)
     assert slices is not None
-    assert slices.study.remarks == ()
+    assert slices.study.notices == ()
 
 
 def test_a_study_that_states_its_orientation_is_never_turned() -> None:

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from jcs_ct.diagnosis.explanation import looks_elsewhere
 from jcs_ct.diagnosis.result import Diagnosis, ExplanationCheck
 from jcs_ct.errors import UsageError
+from jcs_ct.notices import texts
 from jcs_ct.reports.deidentify import UidMap, deidentified, safe_remark
 from jcs_ct.reports.formats import ReportFormat
 from jcs_ct.reports.writer import write_reports
@@ -79,7 +80,7 @@ def planted(tmp_path: Path) -> Series:
     whole = series.paths[0].read_bytes()
     (folder / f"cut-{SENTINEL}.dcm").write_bytes(whole[: len(whole) // 2])
     study = read_study(folder)
-    assert SENTINEL in " ".join(study.remarks)
+    assert SENTINEL in " ".join(texts(study.notices))
     return replace(series, diagnosis=diagnose(study, PHANTOM.lesion_mask, PHANTOM.lung_mask))
 
 

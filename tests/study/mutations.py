@@ -30,7 +30,9 @@ from pydicom.uid import (
 )
 
 from jcs_ct.errors import JcsError
-from jcs_ct.study import cautions, list_contents, objections, read_study
+from jcs_ct.notices import texts
+from jcs_ct.study import list_contents, read_study, refusals
+from jcs_ct.study import warnings as study_warnings
 from tests.phantoms import (
     ChestPhantom,
     to_grey,
@@ -141,8 +143,7 @@ def read(path: Path) -> tuple[str, str]:
     """
     try:
         study = read_study(path)
-        objections(study)
-        cautions(study)
+        texts((*refusals(study), *study_warnings(study)))
         list_contents(path)
     except JcsError as error:
         message = str(error)

@@ -21,7 +21,9 @@ from pydicom.uid import (
 )
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
-from jcs_ct.study import InputKind, IntensityKind, Study, objections, read_study
+from jcs_ct.notices import notice
+from jcs_ct.study import InputKind, IntensityKind, Study, read_study, refusals
+from tests.noticed import codes, values_of
 from tests.phantoms import UID_ROOT, ChestPhantom, write_dicom_series, write_enhanced_dicom
 
 PHANTOM = ChestPhantom.infected(shape=(12, 64, 80), spacing=(16.0, 5.2, 4.2))
@@ -82,7 +84,7 @@ def test_slices_are_ordered_by_position_not_by_name(tmp_path: Path) -> None:
     assert study.sop_uids[0] == dcmread(paths[0]).SOPInstanceUID
     assert (study.kind, study.intensity, study.plane) == (InputKind.DICOM, IntensityKind.HU, "axial")
     assert study.voxels.dtype == np.int16
-    assert (study.remarks, objections(study)) == ((), ())
+    assert (study.notices, refusals(study)) == ((), ())
 
 
 def test_head_comes_last_however_the_slices_are_listed(tmp_path: Path) -> None:
@@ -224,34 +226,34 @@ def test_lossless_transfer_syntax_gives_the_uncompressed_values(shared_data: Pat
 
 
 @pytest.mark.parametrize(("name", "error"), [("CT1_JLSN", 10), ("CT1_J2KI", 120)])
-def test_lossy_transfer_syntax_comes_close_and_is_remarked_on(shared_data: Path, name: str, error: int) -> None:
+def test_lossy_transfer_syntax_comes_close_and_is_reported(shared_data: Path, name: str, error: int) -> None:
     folder = shared_data / "dicom" / "transfer-syntaxes"
     reference = read_study(folder / "CT1_UNC.dcm").voxels[0].astype(int)
     study = read_study(folder / f"{name}.dcm")
     inside = reference > -1024
     assert np.abs(study.voxels[0] - reference)[inside].mean() < error
-    assert any("lossy" in remark for remark in study.remarks)
+    assert "lossy-compression" in codes(study.notices)
 
 
 def test_gap_in_series_is_reported(tmp_path: Path) -> None:
     write_dicom_series(tmp_path, HU, positions=[5.0 * z + (35.0 if z > 6 else 0.0) for z in EVERY])
     study = read_study(tmp_path)
-    assert study.remarks == (
-        "a gap between slices that are usually 5.00 mm apart: 40.0 mm between 30.0 and 70.0 mm; not measured",
-    )
+    (gap,) = study.notices
+    assert gap == notice("gaps", count=1, usual_mm=5.0, where=("40.0 mm between 30.0 and 70.0 mm",))
 
 
 def test_uneven_spacing_is_reported_and_measured(tmp_path: Path) -> None:
     places = [5.0 * z + (0.5 if z % 2 else 0.0) for z in EVERY]
     write_dicom_series(tmp_path, HU, positions=places)
     study = read_study(tmp_path)
-    assert study.remarks == ("the slices are unevenly spaced, 4.50 to 5.50 mm apart",)
+    assert codes(study.notices) == ["uneven-slices"]
+    assert values_of(study.notices, "uneven-slices") == pytest.approx({"least_mm": 4.5, "most_mm": 5.5})
     assert study.geometry is not None
     np.testing.assert_allclose(study.geometry.slice_positions, places, atol=1e-6)
     np.testing.assert_allclose(study.geometry.slice_extents[1:-1], 5.0)
 
 
-def test_twin_slices_are_dropped_with_a_remark(tmp_path: Path) -> None:
+def test_twin_slices_are_dropped_with_a_notice(tmp_path: Path) -> None:
     places = [5.0 * z for z in EVERY]
     places[4] = places[5]
     paths = write_dicom_series(tmp_path, HU, positions=places, shuffled=False)
@@ -259,7 +261,7 @@ def test_twin_slices_are_dropped_with_a_remark(tmp_path: Path) -> None:
     assert len(study) == len(HU) - 1
     assert paths[4].name in study.sources
     assert paths[5].name not in study.sources
-    assert any(paths[5].name in remark and "where another one does" in remark for remark in study.remarks)
+    assert values_of(study.notices, "places-taken-twice") == {"count": 1, "files": (paths[5].name,)}
 
 
 def test_tilted_gantry_is_measured_along_the_normal(tmp_path: Path) -> None:
@@ -276,18 +278,18 @@ def test_tilted_gantry_is_measured_along_the_normal(tmp_path: Path) -> None:
     np.testing.assert_array_equal(study.voxels, HU)
     assert study.geometry is not None
     np.testing.assert_allclose(study.geometry.slice_distances, 16 * np.cos(angle), rtol=1e-5)
-    assert any("20 degrees" in remark for remark in study.remarks)
+    assert values_of(study.notices, "gantry-tilt")["degrees"] == pytest.approx(20, abs=0.5)
 
 
 @pytest.mark.parametrize(
     ("orientation", "plane"), [((0, 1, 0, 0, 0, -1), "sagittal"), ((1, 0, 0, 0, 0, -1), "coronal")]
 )
-def test_other_planes_are_read_and_objected_to(tmp_path: Path, orientation: tuple[int, ...], plane: str) -> None:
+def test_other_planes_are_read_and_refused(tmp_path: Path, orientation: tuple[int, ...], plane: str) -> None:
     write_dicom_series(tmp_path, HU, orientation=orientation)
     study = read_study(tmp_path)
     assert study.plane == plane
     np.testing.assert_array_equal(study.voxels, HU)
-    assert objections(study) == (f"the series is {plane}, axial slices are needed",)
+    assert refusals(study) == (notice("not-axial", plane=plane),)
 
 
 def test_best_of_several_series_is_read(tmp_path: Path) -> None:
@@ -297,14 +299,15 @@ def test_best_of_several_series_is_read(tmp_path: Path) -> None:
     study = read_study(tmp_path)
     assert study.series_uid == f"{UID_ROOT}1.2"
     np.testing.assert_array_equal(study.voxels, HU)
-    assert study.remarks[0].startswith('3 series found; read "Series 2" with 12 images, left out ')
-    assert study.objections == ()
+    told = values_of(study.notices, "several-series")
+    assert (told["count"], told["read"], told["images"]) == (3, '"Series 2"', 12)
+    assert refusals(study) == ()
 
 
-def test_images_of_several_patients_are_remarked_on(tmp_path: Path) -> None:
+def test_images_of_several_patients_are_reported(tmp_path: Path) -> None:
     write_dicom_series(tmp_path / "a", HU)
     write_dicom_series(tmp_path / "b", HU[:6], series=2, edit=spoil(EVERY, PatientID="OTHER"))
-    assert any("2 patients" in remark for remark in read_study(tmp_path).remarks)
+    assert values_of(read_study(tmp_path).notices, "several-patients") == {"count": 2}
 
 
 def test_localizer_is_left_out(tmp_path: Path) -> None:
@@ -313,23 +316,23 @@ def test_localizer_is_left_out(tmp_path: Path) -> None:
     write_dicom_series(tmp_path / "b", HU)
     study = read_study(tmp_path)
     np.testing.assert_array_equal(study.voxels, HU)
-    assert study.remarks == ("2 localizer images are left out",)
+    assert study.notices == (notice("localizers-left-out", count=2),)
 
 
 def test_a_few_reformatted_images_do_not_spoil_an_axial_series(tmp_path: Path) -> None:
     write_dicom_series(tmp_path, HU, edit=spoil([3], ImageOrientationPatient=[0, 1, 0, 0, 0, -1]))
     study = read_study(tmp_path)
     assert len(study) == len(HU) - 1
-    assert study.objections == ()
-    assert any("2 orientations are mixed" in remark for remark in study.remarks)
-    assert any("a gap" in remark for remark in study.remarks)
+    assert refusals(study) == ()
+    assert values_of(study.notices, "orientations-left-out")["count"] == 2
+    assert "gaps" in codes(study.notices)
 
 
 def test_slices_of_another_matrix_are_left_out(tmp_path: Path) -> None:
     write_dicom_series(tmp_path, HU, edit=spoil([3], Rows=32, Columns=160))
     study = read_study(tmp_path)
     assert len(study) == len(HU) - 1
-    assert any("another matrix" in remark for remark in study.remarks)
+    assert values_of(study.notices, "matrices-left-out") == {"count": 1, "total": len(HU)}
 
 
 def test_enhanced_multi_frame_is_read_like_a_series(tmp_path: Path) -> None:
@@ -340,22 +343,22 @@ def test_enhanced_multi_frame_is_read_like_a_series(tmp_path: Path) -> None:
     assert study.geometry is not None
     np.testing.assert_allclose(study.geometry.slice_positions, PHANTOM.positions)
     assert study.sources == ("ct",) * len(HU)
-    assert study.objections == ()
+    assert refusals(study) == ()
 
 
-def test_enhanced_multi_frame_of_another_quantity_is_objected_to(shared_data: Path) -> None:
+def test_enhanced_multi_frame_of_another_quantity_is_refused(shared_data: Path) -> None:
     study = read_study(shared_data / "dicom" / "transfer-syntaxes" / "eCT_Supplemental.dcm")
     assert study.voxels.shape == (2, 512, 512)
     assert study.geometry is not None
     np.testing.assert_allclose(study.geometry.slice_positions, [-159, -149])
     np.testing.assert_allclose(study.geometry.column_direction, [1, 0, 0])
-    assert study.objections == ("the values are not Hounsfield units (Rescale Type US), HU are needed",)
+    assert notice("not-hounsfield", unit="US") in refusals(study)
 
 
-def test_missing_rescale_is_remarked_on(tmp_path: Path) -> None:
+def test_missing_rescale_is_reported(tmp_path: Path) -> None:
     study = read_spoilt(tmp_path, EVERY, RescaleSlope=None, RescaleIntercept=None)
-    assert any("Rescale Slope or Intercept is missing" in remark for remark in study.remarks)
-    assert any("there is no air" in reason for reason in objections(study))
+    assert "rescale-missing" in codes(study.notices)
+    assert "no-air" in codes(refusals(study))
 
 
 def test_inverted_display_does_not_invert_hu(tmp_path: Path) -> None:
@@ -364,18 +367,18 @@ def test_inverted_display_does_not_invert_hu(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("units", ["US", "MGML", "HU_MOD"])
-def test_other_quantities_than_hu_are_objected_to(tmp_path: Path, units: str) -> None:
+def test_other_quantities_than_hu_are_refused(tmp_path: Path, units: str) -> None:
     study = read_spoilt(tmp_path, EVERY, RescaleType=units)
-    assert f"the values are not Hounsfield units (Rescale Type {units}), HU are needed" in objections(study)
+    assert notice("not-hounsfield", unit=units) in refusals(study)
 
 
-def test_slices_that_are_shifted_sideways_are_remarked_on(tmp_path: Path) -> None:
+def test_slices_that_are_shifted_sideways_are_reported(tmp_path: Path) -> None:
     def shift(dataset: Dataset, index: int) -> None:
         dataset.ImagePositionPatient = [10.0 if index > 5 else 0.0, 0.0, 5.0 * index]
 
     write_dicom_series(tmp_path, HU, edit=shift)
     study = read_study(tmp_path)
-    assert any("lie up to 10 mm beside" in remark for remark in study.remarks)
+    assert values_of(study.notices, "shifted-slices")["off_mm"] == pytest.approx(10)
     assert study.geometry is not None
     np.testing.assert_allclose(study.geometry.positions[:, 0], [0.0] * 6 + [10.0] * 6)
 
@@ -386,7 +389,7 @@ def test_geometry_is_not_made_up(tmp_path: Path, keyword: str) -> None:
     assert study.geometry is None
     assert len(study) == len(HU)
     if keyword != "PixelSpacing":
-        assert "ordered by instance number" in study.remarks[0]
+        assert values_of(study.notices, "positions-missing") == {"sorted_by": "instance number"}
 
 
 def test_attributes_that_reports_need_are_kept(tmp_path: Path) -> None:
@@ -404,7 +407,7 @@ def test_other_dicom_objects_beside_the_slices_are_passed_over(tmp_path: Path) -
     write_dicom_series(tmp_path / "report", HU[:1], series=2, edit=other)
     study = read_study(tmp_path)
     assert len(study) == len(HU)
-    assert study.remarks == ("1 DICOM files are not CT images and are left out: report/0001.dcm",)
+    assert study.notices == (notice("not-ct-images", count=1, files=("report/0001.dcm",)),)
 
 
 def test_other_modality_is_refused(tmp_path: Path) -> None:
@@ -437,8 +440,10 @@ def test_damaged_slice_is_left_out_and_a_damaged_series_refused(
 ) -> None:
     study = read_spoilt(tmp_path / "one", [3], **values)
     assert len(study) == len(HU) - 1
-    assert any("a gap" in remark for remark in study.remarks)
-    assert any(message in remark and ".dcm" in remark for remark in study.remarks)
+    assert "gaps" in codes(study.notices)
+    left_out = values_of(study.notices, "dicom-files-unreadable")
+    assert left_out["count"] == 1
+    assert message in str(left_out["reason"])
     with pytest.raises(UnreadableFileError, match=message):
         read_spoilt(tmp_path / "all", EVERY, **values)
 
@@ -449,8 +454,8 @@ def test_truncated_slice_is_named_and_its_gap_reported(tmp_path: Path, share: fl
     paths[5].write_bytes(paths[5].read_bytes()[: int(paths[5].stat().st_size * share)])
     study = read_study(tmp_path)
     np.testing.assert_array_equal(study.voxels, np.delete(HU, 5, axis=0))
-    assert any(paths[5].name in remark for remark in study.remarks)
-    assert any("a gap" in remark for remark in study.remarks)
+    assert values_of(study.notices, "dicom-files-unreadable")["files"] == (paths[5].name,)
+    assert "gaps" in codes(study.notices)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.95])
@@ -468,14 +473,14 @@ def test_slice_next_to_nothing_is_still_a_study(tmp_path: Path) -> None:
     assert study.geometry.slice_extents.tolist() == [5.0]
 
 
-def test_sagittal_series_is_read_and_objected_to(shared_data: Path) -> None:
+def test_sagittal_series_is_read_and_refused(shared_data: Path) -> None:
     study = read_study(shared_data / "dicom" / "ricord-000906-sagittal")
     assert len(study) == 7
     assert study.plane == "sagittal"
-    assert objections(study) == (
-        "the series is sagittal, axial slices are needed",
-        "2 orientations are mixed in one series (7 sagittal, 1 coronal), slices of one orientation are needed",
-    )
+    assert set(refusals(study)) == {
+        notice("not-axial", plane="sagittal"),
+        notice("orientations-mixed", count=2, found=("7 sagittal", "1 coronal")),
+    }
 
 
 def test_real_series_with_padding_is_read(shared_data: Path) -> None:
@@ -486,7 +491,7 @@ def test_real_series_with_padding_is_read(shared_data: Path) -> None:
     assert (study.voxels[:, 0, 0] == -1024).all()
     assert study.geometry is not None
     np.testing.assert_allclose(study.geometry.slice_distances, 1.25, atol=1e-6)
-    assert (study.remarks, objections(study)) == ((), ())
+    assert (study.notices, refusals(study)) == ((), ())
 
 
 def test_real_series_of_thick_slices_is_read(shared_data: Path) -> None:
@@ -494,4 +499,4 @@ def test_real_series_of_thick_slices_is_read(shared_data: Path) -> None:
     assert study.voxels.shape == (30, 512, 512)
     assert study.geometry is not None
     np.testing.assert_allclose(study.geometry.slice_extents, 8.0)
-    assert (study.remarks, objections(study)) == ((), ())
+    assert (study.notices, refusals(study)) == ((), ())

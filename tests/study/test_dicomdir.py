@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from jcs_ct.errors import InputError
+from jcs_ct.notices import notice
 from jcs_ct.study import read_study
+from tests.noticed import values_of
 from tests.phantoms import ChestPhantom, write_dicom_series
 from tests.study.mutations import write_disc
 
@@ -27,7 +29,7 @@ def images(disc: Path) -> list[Path]:
 def test_disc_is_read_by_its_folder_or_its_directory(disc: Path, what: str) -> None:
     study = read_study(disc / what)
     np.testing.assert_array_equal(study.voxels, PHANTOM.hu)
-    assert study.remarks == ()
+    assert study.notices == ()
 
 
 def test_missing_file_of_a_disc_is_named(disc: Path) -> None:
@@ -35,7 +37,7 @@ def test_missing_file_of_a_disc_is_named(disc: Path) -> None:
     gone.unlink()
     study = read_study(disc)
     assert len(study) == 5
-    assert study.remarks[0] == f"1 files that the DICOMDIR lists are not there: {gone.relative_to(disc)}"
+    assert study.notices[0] == notice("dicomdir-files-missing", count=1, files=(str(gone.relative_to(disc)),))
 
 
 def test_directory_never_leads_out_of_the_disc(disc: Path) -> None:
@@ -46,7 +48,7 @@ def test_directory_never_leads_out_of_the_disc(disc: Path) -> None:
     (disc / "DICOMDIR").write_bytes(content.replace(stored, b"..\\..\\etc\\passwd"[: len(stored)].ljust(len(stored))))
     study = read_study(disc)
     np.testing.assert_array_equal(study.voxels, PHANTOM.hu)
-    assert "not there: ../../etc/" in study.remarks[0]
+    assert str(values_of(study.notices, "dicomdir-files-missing")["files"]).startswith("('../../etc/")
 
 
 def test_directory_without_images_is_reported(disc: Path) -> None:

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
-from jcs_ct.study import InputKind, IntensityKind, objections, read_study
+from jcs_ct.notices import notice
+from jcs_ct.study import InputKind, IntensityKind, read_study, refusals
 from jcs_ct.study.images import natural_key
+from tests.noticed import codes, values_of
 from tests.phantoms import ChestPhantom, to_grey, write_png_slices
 
 PHANTOM = ChestPhantom.infected(shape=(12, 96, 96), spacing=(16.0, 3.5, 3.5))
@@ -29,7 +31,7 @@ def test_slices_come_in_natural_order_of_their_names(tmp_path: Path) -> None:
     np.testing.assert_array_equal(study.voxels, GREY)
     assert (study.kind, study.intensity, study.geometry) == (InputKind.IMAGES, IntensityKind.GRAY8, None)
     assert study.plane is None
-    assert (study.remarks, objections(study)) == ((), ())
+    assert (study.notices, refusals(study)) == ((), ())
 
 
 def test_natural_order_mixes_digits_and_letters() -> None:
@@ -64,7 +66,7 @@ def test_grey_stored_as_colour_is_grey(tmp_path: Path) -> None:
     Image.fromarray(GREY[8]).convert("LA").save(tmp_path / "4.png")
     study = read_study(tmp_path)
     np.testing.assert_array_equal(study.voxels, GREY[5:9])
-    assert study.objections == ()
+    assert refusals(study) == ()
 
 
 def test_transparent_pixels_are_black_like_the_background(tmp_path: Path) -> None:
@@ -80,18 +82,17 @@ def test_transparent_pixels_are_black_like_the_background(tmp_path: Path) -> Non
 def test_coloured_annotation_does_not_make_a_photograph(tmp_path: Path) -> None:
     pixels = np.stack([GREY[6]] * 3, axis=-1)
     pixels[10:20, 10:20] = (255, 0, 0)
-    assert read_study(write(tmp_path / "a.png", pixels)).objections == ()
+    assert read_study(write(tmp_path / "a.png", pixels)).notices == ()
 
 
-def test_colour_picture_is_objected_to(tmp_path: Path) -> None:
+def test_colour_picture_is_refused(tmp_path: Path) -> None:
     y, x = np.mgrid[:96, :96]
     photograph = np.dstack([x * 2, y * 2, 255 - x]).astype(np.uint8)
-    assert read_study(write(tmp_path / "one" / "a.png", photograph)).objections == (
-        "colour picture, not a CT slice; grey slices are needed",
-    )
+    one = read_study(write(tmp_path / "one" / "a.png", photograph))
+    assert refusals(one)[0] == notice("colour-pictures", count=1, total=1)
     write_png_slices(tmp_path / "many", PHANTOM.hu)
     write(tmp_path / "many" / "slice99.png", photograph)
-    assert read_study(tmp_path / "many").objections[0].startswith("1 of 13 are colour pictures")
+    assert refusals(read_study(tmp_path / "many"))[0] == notice("colour-pictures", count=1, total=13)
 
 
 def test_sixteen_bits_are_scaled_alike_with_a_remark(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_sixteen_bits_are_scaled_alike_with_a_remark(tmp_path: Path) -> None:
     low, high = int(deep.min()), int(deep.max())
     expected = (deep.astype(float) - low) / (high - low) * 255
     assert np.abs(study.voxels.astype(float) - expected).max() <= 0.51
-    assert f"{low} to {high}" in study.remarks[0]
+    assert study.notices == (notice("pictures-rescaled", low=float(low), high=float(high)),)
 
 
 def test_slices_of_several_sizes_are_centred_and_their_extents_kept(tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ def test_slices_of_several_sizes_are_centred_and_their_extents_kept(tmp_path: Pa
     outside = study.voxels[1].copy()
     outside[rows, columns] = 0
     assert not outside.any()
-    assert "different sizes" in study.remarks[0]
+    assert codes(study.notices) == ["pictures-padded"]
 
 
 def test_other_files_beside_the_slices_are_passed_over(tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_other_files_beside_the_slices_are_passed_over(tmp_path: Path) -> None:
     for name in ("LICENSE", "notes.txt", ".hidden.png", "Thumbs.db"):
         (tmp_path / name).write_text("text")
     study = read_study(tmp_path)
-    assert (len(study), study.remarks) == (12, ())
+    assert (len(study), study.notices) == (12, ())
 
 
 def test_damaged_slice_is_left_out_with_a_remark(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_damaged_slice_is_left_out_with_a_remark(tmp_path: Path) -> None:
     paths[4].write_bytes(paths[4].read_bytes()[:200])
     study = read_study(tmp_path)
     assert len(study) == 11
-    assert "slice5.png" in study.remarks[0]
+    assert values_of(study.notices, "pictures-unreadable")["files"] == ("slice5.png",)
 
 
 @pytest.mark.parametrize("keep", [10, 60, 200])
@@ -175,4 +176,4 @@ def test_public_series_of_uneven_sizes_is_read(shared_data: Path) -> None:
     assert study.voxels.shape == (100, 320, 238)
     assert study.sources[0] == "001.jpg"
     assert study.extents is not None
-    assert objections(study) == ()
+    assert refusals(study) == ()

@@ -19,6 +19,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 
 from jcs_ct.errors import JcsError, UnsupportedInputError
 from jcs_ct.study import files, limits, read_study
+from tests.noticed import values_of
 from tests.phantoms import ChestPhantom, write_dicom_series, write_nifti, write_png_slices
 
 PHANTOM = ChestPhantom(shape=(6, 64, 64), spacing=(25.0, 5.2, 5.2))
@@ -147,14 +148,14 @@ def test_links_within_the_folder_and_to_the_folder_are_followed(tmp_path: Path) 
     (tmp_path / "link").symlink_to(tmp_path / "study", target_is_directory=True)
     study = read_study(tmp_path / "link")
     assert len(study) == len(PHANTOM.hu)
-    assert any("1 files are copies" in remark for remark in study.remarks)
+    assert values_of(study.notices, "copies-left-out")["count"] == 1
 
 
 def test_folder_linked_from_the_folder_is_not_entered(tmp_path: Path) -> None:
     write_dicom_series(tmp_path / "study", PHANTOM.hu)
     write_dicom_series(tmp_path / "elsewhere", PHANTOM.hu, series=2)
     (tmp_path / "study" / "other").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    assert read_study(tmp_path / "study").remarks == ()
+    assert read_study(tmp_path / "study").notices == ()
 
 
 def test_folder_of_absurdly_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

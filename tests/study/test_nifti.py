@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from jcs_ct.errors import JcsError, UnreadableFileError, UnsupportedInputError
 from jcs_ct.study import IntensityKind, read_study
+from tests.noticed import codes
 from tests.phantoms import ChestPhantom, to_grey, write_nifti
 
 PHANTOM = ChestPhantom.infected(shape=(20, 64, 48), spacing=(10.0, 5.0, 6.5))
@@ -36,7 +37,7 @@ def test_every_orientation_comes_in_canonical_form_and_leads_back(tmp_path: Path
     np.testing.assert_allclose(study.geometry.positions[3], [0, 0, 30], atol=1e-3)
     np.testing.assert_allclose(study.geometry.to_patient(np.array([[3.0, 2.0, 1.0]])), [[6.5, 10.0, 30.0]], atol=1e-3)
     assert study.geometry.pixel_spacing == pytest.approx((5.0, 6.5))
-    assert study.objections == ()
+    assert study.notices == ()
 
 
 def test_all_48_orientations_are_tried() -> None:
@@ -125,7 +126,7 @@ def test_unstated_orientation_gives_no_geometry_and_a_remark(tmp_path: Path) -> 
     study = read_study(tmp_path / "ct.nii")
     assert study.geometry is None
     assert study.grid.affine is None
-    assert "no usable sform or qform" in study.remarks[0]
+    assert codes(study.notices) == ["orientation-not-stated"]
 
 
 def test_affine_that_spans_no_volume_counts_as_unstated(tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_affine_that_spans_no_volume_counts_as_unstated(tmp_path: Path) -> None:
     (tmp_path / "ct.nii").write_bytes(content)
     study = read_study(tmp_path / "ct.nii")
     assert study.geometry is None
-    assert "no usable sform or qform" in study.remarks[0]
+    assert codes(study.notices) == ["orientation-not-stated"]
 
 
 @pytest.mark.parametrize(("orientation", "plane"), [("ASR", "sagittal"), ("RSA", "coronal"), ("RAS", "axial")])
@@ -146,7 +147,7 @@ def test_thick_slices_tell_the_plane(tmp_path: Path, orientation: str, plane: st
     write_nifti(tmp_path / "ct.nii", PHANTOM.hu, spacing=thick, axcodes=orientation)
     study = read_study(tmp_path / "ct.nii")
     assert study.plane == plane
-    assert bool(study.objections) == (plane != "axial")
+    assert codes(study.notices) == ([] if plane == "axial" else ["not-axial"])
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (64, 64, 20, 2), (64, 64, 20, 1, 3)])

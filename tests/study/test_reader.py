@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from jcs_ct.errors import InputError, JcsError, UnreadableFileError, UnsupportedInputError
-from jcs_ct.study import InputKind, objections, read_study
+from jcs_ct.notices import notice
+from jcs_ct.study import InputKind, read_study, refusals
 from tests.phantoms import ChestPhantom, write_dicom_series, write_enhanced_dicom, write_nifti, write_png_slices
 
 PHANTOM = ChestPhantom(shape=(8, 64, 64), spacing=(20.0, 5.2, 5.2))
@@ -55,7 +56,7 @@ def test_text_and_hidden_files_among_slices_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "__MACOSX").mkdir()
     (tmp_path / "__MACOSX" / "0001.dcm").write_bytes(b"text")
     study = read_study(tmp_path)
-    assert (len(study), study.remarks) == (8, ())
+    assert (len(study), study.notices) == (8, ())
 
 
 def test_slice_damaged_at_its_start_is_named(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_slice_damaged_at_its_start_is_named(tmp_path: Path) -> None:
     paths[2].write_bytes(b"\0" * 3000)
     study = read_study(tmp_path)
     assert len(study) == 7
-    assert paths[2].name in study.remarks[0]
+    assert study.notices == (notice("files-damaged", count=1, files=(paths[2].name,)),)
 
 
 def test_mostly_damaged_folder_is_refused(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_corrupted_bytes_end_in_one_clear_line_or_a_study(
             content[dice.randrange(min(len(content), 3000))] = dice.randrange(256)
         path.write_bytes(content)
         try:
-            objections(read_study(path))
+            refusals(read_study(path))
         except InputError as error:
             messages.append(str(error))
     assert messages

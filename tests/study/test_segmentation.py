@@ -14,6 +14,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import RLELossless
 
 from jcs_ct.errors import JcsError, UnreadableFileError, UnsupportedInputError, UsageError
+from jcs_ct.notices import notice
 from jcs_ct.study.outlines import read_lungs, read_outlines
 from jcs_ct.study.reader import read_study
 from jcs_ct.study.segment_codes import ABNORMAL_STRUCTURE, ANATOMICAL_STRUCTURE, LUNG
@@ -178,7 +179,7 @@ def test_codes_tell_what_segments_are_and_labels_where_codes_do_not(
     assert np.array_equal(read.opacities, TRUTH)
     assert read.lungs is not None
     assert np.array_equal(read.lungs, PHANTOM.lung_mask)
-    assert read.remarks == ("segments of the outlines that are neither opacities nor lungs are left out: 1",)
+    assert read.notices == (notice("segments-left-out", count=1),)
 
 
 def test_what_is_not_told_is_asked_for(series: Series, tmp_path: Path) -> None:
@@ -318,7 +319,7 @@ def test_a_nifti_study_takes_a_segmentation_on_its_grid_with_a_remark(seg: Path,
     phantoms.write_nifti(tmp_path / "ct.nii.gz", PHANTOM.hu, spacing=PHANTOM.spacing)
     read = read_outlines(seg, read_study(tmp_path / "ct.nii.gz"))
     assert np.array_equal(read.opacities, TRUTH)
-    assert "told by their geometry only" in read.remarks[0]
+    assert read.notices == (notice("outlines-without-reference"),)
 
 
 def test_nifti_outlines_are_masks_or_labels(series: Series, tmp_path: Path) -> None:

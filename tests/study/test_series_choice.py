@@ -12,9 +12,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, MRImageStorage
 
 from jcs_ct.errors import UsageError
-from jcs_ct.study import list_contents, objections, read_study
+from jcs_ct.notices import Notice, notice, text
+from jcs_ct.study import list_contents, read_study, refusals
 from jcs_ct.study.quality import kernel_kind
 from jcs_ct.study.series_choice import SeriesSummary
+from tests.noticed import codes, values_of
 from tests.phantoms import UID_ROOT, ChestPhantom, write_dicom_series, write_nifti
 
 PHANTOM = ChestPhantom.infected(shape=(12, 64, 80), spacing=(16.0, 5.2, 4.2))
@@ -42,28 +44,56 @@ def listed(folder: Path) -> dict[str, SeriesSummary]:
     return {series.series_uid: series for series in list_contents(folder).series}
 
 
+def thickness(other: str, read: str) -> Notice:
+    return notice("series-thickness-less-suitable", thickness=other, read=read)
+
+
+def kernel(name: str, kind: str, read_kind: str) -> Notice:
+    return notice("series-kernel-less-suitable", kernel=name, kind=kind, read_kind=read_kind)
+
+
 @pytest.mark.parametrize(
     ("worse", "better", "why"),
     [
-        ({"SliceThickness": 5.0}, {"SliceThickness": 1.25}, "5 mm thick, those of the one read 1.25 mm"),
-        ({"SliceThickness": 10.0}, {"SliceThickness": 5.0}, "10 mm thick"),
-        ({"SliceThickness": 0.4}, {"SliceThickness": 1.0}, "0.4 mm thick"),
+        (
+            {"SliceThickness": 5.0},
+            {"SliceThickness": 1.25},
+            thickness("5 mm", "1.25 mm"),
+        ),
+        (
+            {"SliceThickness": 10.0},
+            {"SliceThickness": 5.0},
+            thickness("10 mm", "5 mm"),
+        ),
+        (
+            {"SliceThickness": 0.4},
+            {"SliceThickness": 1.0},
+            thickness("0.4 mm", "1 mm"),
+        ),
         (
             {"ConvolutionKernel": "BONE"},
             {"ConvolutionKernel": "LUNG"},
-            "kernel BONE is bone, that of the one read lung",
+            kernel("BONE", "bone", "lung"),
         ),
-        ({"ConvolutionKernel": "B70f"}, {"ConvolutionKernel": "B40f"}, "kernel B70f is bone"),
-        ({"ConvolutionKernel": "B20f"}, {"ConvolutionKernel": "B50f"}, "kernel B20f is soft"),
-        ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, {}, "its images are derived"),
-        ({"ImageType": ["DERIVED", "SECONDARY", "MIP"]}, {}, r"projections \(Image Type MIP\)"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, {}, "localizers"),
-        ({"RescaleType": "MGML"}, {}, "the values are in MGML"),
-        ({"Modality": "PT"}, {}, "the modality is PT"),
+        (
+            {"ConvolutionKernel": "B70f"},
+            {"ConvolutionKernel": "B40f"},
+            kernel("B70f", "bone", "standard"),
+        ),
+        (
+            {"ConvolutionKernel": "B20f"},
+            {"ConvolutionKernel": "B50f"},
+            kernel("B20f", "soft", "lung"),
+        ),
+        ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, {}, notice("series-derived")),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MIP"]}, {}, notice("projections-only", word="MIP")),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, {}, notice("localizers-only")),
+        ({"RescaleType": "MGML"}, {}, notice("not-hounsfield", unit="MGML")),
+        ({"Modality": "PT"}, {}, notice("not-ct", modality="PT")),
     ],
 )
 def test_series_is_chosen_by_what_it_states(
-    tmp_path: Path, worse: dict[str, object], better: dict[str, object], why: str
+    tmp_path: Path, worse: dict[str, object], better: dict[str, object], why: Notice
 ) -> None:
     # The better one has fewer slices and the higher UID, so that nothing but the rule in question puts it first.
     write_dicom_series(tmp_path / "a", HU, series=1, edit=stating(**worse))
@@ -72,9 +102,9 @@ def test_series_is_chosen_by_what_it_states(
     assert study.series_uid == uid(2)
     found = listed(tmp_path)
     assert (found[uid(1)].chosen, found[uid(2)].chosen) == (False, True)
-    assert re.search(why, found[uid(1)].why_not[0]), found[uid(1)].why_not
+    assert found[uid(1)].why_not[0] == why
     assert found[uid(2)].why_not == ()
-    assert found[uid(1)].why_not[0] in study.remarks[0]
+    assert text(why) in str(values_of(study.notices, "several-series")["others"])
 
 
 def test_short_series_comes_after_one_that_covers_the_patient(tmp_path: Path) -> None:
@@ -82,14 +112,14 @@ def test_short_series_comes_after_one_that_covers_the_patient(tmp_path: Path) ->
     write_dicom_series(tmp_path / "a", HU[:8], series=1, positions=[1.0 * z for z in range(8)], edit=thin)
     write_dicom_series(tmp_path / "b", HU, series=2, positions=PHANTOM.positions, edit=stating(SliceThickness=5.0))
     assert read_study(tmp_path).series_uid == uid(2)
-    assert listed(tmp_path)[uid(1)].why_not == ("it covers 8 mm, the one read 192 mm",)
+    assert listed(tmp_path)[uid(1)].why_not == (notice("series-shorter", extent_mm=8.0, read_mm=192.0),)
 
 
 def test_more_slices_count_only_among_even_series(tmp_path: Path) -> None:
     write_dicom_series(tmp_path / "a", HU[:11], series=1)
     write_dicom_series(tmp_path / "b", HU, series=2)
     assert read_study(tmp_path).series_uid == uid(2)
-    assert listed(tmp_path)[uid(1)].why_not == ("it has 11 slices, the one read 12",)
+    assert listed(tmp_path)[uid(1)].why_not == (notice("series-fewer-slices", slices=11, read=12),)
 
 
 def test_even_series_are_told_apart_by_uid_whatever_the_folders(tmp_path: Path) -> None:
@@ -102,17 +132,17 @@ def test_unfit_series_is_read_where_there_is_no_other(tmp_path: Path) -> None:
     write_dicom_series(tmp_path, HU, orientation=SAGITTAL)
     (series,) = list_contents(tmp_path).series
     assert series.chosen
-    assert series.why_not == ("the series is sagittal, axial slices are needed",)
-    assert objections(read_study(tmp_path)) == series.why_not
+    assert series.why_not == (notice("not-axial", plane="sagittal"),)
+    assert refusals(read_study(tmp_path)) == series.why_not
 
 
 @pytest.mark.parametrize(
-    ("stated", "reason"),
-    [(["DERIVED", "SECONDARY", "MIP"], "projections"), (["ORIGINAL", "PRIMARY", "LOCALIZER"], "localizers")],
+    ("stated", "code"),
+    [(["DERIVED", "SECONDARY", "MIP"], "projections-only"), (["ORIGINAL", "PRIMARY", "LOCALIZER"], "localizers-only")],
 )
-def test_images_that_are_no_slices_are_objected_to(tmp_path: Path, stated: list[str], reason: str) -> None:
+def test_images_that_are_no_slices_are_refused(tmp_path: Path, stated: list[str], code: str) -> None:
     write_dicom_series(tmp_path, HU, edit=stating(ImageType=stated))
-    assert any(reason in found for found in objections(read_study(tmp_path)))
+    assert code in codes(refusals(read_study(tmp_path)))
 
 
 def test_wanted_series_overrules_the_rules(tmp_path: Path) -> None:
@@ -120,8 +150,8 @@ def test_wanted_series_overrules_the_rules(tmp_path: Path) -> None:
     write_dicom_series(tmp_path / "b", HU[:6], series=2, orientation=SAGITTAL)
     study = read_study(tmp_path, uid(2))
     assert study.series_uid == uid(2)
-    assert objections(study) == ("the series is sagittal, axial slices are needed",)
-    assert "read, as asked for" in study.remarks[0]
+    assert refusals(study) == (notice("not-axial", plane="sagittal"),)
+    assert study.notices[0].code == "series-as-requested"
     assert [series.series_uid for series in list_contents(tmp_path, uid(2)).series if series.chosen] == [uid(2)]
 
 
@@ -139,7 +169,7 @@ def test_series_of_another_kind_cannot_be_asked_for(tmp_path: Path) -> None:
         read_study(tmp_path, uid(2))
     other = listed(tmp_path)[uid(2)]
     assert (other.modality, other.images, other.chosen) == ("MR", 1, False)
-    assert other.why_not == ("it holds MR Image Storage, CT images are needed",)
+    assert other.why_not == (notice("series-not-ct", sop_class="MR Image Storage"),)
 
 
 def test_series_cannot_be_chosen_where_there_are_none(tmp_path: Path) -> None:
@@ -155,17 +185,17 @@ def test_studies_and_patients_are_told_apart(tmp_path: Path) -> None:
     found = listed(tmp_path)
     assert (found[uid(1)].patient_id, found[uid(2)].patient_id) == ("PHANTOM-1", "OTHER")
     assert found[uid(2)].study_uid == f"{UID_ROOT}9"
-    remarks = read_study(tmp_path).remarks
-    assert "the images are of 2 patients: only the series read is judged" in remarks
-    assert "the images are of 2 studies: only the series read is judged" in remarks
+    notices = read_study(tmp_path).notices
+    assert notice("several-patients", count=2) in notices
+    assert notice("several-studies", count=2) in notices
 
 
-def test_one_series_of_two_patients_is_objected_to(tmp_path: Path) -> None:
+def test_one_series_of_two_patients_is_refused(tmp_path: Path) -> None:
     def swap(dataset: Dataset, index: int) -> None:
         dataset.PatientID = f"P{index % 2}"
 
     write_dicom_series(tmp_path, HU, edit=swap)
-    assert "one series names 2 patients, images of one patient are needed" in objections(read_study(tmp_path))
+    assert notice("patients-mixed", count=2) in refusals(read_study(tmp_path))
 
 
 def test_copies_are_left_out(tmp_path: Path) -> None:
@@ -173,7 +203,7 @@ def test_copies_are_left_out(tmp_path: Path) -> None:
         path.with_name(f"copy of {path.name}").write_bytes(path.read_bytes())
     study = read_study(tmp_path)
     np.testing.assert_array_equal(study.voxels, HU)
-    assert study.remarks[0].startswith("3 files are copies of others")
+    assert values_of(study.notices, "copies-left-out")["count"] == 3
 
 
 @pytest.mark.parametrize("keyword", ["AcquisitionNumber", "ConvolutionKernel", "SliceThickness"])
@@ -194,7 +224,7 @@ def test_scans_of_one_place_in_one_series_are_not_interleaved(tmp_path: Path, ke
     write_dicom_series(tmp_path / "b", HU[::-1][:11], positions=[5.0 * z + 2.5 for z in range(11)], edit=renamed)
     study = read_study(tmp_path)
     np.testing.assert_array_equal(study.voxels, HU)
-    assert any("more than once" in remark and "11 others are left out" in remark for remark in study.remarks)
+    assert study.notices == (notice("repeated-acquisitions", read=12, left_out=11),)
 
 
 def test_acquisitions_that_follow_on_are_one_scan(tmp_path: Path) -> None:
@@ -204,7 +234,7 @@ def test_acquisitions_that_follow_on_are_one_scan(tmp_path: Path) -> None:
     write_dicom_series(tmp_path, HU, edit=halves)
     study = read_study(tmp_path)
     np.testing.assert_array_equal(study.voxels, HU)
-    assert study.remarks == ()
+    assert study.notices == ()
 
 
 def test_rounded_directions_are_one_orientation(tmp_path: Path) -> None:
@@ -214,7 +244,7 @@ def test_rounded_directions_are_one_orientation(tmp_path: Path) -> None:
     write_dicom_series(tmp_path, HU, edit=rounded)
     study = read_study(tmp_path)
     assert len(study) == len(HU)
-    assert study.objections == ()
+    assert refusals(study) == ()
 
 
 @pytest.mark.parametrize(

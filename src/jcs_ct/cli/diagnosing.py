@@ -136,6 +136,7 @@ def measure(
     Lungs are those of --lungs, else those in the file of outlines, else found. Exit status as for diagnose.
     """
     from jcs_ct.diagnosis.remeasure import measure_outlines
+    from jcs_ct.notices import texts
     from jcs_ct.reports.stored_result import read_decision
     from jcs_ct.study.outlines import read_given_masks, read_outlines
 
@@ -149,7 +150,7 @@ def measure(
             lung_mask = drawn.lungs
         progress.stage("measuring", 0)
         measured = measure_outlines(read, drawn.opacities, lung_mask, lobe_mask, earlier, drawn.source)
-        measured = replace(measured, warnings=(*measured.warnings, *drawn.remarks))
+        measured = replace(measured, warnings=(*measured.warnings, *texts(drawn.notices)))
         summary = _write(measured, output, formats, uids, progress)
     _end(measured, summary)
 

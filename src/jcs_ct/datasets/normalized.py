@@ -14,7 +14,8 @@ from jcs_ct import lungs, preprocessing
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.errors import DataError, InputError
 from jcs_ct.normalization import normal_study
-from jcs_ct.study import Study, objections, read_study
+from jcs_ct.notices import texts
+from jcs_ct.study import Study, read_study, refusals
 from jcs_ct.study.masks import read_labels
 
 MAX_LABELS = 9
@@ -90,7 +91,7 @@ def read_record(record: SliceRecord) -> Study:
         study = read_study(record.path)
     except InputError as error:
         raise DataError(f"{record.called}: {error}") from error
-    if reasons := objections(study):
+    if reasons := texts(refusals(study)):
         raise DataError(f"{record.called}: {'; '.join(reasons)}; expected axial CT of a chest: remove the row")
     if not record.study and len(study) > 1:
         raise DataError(f"{record.called}: found {len(study)} pictures in one file, expected one slice: part them")

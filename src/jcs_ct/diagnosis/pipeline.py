@@ -36,6 +36,7 @@ from jcs_ct.evaluation.calibration import PlattScaling
 from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.morphology import Mask
 from jcs_ct.normalization import inside_mask
+from jcs_ct.notices import texts
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
 from jcs_ct.weights import SHIPPED, ModelFile, NetworkFile, load_manifest
@@ -181,7 +182,7 @@ class Diagnoser:
     def _run(self, study: Study, report: Reporter, given: GivenMasks) -> Diagnosis:
         clock = Clock()
         given.fit(study)
-        objections = quality.objections(study)
+        objections = texts(quality.refusals(study))
         with clock("lungs"):
             report.stage("finding the lungs", len(study))
             slices = None if objections else find_lung_slices(study, self.classifier.input_size)
@@ -292,7 +293,7 @@ class Diagnoser:
         nothing = Measures(None, None, None, 0)
         return Diagnosis(
             study, Verdict.NOT_ASSESSABLE, reasons, None, None, unassessed(study), (), nothing, self._provenance(given),
-            clock.total(), (*study.remarks, *quality.cautions(study)),
+            clock.total(), texts(quality.warnings(study)),
         )  # fmt: skip
 
     def _diagnosis(
@@ -397,5 +398,5 @@ def _cautions(
     """What a reader of the result should know: of the input, of the lungs that were seen, of the given masks."""
     study, lungs = slices.study, given.whole_lungs()
     outside = None if lungs is None else outside_remark(_opacities(probability, above), lungs)
-    seen = (*study.remarks, *quality.cautions(study), *fitness.lung_cautions(slices))
+    seen = (*texts(quality.warnings(study)), *fitness.lung_cautions(slices))
     return seen if outside is None else (*seen, outside)

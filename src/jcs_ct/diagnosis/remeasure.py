@@ -43,6 +43,7 @@ from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
 from jcs_ct.errors import UsageError
 from jcs_ct.morphology import Mask
 from jcs_ct.normalization import inside_mask, lies_on_its_side, turned_upright
+from jcs_ct.notices import texts
 from jcs_ct.study import quality
 from jcs_ct.study.outlines import SEMIAUTOMATIC, OutlineSource
 from jcs_ct.study.volume import Study
@@ -154,7 +155,7 @@ def measure_outlines(
     if earlier is not None:
         earlier.fit(study)
     provenance = _provenance(given, earlier, source or OutlineSource())
-    if objections := quality.objections(study):
+    if objections := texts(quality.refusals(study)):
         return _not_assessable(study, objections, provenance, clock)
     with clock("lungs"):
         upright, given, found = _upright(study, given)
@@ -202,7 +203,7 @@ def _measure(
 def _not_assessable(study: Study, reasons: tuple[str, ...], provenance: Provenance, clock: Clock) -> Diagnosis:
     return Diagnosis(
         study, Verdict.NOT_ASSESSABLE, reasons, None, None, unassessed(study), (), Measures(None, None, None, 0),
-        replace(provenance, decision=None), clock.total(), (*study.remarks, *quality.cautions(study)),
+        replace(provenance, decision=None), clock.total(), texts(quality.warnings(study)),
     )  # fmt: skip
 
 
@@ -230,7 +231,7 @@ def _diagnosis(
         measures=measured.measures,
         provenance=provenance,
         timing_s=clock.total(),
-        warnings=(*study.remarks, *quality.cautions(study), *remarks, *cautions),
+        warnings=(*texts(quality.warnings(study)), *remarks, *cautions),
         lesion_labels=measured.labels,
         lung_mask=measured.lungs,
         activation=None if earlier is None else earlier.activation,

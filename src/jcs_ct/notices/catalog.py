@@ -6,10 +6,14 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jcs_ct.notices.about_files import ABOUT_FILES
 from jcs_ct.notices.about_input import ABOUT_INPUT
 from jcs_ct.notices.about_result import ABOUT_RESULT
 from jcs_ct.notices.entry import Entry
 from jcs_ct.notices.notice import Notice, Severity, Value
+
+_SHOWN = 3
+"""Members of a tuple that a text names; the values of a notice hold all of them."""
 
 
 class _TextFormatter(string.Formatter):
@@ -18,7 +22,8 @@ class _TextFormatter(string.Formatter):
             singular, plural = format_spec.split("|")
             return f"{value} {singular if value == 1 else plural}"
         if isinstance(value, tuple):
-            return ", ".join(self.format_field(each, format_spec) for each in value)
+            shown = ", ".join(self.format_field(each, format_spec) for each in value[:_SHOWN])
+            return shown if len(value) <= _SHOWN else f"{shown} and {len(value) - _SHOWN} more"
         return str(super().format_field(value, format_spec))
 
 
@@ -61,4 +66,4 @@ def _joined(*tables: Mapping[str, Entry]) -> dict[str, Entry]:
     return joined
 
 
-CATALOG: Mapping[str, Entry] = _joined(ABOUT_INPUT, ABOUT_RESULT)
+CATALOG: Mapping[str, Entry] = _joined(ABOUT_FILES, ABOUT_INPUT, ABOUT_RESULT)

@@ -14,7 +14,8 @@ class Entry:
     """One row of the table.
 
     `text` is a format string over the names of a notice's values. Two notations are added to Python's:
-    `{count:slice|slices}` writes the number and the noun that agrees with it, and a tuple is joined by commas.
+    `{count:slice|slices}` writes the number and the noun that agrees with it. Of a tuple, the
+    first three members are named and the others counted.
     """
 
     severity: Severity

@@ -157,7 +157,7 @@ def _study(study: Study, uids: UidMap) -> Study:
         sop_uids=None if study.sop_uids is None else tuple(map(uids.uid, study.sop_uids)),
         dicom=None if study.dicom is None else _source(study.dicom, uids),
         attributes=_attributes(study.attributes, uids),
-        remarks=tuple(map(safe_remark, study.remarks)),
+        notices=tuple(found.deidentified() for found in study.notices),
     )
 
 

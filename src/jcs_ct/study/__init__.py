@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jcs_ct.study.quality import cautions, objections
+from jcs_ct.study.quality import refusals, warnings
 from jcs_ct.study.reader import Contents, list_contents, read_study
 from jcs_ct.study.series_choice import SeriesSummary
 from jcs_ct.study.volume import (
@@ -25,10 +25,10 @@ __all__ = [
     "SeriesSummary",
     "SourceGrid",
     "Study",
-    "cautions",
     "content_digest",
     "list_contents",
-    "objections",
     "read_study",
+    "refusals",
     "usual_spacing",
+    "warnings",
 ]

@@ -7,8 +7,10 @@ of the slices, does (PS3.3 C.7.6.2.1.1).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +19,14 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from jcs_ct.cores import parallel_map
 from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError
+from jcs_ct.notices import Notice, notice
 from jcs_ct.study.codestreams import decode_frame
 from jcs_ct.study.dicom_frames import ForeignObject, Frame, read_frames
-from jcs_ct.study.dicom_series import Selection
 from jcs_ct.study.dicom_source import describe_source
-from jcs_ct.study.files import listing, one_line
+from jcs_ct.study.files import one_line
 from jcs_ct.study.limits import refuse_too_large
-from jcs_ct.study.quality import FOREIGN_UNITS, plane_objections
-from jcs_ct.study.series_choice import Choice, choose_series, image_objections
+from jcs_ct.study.quality import plane_refusals, unit_refusals
+from jcs_ct.study.series_choice import Choice, choose_series, image_refusals
 from jcs_ct.study.volume import (
     AIR_HU,
     Geometry,
@@ -62,24 +64,23 @@ def read_dicom(
         UnsupportedInputError: None of the files is a CT image, or they ask for too much memory.
         UsageError: There is no such series.
     """
-    choice, damaged, remarks = survey_dicom(files, root, series_uid)
-    selection = choice.selection
+    survey = survey_dicom(files, root, series_uid)
+    selection = survey.choice.selection
     slices = _Slices(selection.frames, _grid(selection.frames[0]))
     if look is not None and len(selection.frames) > 2 * _LOOK:
         few = np.linspace(0, len(selection.frames) - 1, _LOOK).round().astype(int).tolist()
         slices.decode(few)
         if seen := [index for index in few if index not in slices.failed]:
-            look(_study(slices, seen, selection, ()))
+            look(_study(slices, seen, selection.refusals))
     slices.decode(range(len(selection.frames)))
-    damaged += list(dict.fromkeys(slices.failed.values()))
+    failed = {selection.frames[index].name: reason for index, reason in slices.failed.items()}
     kept = [index for index in range(len(selection.frames)) if index not in slices.failed]
-    _refuse_mostly_damaged(len(kept), damaged)
-    left_out = (f"left out: {reason}" for reason in damaged)
-    return _study(slices, kept, selection, (*remarks, *left_out, *choice.remarks, *selection.remarks))
+    _refuse_mostly_damaged(len(kept), [*survey.damaged.values(), *failed.values()])
+    return _study(slices, kept, survey.notices(failed))
 
 
-def _study(slices: _Slices, kept: list[int], selection: Selection, remarks: tuple[str, ...]) -> Study:
-    """The study of those slices of a selection that are to be kept; all of them are decoded."""
+def _study(slices: _Slices, kept: list[int], notices: Iterable[Notice]) -> Study:
+    """The study of the slices to keep, which are all decoded."""
     frames, grid = [slices.frames[index] for index in kept], slices.grid
     voxels = slices.voxels if len(kept) == len(slices.voxels) else slices.voxels[kept]
     geometry, first = _geometry(frames, grid), frames[0]
@@ -96,40 +97,64 @@ def _study(slices: _Slices, kept: list[int], selection: Selection, remarks: tupl
         sop_uids=tuple(frame.sop_uid for frame in frames),
         dicom=describe_source(frames),
         attributes=first.attributes,
-        remarks=(*remarks, *_value_remarks(frames), *_geometry_remarks(geometry)),
-        objections=(
-            *plane_objections(first.plane),
-            *image_objections(first),
-            *selection.objections,
-            *_unit_objections(frames),
+        notices=tuple(
+            dict.fromkeys(
+                (
+                    *notices,
+                    *_value_notices(frames),
+                    *_geometry_notices(geometry),
+                    *plane_refusals(first.plane),
+                    *image_refusals(first),
+                    *unit_refusals(frame.rescale_type for frame in frames),
+                )
+            )
         ),
     )
 
 
-def survey_dicom(files: list[Path], root: Path, series_uid: str | None = None) -> tuple[Choice, list[str], list[str]]:
-    """What `read_dicom` would read, told from the headers alone.
+@dataclass(frozen=True)
+class Survey:
+    """What the headers of DICOM files tell."""
 
-    Returns:
-        The series to read and the others, a reason for each damaged file, and remarks about files of other kinds.
-    """
+    choice: Choice
+    damaged: dict[str, str]
+    """Reasons by the names of files that cannot be read."""
+    foreign: tuple[str, ...]
+    """Names of files that hold no CT images."""
+
+    def notices(self, failed: Mapping[str, str] = MappingProxyType({})) -> tuple[Notice, ...]:
+        """All that is to be told, including the files whose pixels failed to decode (reasons by name)."""
+        found = []
+        if self.foreign:
+            found.append(notice("not-ct-images", count=len(self.foreign), files=self.foreign))
+        if unreadable := {**self.damaged, **failed}:
+            reason = next(iter(unreadable.values()))
+            found.append(
+                notice("dicom-files-unreadable", count=len(unreadable), files=tuple(unreadable), reason=reason)
+            )
+        return (*found, *self.choice.notices, *self.choice.selection.notices)
+
+
+def survey_dicom(files: list[Path], root: Path, series_uid: str | None = None) -> Survey:
+    """What `read_dicom` would read, told from the headers alone."""
     frames: list[Frame] = []
-    damaged: list[InputError] = []
+    damaged: dict[str, InputError] = {}
     foreign: list[ForeignObject] = []
     for path in files:
+        name = path.relative_to(root).as_posix()
         try:
-            found = read_frames(path, path.relative_to(root).as_posix())
+            found = read_frames(path, name)
         except InputError as error:
-            damaged.append(error)
+            damaged[name] = error
             continue
         if isinstance(found, ForeignObject):
             foreign.append(found)
         else:
             frames += found
     if not frames:
-        raise _no_frames(damaged, [_foreign_error(item) for item in foreign])
-    names = [item.name for item in foreign]
-    remarks = [f"{len(foreign)} DICOM files are not CT images and are left out: {listing(names)}"] if foreign else []
-    return choose_series(frames, foreign, series_uid), [str(error) for error in damaged], remarks
+        raise _no_frames(list(damaged.values()), [_foreign_error(item) for item in foreign])
+    reasons = {name: str(error) for name, error in damaged.items()}
+    return Survey(choose_series(frames, foreign, series_uid), reasons, tuple(item.name for item in foreign))
 
 
 def _foreign_error(item: ForeignObject) -> InputError:
@@ -258,37 +283,31 @@ def _geometry(frames: list[Frame], grid: SourceGrid) -> Geometry | None:
     )
 
 
-def _value_remarks(frames: list[Frame]) -> list[str]:
-    remarks = []
+def _value_notices(frames: list[Frame]) -> list[Notice]:
+    found = []
     if any(frame.slope is None or frame.intercept is None for frame in frames):
-        remarks.append("Rescale Slope or Intercept is missing, as it must not be in CT: stored values are taken as HU")
+        found.append(notice("rescale-missing"))
     if any(frame.slope == 0 for frame in frames):
-        remarks.append("Rescale Slope is 0: all values of such slices are the same")
+        found.append(notice("rescale-slope-zero"))
     if frames[0].attributes.get("LossyImageCompression") == "01":
-        remarks.append("the images went through lossy compression: fine ground glass may be altered")
-    return remarks
+        found.append(notice("lossy-compression"))
+    return found
 
 
-def _unit_objections(frames: list[Frame]) -> list[str]:
-    units = sorted({frame.rescale_type for frame in frames} & FOREIGN_UNITS)
-    return [f"the values are not Hounsfield units (Rescale Type {units[0]}), HU are needed"] if units else []
-
-
-def _geometry_remarks(geometry: Geometry | None) -> list[str]:
+def _geometry_notices(geometry: Geometry | None) -> list[Notice]:
     """Gaps, uneven distances and slices that are stacked at a slant."""
     if geometry is None or len(geometry.positions) < 2:
         return []
     distances, places = geometry.slice_distances, geometry.slice_positions
     usual = float(np.median(distances))
-    remarks = []
+    found = []
     gaps = np.flatnonzero(distances > 1.5 * usual)
     if len(gaps):
-        named = [f"{distances[k]:.1f} mm between {places[k]:.1f} and {places[k + 1]:.1f} mm" for k in gaps]
-        what = "a gap" if len(gaps) == 1 else f"{len(gaps)} gaps"
-        remarks.append(f"{what} between slices that are usually {usual:.2f} mm apart: {listing(named)}; not measured")
+        where = tuple(f"{distances[k]:.1f} mm between {places[k]:.1f} and {places[k + 1]:.1f} mm" for k in gaps)
+        found.append(notice("gaps", count=len(gaps), usual_mm=usual, where=where))
     even = np.delete(distances, gaps)
     if even.max() - even.min() > max(0.05, 0.02 * usual):
-        remarks.append(f"the slices are unevenly spaced, {even.min():.2f} to {even.max():.2f} mm apart")
+        found.append(notice("uneven-slices", least_mm=float(even.min()), most_mm=float(even.max())))
     # What lies beside the normal through the first slice, and how that grows from slice to slice: (Z, 3) mm.
     beside = geometry.positions - geometry.positions[0]
     beside -= np.outer(beside @ geometry.normal, geometry.normal)
@@ -297,7 +316,7 @@ def _geometry_remarks(geometry: Geometry | None) -> list[str]:
     slant, off = float(np.linalg.norm(lean)), float(np.linalg.norm(beside - np.outer(along, lean), axis=1).max())
     if off > _SHIFTED_MM:
         off = float(np.linalg.norm(np.diff(beside, axis=0), axis=1).max())
-        remarks.append(f"neighbouring slices lie up to {off:.0f} mm beside each other: measures use their real places")
+        found.append(notice("shifted-slices", off_mm=off))
     elif slant > 0.02:
-        remarks.append(f"the slices are stacked at a slant of {np.degrees(np.arctan(slant)):.0f} degrees (gantry tilt)")
-    return remarks
+        found.append(notice("gantry-tilt", degrees=float(np.degrees(np.arctan(slant)))))
+    return found

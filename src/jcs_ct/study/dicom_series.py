@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct.notices import Notice, Severity, notice
 from jcs_ct.study.dicom_frames import Frame
-from jcs_ct.study.files import listing
 
 _SAME_POSITION_MM = 0.01
 _SAME_DIRECTION = 0.01
@@ -31,8 +31,12 @@ class Selection:
     """The frames to read, ordered, and what was noticed on the way."""
 
     frames: list[Frame]
-    remarks: list[str]
-    objections: list[str]
+    notices: tuple[Notice, ...]
+
+    @property
+    def refusals(self) -> tuple[Notice, ...]:
+        """Why the frames must not be assessed."""
+        return tuple(found for found in self.notices if found.severity is Severity.REFUSAL)
 
 
 def select_slices(frames: list[Frame]) -> Selection:
@@ -44,15 +48,13 @@ def select_slices(frames: list[Frame]) -> Selection:
     Returns:
         Frames ordered along the normal of the slices (towards the head if axial), one for each position.
     """
-    remarks: list[str] = []
-    objections: list[str] = []
-    objections += _identity_objections(frames)
-    series = _without_copies(frames, remarks)
-    series = _without_localizers(series, remarks)
-    series = _main_orientation(series, remarks, objections)
-    series = _main_matrix(series, remarks, objections)
-    series = _main_acquisition(series, remarks)
-    return Selection(_ordered(series, remarks), remarks, objections)
+    notices = _identity_refusals(frames)
+    series = _without_copies(frames, notices)
+    series = _without_localizers(series, notices)
+    series = _main_orientation(series, notices)
+    series = _main_matrix(series, notices)
+    series = _main_acquisition(series, notices)
+    return Selection(_ordered(series, notices), tuple(notices))
 
 
 def slice_normal(frame: Frame) -> NDArray[np.float64]:
@@ -62,22 +64,20 @@ def slice_normal(frame: Frame) -> NDArray[np.float64]:
     return np.asarray(-normal if frame.plane == "axial" and normal[2] < 0 else normal, dtype=np.float64)
 
 
-def _without_localizers(frames: list[Frame], remarks: list[str]) -> list[Frame]:
+def _without_localizers(frames: list[Frame], notices: list[Notice]) -> list[Frame]:
     slices = [frame for frame in frames if not frame.localizer]
     if slices and len(slices) < len(frames):
-        remarks.append(f"{len(frames) - len(slices)} localizer images are left out")
+        notices.append(notice("localizers-left-out", count=len(frames) - len(slices)))
     return slices or frames
 
 
-def _identity_objections(frames: list[Frame]) -> list[str]:
+def _identity_refusals(frames: list[Frame]) -> list[Notice]:
     """One series is of one patient (PS3.3 A.1.2); one that is not was put together by mistake."""
     patients = {frame.attributes.get("PatientID", "") for frame in frames}
-    if len(patients) == 1:
-        return []
-    return [f"one series names {len(patients)} patients, images of one patient are needed"]
+    return [] if len(patients) == 1 else [notice("patients-mixed", count=len(patients))]
 
 
-def _without_copies(frames: list[Frame], remarks: list[str]) -> list[Frame]:
+def _without_copies(frames: list[Frame], notices: list[Notice]) -> list[Frame]:
     """Keep one of the files that hold the same image (SOP Instance UID, PS3.3 C.12.1)."""
     images: dict[Hashable, Frame] = {}
     copies: list[str] = []
@@ -87,38 +87,33 @@ def _without_copies(frames: list[Frame], remarks: list[str]) -> list[Frame]:
         if images.setdefault(image, frame) is not frame:
             copies.append(frame.name)
     if copies:
-        names = list(dict.fromkeys(copies))
-        remarks.append(f"{len(names)} files are copies of others and are left out: {listing(names)}")
+        names = tuple(dict.fromkeys(copies))
+        notices.append(notice("copies-left-out", count=len(names), files=names))
     return list(images.values())
 
 
-def _main_orientation(series: list[Frame], remarks: list[str], objections: list[str]) -> list[Frame]:
+def _main_orientation(series: list[Frame], notices: list[Notice]) -> list[Frame]:
     groups = _group(series, _orientations(series))
     main = groups[0]
     if len(groups) > 1:
-        found = ", ".join(f"{len(group)} {group[0].plane or 'unstated'}" for group in groups)
-        text = f"{len(groups)} orientations are mixed in one series ({found})"
+        found = tuple(f"{len(group)} {group[0].plane or 'unstated'}" for group in groups)
         # A few reformatted images at the end of an axial series are harmless, a real mixture is not.
-        if main[0].plane == "axial" and len(main) > _CLEAR_MAJORITY * len(series):
-            remarks.append(f"{text}; the axial ones are read")
-        else:
-            objections.append(f"{text}, slices of one orientation are needed")
+        harmless = main[0].plane == "axial" and len(main) > _CLEAR_MAJORITY * len(series)
+        code = "orientations-left-out" if harmless else "orientations-mixed"
+        notices.append(notice(code, count=len(groups), found=found))
     return main
 
 
-def _main_matrix(series: list[Frame], remarks: list[str], objections: list[str]) -> list[Frame]:
+def _main_matrix(series: list[Frame], notices: list[Notice]) -> list[Frame]:
     groups = _group(series, [(frame.shape, _rounded(frame.spacing)) for frame in series])
     if len(groups) > 1:
-        left_out = len(series) - len(groups[0])
-        text = f"{left_out} of {len(series)} slices have another matrix or pixel spacing"
-        if len(groups[0]) > _CLEAR_MAJORITY * len(series):
-            remarks.append(f"{text} and are left out")
-        else:
-            objections.append(f"{text}, slices of one kind are needed")
+        harmless = len(groups[0]) > _CLEAR_MAJORITY * len(series)
+        code = "matrices-left-out" if harmless else "matrices-mixed"
+        notices.append(notice(code, count=len(series) - len(groups[0]), total=len(series)))
     return groups[0]
 
 
-def _main_acquisition(series: list[Frame], remarks: list[str]) -> list[Frame]:
+def _main_acquisition(series: list[Frame], notices: list[Notice]) -> list[Frame]:
     """One of the acquisitions or reconstructions that show the same part of the patient; all if they follow on."""
     if series[0].orientation is None or any(frame.position is None for frame in series):
         return series
@@ -138,10 +133,7 @@ def _main_acquisition(series: list[Frame], remarks: list[str]) -> list[Frame]:
             kept.append(index)
     left_out = sum(len(group) for index, group in enumerate(groups) if index not in kept)
     if left_out:
-        remarks.append(
-            f"the series shows the same part of the patient more than once (acquisitions, kernels or thicknesses): "
-            f"the {len(series) - left_out} slices of the fullest are read, {left_out} others are left out"
-        )
+        notices.append(notice("repeated-acquisitions", read=len(series) - left_out, left_out=left_out))
     return [frame for index in kept for frame in groups[index]]
 
 
@@ -183,10 +175,10 @@ def _group(frames: list[Frame], keys: Sequence[Hashable]) -> list[list[Frame]]:
     return sorted(groups.values(), key=lambda group: (-len(group), min(frame.order for frame in group)))
 
 
-def _ordered(frames: list[Frame], remarks: list[str]) -> list[Frame]:
+def _ordered(frames: list[Frame], notices: list[Notice]) -> list[Frame]:
     frames = sorted(frames, key=lambda frame: frame.order)
     if frames[0].orientation is None or any(frame.position is None for frame in frames):
-        return _ordered_without_positions(frames, remarks)
+        return _ordered_without_positions(frames, notices)
     normal = slice_normal(frames[0])
     along = np.array([np.dot(frame.position, normal) for frame in frames if frame.position is not None])
     kept: list[int] = []
@@ -197,16 +189,16 @@ def _ordered(frames: list[Frame], remarks: list[str]) -> list[Frame]:
         else:
             kept.append(int(index))
     if twins:
-        remarks.append(f"{len(twins)} slices lie where another one does and are left out: {listing(sorted(twins))}")
+        notices.append(notice("places-taken-twice", count=len(twins), files=tuple(sorted(twins))))
     return [frames[index] for index in kept]
 
 
-def _ordered_without_positions(frames: list[Frame], remarks: list[str]) -> list[Frame]:
+def _ordered_without_positions(frames: list[Frame], notices: list[Notice]) -> list[Frame]:
     if len(frames) > 1:
         by = "slice location" if all(frame.slice_location is not None for frame in frames) else "instance number"
-        remarks.append(f"the slices state no position or orientation: ordered by {by}, feet or head first unknown")
+        notices.append(notice("positions-missing", sorted_by=by))
         if by == "slice location":
             return sorted(frames, key=lambda frame: (frame.slice_location or 0.0, frame.order))
     else:
-        remarks.append("the slice states no position or orientation: no sizes in mm")
+        notices.append(notice("position-missing"))
     return frames

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
+from jcs_ct.notices import Notice, notice
 from jcs_ct.study.files import listing, one_line
 from jcs_ct.study.limits import MAX_SIDE, refuse_too_large
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, content_digest
@@ -56,14 +57,16 @@ def read_images(files: list[Path], root: Path) -> Study:
     """
     _refuse_several_folders(files, root)
     pictures, unreadable = _decode_all(sorted(files, key=lambda path: natural_key(path.name)), root)
-    remarks = [f"{name} could not be decoded and is left out ({reason})" for name, reason in unreadable]
+    notices = []
+    if unreadable:
+        names = tuple(name for name, _ in unreadable)
+        notices.append(notice("pictures-unreadable", count=len(names), files=names, reason=unreadable[0][1]))
     if any(picture.deep for picture in pictures):
-        pictures, remark = _to_eight_bits(pictures)
-        remarks.append(remark)
+        pictures, scaled = _to_eight_bits(pictures)
+        notices.append(scaled)
     voxels, extents = _stack(pictures)
     if extents is not None:
-        width, height = voxels.shape[2], voxels.shape[1]
-        remarks.append(f"the slices have different sizes; padded with 0 to {width} x {height} pixels")
+        notices.append(notice("pictures-padded", width=voxels.shape[2], height=voxels.shape[1]))
     return Study(
         voxels=voxels,
         intensity=IntensityKind.GRAY8,
@@ -71,8 +74,7 @@ def read_images(files: list[Path], root: Path) -> Study:
         sources=tuple(picture.name for picture in pictures),
         digest=content_digest(voxels, IntensityKind.GRAY8, None),
         extents=extents,
-        remarks=tuple(remarks),
-        objections=_colour_objections(pictures),
+        notices=(*notices, *_colour_refusals(pictures)),
     )
 
 
@@ -143,7 +145,7 @@ def _to_grey(image: Image.Image) -> tuple[NDArray[np.uint8] | NDArray[np.float32
     return np.asarray(opaque.convert("L")), coloured
 
 
-def _to_eight_bits(pictures: list[_Picture]) -> tuple[list[_Picture], str]:
+def _to_eight_bits(pictures: list[_Picture]) -> tuple[list[_Picture], Notice]:
     """Bring deeper pictures to 0..255, all with one scale, so that slices stay comparable."""
     deep = [picture.pixels for picture in pictures if picture.deep]
     if not all(np.isfinite(pixels).all() for pixels in deep):
@@ -157,7 +159,7 @@ def _to_eight_bits(pictures: list[_Picture]) -> tuple[list[_Picture], str]:
         else p
         for p in pictures
     ]
-    return scaled, f"pictures of more than 8 bits: grey levels {low:g} to {high:g} are scaled to 0 to 255"
+    return scaled, notice("pictures-rescaled", low=low, high=high)
 
 
 def _stack(pictures: list[_Picture]) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
@@ -176,9 +178,6 @@ def _stack(pictures: list[_Picture]) -> tuple[NDArray[np.uint8], NDArray[np.int6
     return voxels, extents if len(set(sizes)) > 1 else None
 
 
-def _colour_objections(pictures: list[_Picture]) -> tuple[str, ...]:
+def _colour_refusals(pictures: list[_Picture]) -> tuple[Notice, ...]:
     coloured = sum(picture.coloured for picture in pictures)
-    if not coloured:
-        return ()
-    which = "colour picture" if len(pictures) == 1 else f"{coloured} of {len(pictures)} are colour pictures"
-    return (f"{which}, not a CT slice; grey slices are needed",)
+    return (notice("colour-pictures", count=coloured, total=len(pictures)),) if coloured else ()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
-from jcs_ct.study.quality import cautions, objections
+from jcs_ct.notices import Notice, Severity, text, texts
+from jcs_ct.study.quality import refusals, warnings
 from jcs_ct.study.reader import Contents
 from jcs_ct.study.series_choice import SeriesSummary
 from jcs_ct.study.volume import Study, usual_spacing
@@ -15,9 +17,9 @@ def as_document(contents: Contents) -> dict[str, Any]:
     """Contents as plain data for JSON; what is not known is null."""
     return {
         "kind": str(contents.kind),
-        "series": [{**asdict(series), "why_not": list(series.why_not)} for series in contents.series],
+        "series": [_series_document(series) for series in contents.series],
         "study": None if contents.study is None else _study_document(contents.study),
-        "remarks": list(contents.remarks),
+        "notices": _notice_documents(contents.notices),
     }
 
 
@@ -25,14 +27,38 @@ def as_lines(contents: Contents) -> list[str]:
     """Contents as text."""
     lines = [line for series in contents.series for line in _series_lines(series)]
     if contents.study is not None:
-        facts = _study_document(contents.study)
+        facts = _facts(contents.study)
         lines.append(
             f"{contents.kind}: " + ", ".join(f"{_words(key)} {value}" for key, value in facts.items() if value)
         )
-    return [*lines, *(f"note: {_printable(remark)}" for remark in contents.remarks)]
+        lines += [f"not assessable: {_printable(reason)}" for reason in texts(refusals(contents.study))]
+        noticed = (*contents.notices, *warnings(contents.study))
+        others = dict.fromkeys(one for one in noticed if one.severity is not Severity.REFUSAL)
+        return [*lines, *(f"note: {_printable(text(one))}" for one in others)]
+    return [*lines, *(f"note: {_printable(said)}" for said in texts(contents.notices))]
+
+
+def _series_document(series: SeriesSummary) -> dict[str, Any]:
+    facts = {field.name: getattr(series, field.name) for field in fields(series)}
+    return {**facts, "why_not": _notice_documents(series.why_not)}
+
+
+def _notice_documents(notices: Iterable[Notice]) -> list[dict[str, Any]]:
+    return [
+        {"code": one.code, "severity": str(one.severity), "values": dict(one.values), "text": text(one)}
+        for one in notices
+    ]
 
 
 def _study_document(study: Study) -> dict[str, Any]:
+    return {
+        **_facts(study),
+        "refusals": _notice_documents(refusals(study)),
+        "warnings": _notice_documents(warnings(study)),
+    }
+
+
+def _facts(study: Study) -> dict[str, Any]:
     distance = usual_spacing(study.geometry)
     return {
         "intensity": str(study.intensity),
@@ -41,8 +67,6 @@ def _study_document(study: Study) -> dict[str, Any]:
         "plane": study.plane,
         "pixel_spacing_mm": None if study.geometry is None else list(study.geometry.pixel_spacing),
         "slice_distance_mm": None if distance is None else round(distance, 3),
-        "objections": list(objections(study)),
-        "cautions": list(cautions(study)),
     }
 
 
@@ -62,7 +86,7 @@ def _series_lines(series: SeriesSummary) -> list[str]:
     mark = "read    " if series.chosen else "left out"
     lines = [f"{mark}  {series.title}: " + ", ".join(fact for fact in facts if fact), f"          {series.series_uid}"]
     word = "but" if series.chosen else "why"
-    return [_printable(line) for line in (*lines, *(f"          {word}: {reason}" for reason in series.why_not))]
+    return [_printable(line) for line in (*lines, *(f"          {word}: {reason}" for reason in texts(series.why_not)))]
 
 
 def _words(key: str) -> str:

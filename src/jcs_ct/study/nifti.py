@@ -17,9 +17,10 @@ from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
+from jcs_ct.notices import notice
 from jcs_ct.study.files import one_line, open_maybe_gzip
 from jcs_ct.study.limits import refuse_too_large
-from jcs_ct.study.quality import plane_objections
+from jcs_ct.study.quality import plane_refusals
 from jcs_ct.study.volume import (
     AIR_HU,
     Geometry,
@@ -53,14 +54,14 @@ def read_nifti(path: Path, name: str) -> Study:
     """
     stored, slope, offset, affine, thick_axis = _load(path, name)
     stated = affine is not None
-    # Without a stated orientation the axes are taken in the format's own order, RAS+; a remark says so.
+    # Without a stated orientation the axes are taken in the format's own order, RAS+; a notice says so.
     grid = _grid(affine if affine is not None else np.eye(4), affine)
     low, high = _value_range(stored, slope, offset, name)
     intensity = _intensity_of(low, high, name)
     voxels = _convert(grid.to_canonical(stored), slope, offset, intensity)
     geometry = _geometry(affine, stored.shape, grid) if affine is not None else None
     plane = _plane(grid, thick_axis) if stated else None
-    remarks = [] if stated else [f"{name} states no usable sform or qform: no sizes in mm, axes taken as RAS+"]
+    unplaced = () if stated else (notice("orientation-not-stated", file=name),)
     return Study(
         voxels=voxels,
         intensity=intensity,
@@ -70,8 +71,7 @@ def read_nifti(path: Path, name: str) -> Study:
         geometry=geometry,
         grid=grid,
         plane=plane,
-        remarks=tuple(remarks),
-        objections=plane_objections(plane),
+        notices=(*unplaced, *plane_refusals(plane)),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError, UsageError
+from jcs_ct.notices import Notice, notice
 from jcs_ct.study.files import FileKind, kind_of, listing
 from jcs_ct.study.masks import read_labels
 from jcs_ct.study.segment_codes import SegmentKind
@@ -47,7 +48,7 @@ class Outlines:
     lungs: NDArray[np.bool_] | None
     """(Z, H, W) canonical; None where nothing in the file is a lung."""
     source: OutlineSource
-    remarks: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def read_outlines(path: Path, study: Study, segments: Collection[int] = ()) -> Outlines:
@@ -107,14 +108,14 @@ def _from_segmentation(stored: StoredSegmentation, wanted: Collection[int]) -> O
     lungs = [number for number in _numbers(stored.segments, SegmentKind.LUNG) if number not in opacities]
     chosen = [segment for segment in stored.segments if segment.number in opacities]
     others = len(stored.segments) - len(chosen) - len(lungs)
-    remarks = stored.remarks
+    notices = stored.notices
     if others:
-        remarks = (*remarks, f"segments of the outlines that are neither opacities nor lungs are left out: {others}")
+        notices = (*notices, notice("segments-left-out", count=others))
     computed = any(segment.computed for segment in chosen)
     source = OutlineSource(
         stored.name, stored.sha256, stored.sop_uid, tuple(opacities), SEMIAUTOMATIC if computed else MANUAL
     )
-    return Outlines(stored.mask(opacities), stored.mask(lungs) if lungs else None, source, remarks)
+    return Outlines(stored.mask(opacities), stored.mask(lungs) if lungs else None, source, notices)
 
 
 def _chosen(stored: StoredSegmentation, wanted: Collection[int]) -> list[int]:

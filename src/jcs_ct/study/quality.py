@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct.notices import Notice, Severity, notice
 from jcs_ct.study.volume import Geometry, IntensityKind, Study
 
 MIN_MATRIX = 64
@@ -40,51 +42,54 @@ _SAMPLE_STEP = 4
 """Every fourth row and column is looked at: shares need no more."""
 
 
-def objections(study: Study) -> tuple[str, ...]:
-    """Reasons why `study` must not be judged; none if it is fit.
+def refusals(study: Study) -> tuple[Notice, ...]:
+    """Why `study` must not be assessed: what its reader found, and what its values and sizes tell. Empty if it is fit.
 
-    Each says what was found and what is needed. Whether there are lungs is for a later layer to say.
+    Whether there are lungs is for a later layer to say.
     """
     reasons = [
-        *study.objections,
-        *_modality_objections(study),
-        *plane_objections(study.plane),
-        *_matrix_objections(study),
-        *_value_objections(study),
-        *_spacing_objections(study.geometry),
+        *(found for found in study.notices if found.severity is Severity.REFUSAL),
+        *_modality_refusals(study),
+        *plane_refusals(study.plane),
+        *_matrix_refusals(study),
+        *_value_refusals(study),
+        *_spacing_refusals(study.geometry),
     ]
     return tuple(dict.fromkeys(reasons))
 
 
-def cautions(study: Study) -> tuple[str, ...]:
-    """What is worth knowing about a result on `study`, but does not forbid it; shown as warnings."""
-    return (*_thickness_cautions(study.geometry), *_acquisition_cautions(study))
+def warnings(study: Study) -> tuple[Notice, ...]:
+    """What a reader of a result on `study` should know: all notices that are no refusals, of the reader and of its own.
+
+    `study.notices` are among them; do not add these again.
+    """
+    return (
+        *(found for found in study.notices if found.severity is not Severity.REFUSAL),
+        *_thickness_warnings(study.geometry),
+        *_acquisition_warnings(study),
+    )
 
 
-def _thickness_cautions(geometry: Geometry | None) -> list[str]:
+def _thickness_warnings(geometry: Geometry | None) -> list[Notice]:
     if geometry is None or len(geometry.positions) < 2:
         return []
     usual, thickness = float(np.median(geometry.slice_distances)), geometry.slice_thickness
     if thickness is not None and usual > MAX_SKIPPED * thickness:
-        return [
-            f"slices of {thickness:g} mm lie {usual:.3g} mm apart: {100 * (1 - thickness / usual):.0f} % of the "
-            "lung between the first and the last slice was not scanned, and volumes stand in for it"
-        ]
+        percent = 100 * (1 - thickness / usual)
+        return [notice("lung-skipped", thickness_mm=thickness, distance_mm=usual, percent=percent)]
     coarse = max(usual, thickness or 0.0)
-    if coarse > THICK_MM:
-        return [f"the slices are {coarse:g} mm thick: small and faint opacities are averaged away in them"]
-    return []
+    return [notice("thick-slices", thickness_mm=coarse)] if coarse > THICK_MM else []
 
 
-def _acquisition_cautions(study: Study) -> list[str]:
+def _acquisition_warnings(study: Study) -> list[Notice]:
     found = []
     kernel = study.attributes.get("ConvolutionKernel", "")
     if kernel_kind(kernel) == "bone":
-        found.append(f"kernel {kernel} enhances edges: noise may look like texture, and densities overshoot at edges")
+        found.append(notice("edge-enhancing-kernel", kernel=kernel))
     if agent := study.attributes.get("ContrastBolusAgent"):
-        found.append(f"a contrast agent was given ({agent[:40]}): vessels and what takes it up are denser than without")
+        found.append(notice("contrast-agent", agent=agent[:40]))
     if study.attributes.get("PatientPosition", "").upper() in ("HFP", "FFP"):
-        found.append("the patient lay prone: opacities that follow gravity lie in front, not at the back")
+        found.append(notice("prone"))
     return found
 
 
@@ -100,68 +105,65 @@ def kernel_kind(kernel: str) -> str | None:
     return None
 
 
-def plane_objections(plane: str | None) -> tuple[str, ...]:
-    """The objection to slices that are known not to be axial."""
-    if plane in (None, "axial"):
-        return ()
-    return (f"the series is {plane}, axial slices are needed",)
+def plane_refusals(plane: str | None) -> tuple[Notice, ...]:
+    """The refusal of slices that are known not to be axial."""
+    return () if plane in (None, "axial") else (notice("not-axial", plane=plane),)
 
 
-def _modality_objections(study: Study) -> tuple[str, ...]:
-    modality = study.attributes.get("Modality", "CT")
-    return () if modality == "CT" else (f"the modality is {modality}, CT is needed",)
+def unit_refusals(units: Iterable[str]) -> tuple[Notice, ...]:
+    """The refusal of values that are known not to be HU, told by their Rescale Types."""
+    foreign = sorted(FOREIGN_UNITS.intersection(units))
+    return (notice("not-hounsfield", unit=foreign[0]),) if foreign else ()
 
 
-def _matrix_objections(study: Study) -> tuple[str, ...]:
+def modality_refusals(modality: str) -> tuple[Notice, ...]:
+    """The refusal of images of another modality than CT."""
+    return () if modality == "CT" else (notice("not-ct", modality=modality),)
+
+
+def _modality_refusals(study: Study) -> tuple[Notice, ...]:
+    return modality_refusals(study.attributes.get("Modality", "CT"))
+
+
+def _matrix_refusals(study: Study) -> tuple[Notice, ...]:
     windows = [study.own_pixels(index) for index in range(len(study))] if study.extents is not None else []
     sides = [min(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in windows]
     smallest = int(np.median(sides)) if sides else min(study.voxels.shape[1:])
-    if smallest >= MIN_MATRIX:
-        return ()
-    return (f"the slices are {smallest} pixels wide, at least {MIN_MATRIX} are needed",)
+    return () if smallest >= MIN_MATRIX else (notice("matrix-too-small", width=smallest, least=MIN_MATRIX),)
 
 
-def _value_objections(study: Study) -> tuple[str, ...]:
+def _value_refusals(study: Study) -> tuple[Notice, ...]:
     sample = study.voxels[:, ::_SAMPLE_STEP, ::_SAMPLE_STEP]
     low, high = int(sample.min()), int(sample.max())
     if low == high:
-        return (f"all values are {low}, an image of a chest is needed",)
+        return (notice("one-value-everywhere", value=low),)
     if study.intensity is IntensityKind.HU:
-        return _hu_objections(sample, low, high)
-    if high - low < _MIN_GREY_SPAN:
-        return (f"the grey levels span {low} to {high} only, a picture with contrast is needed",)
-    return ()
+        return _hu_refusals(sample, low, high)
+    return (notice("no-contrast", low=low, high=high),) if high - low < _MIN_GREY_SPAN else ()
 
 
-def _hu_objections(sample: NDArray[np.generic], low: int, high: int) -> tuple[str, ...]:
+def _hu_refusals(sample: NDArray[np.generic], low: int, high: int) -> tuple[Notice, ...]:
     values = np.asarray(sample, dtype=np.int16)
     air = float(np.count_nonzero(values < _AIR_BELOW_HU)) / values.size
     tissue = float(np.count_nonzero((values > _TISSUE_HU[0]) & (values < _TISSUE_HU[1]))) / values.size
-    reasons = []
-    if air < _MIN_SHARE:
-        reasons.append(f"there is no air: values span {low} to {high} HU, a chest holds values near -850 HU")
-    if tissue < _MIN_SHARE:
-        reasons.append(f"there is no tissue: values span {low} to {high} HU, a chest holds values near 40 HU")
-    return tuple(reasons)
+    missing = [code for code, share in (("no-air", air), ("no-tissue", tissue)) if share < _MIN_SHARE]
+    return tuple(notice(code, low=low, high=high) for code in missing)
 
 
-def _spacing_objections(geometry: Geometry | None) -> tuple[str, ...]:
+def _spacing_refusals(geometry: Geometry | None) -> tuple[Notice, ...]:
     if geometry is None:
         return ()
     reasons = []
     small, large = min(geometry.pixel_spacing), max(geometry.pixel_spacing)
-    if small < PIXEL_SPACING_MM[0] or large > PIXEL_SPACING_MM[1]:
+    least, most = PIXEL_SPACING_MM
+    if small < least or large > most:
         reasons.append(
-            f"the pixel spacing is {small:g} x {large:g} mm, "
-            f"{PIXEL_SPACING_MM[0]:g} to {PIXEL_SPACING_MM[1]:g} mm is plausible for CT"
+            notice("pixel-spacing-implausible", small_mm=small, large_mm=large, least_mm=least, most_mm=most)
         )
     elif large > MAX_PIXEL_ASPECT * small:
-        reasons.append(f"the pixels measure {small:g} x {large:g} mm, square ones are needed")
+        reasons.append(notice("pixels-not-square", small_mm=small, large_mm=large))
     if len(geometry.positions) > 1:
-        usual = float(np.median(geometry.slice_distances))
-        if not SLICE_DISTANCE_MM[0] <= usual <= SLICE_DISTANCE_MM[1]:
-            reasons.append(
-                f"the slices are {usual:g} mm apart, "
-                f"{SLICE_DISTANCE_MM[0]:g} to {SLICE_DISTANCE_MM[1]:g} mm is plausible for CT"
-            )
+        usual, (least, most) = float(np.median(geometry.slice_distances)), SLICE_DISTANCE_MM
+        if not least <= usual <= most:
+            reasons.append(notice("slice-distance-implausible", distance_mm=usual, least_mm=least, most_mm=most))
     return tuple(reasons)

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError, UsageError
+from jcs_ct.notices import Notice, notice
 from jcs_ct.study.archive import unpack
 from jcs_ct.study.dicom import read_dicom, survey_dicom
 from jcs_ct.study.dicomdir import is_dicomdir, missing_files
@@ -31,14 +32,14 @@ class Contents:
     """Of a DICOM input, the one that would be read first; other inputs have no series."""
     study: Study | None = None
     """Of inputs that are not DICOM: they are read as a whole, as only then it is known what they hold."""
-    remarks: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def read_study(path: str | Path, series_uid: str | None = None, look: Callable[[Study], None] | None = None) -> Study:
     """Read one CT study from a file, a folder or a zip archive; the content decides what it is, not the name.
 
     A folder may hold DICOM series at any depth, one NIfTI file, or pictures. A study that was read but must not be
-    judged is returned all the same, with the reasons in `objections`.
+    assessed is returned all the same, with the refusals among its `notices`.
 
     Args:
         path: A folder, a zip archive, or a single DICOM, NIfTI or picture file. The directory of a DICOM disc
@@ -49,7 +50,7 @@ def read_study(path: str | Path, series_uid: str | None = None, look: Callable[[
             series of more than twice as many.
 
     Returns:
-        The study in canonical form, with what the reader noticed in `remarks`.
+        The study in canonical form, with what the reader noticed in `notices`.
 
     Raises:
         InputError: There is no such file or folder, or nothing in it is a study.
@@ -64,7 +65,7 @@ def read_study(path: str | Path, series_uid: str | None = None, look: Callable[[
     """
     with _opened(Path(path)) as found:
         study = _read(found, series_uid, look)
-        return replace(study, remarks=(*_folder_remarks(found), *study.remarks))
+        return replace(study, notices=(*_folder_notices(found), *study.notices))
 
 
 def list_contents(path: str | Path, series_uid: str | None = None) -> Contents:
@@ -80,12 +81,11 @@ def list_contents(path: str | Path, series_uid: str | None = None) -> Contents:
     """
     with _opened(Path(path)) as found:
         if found.files[FileKind.DICOM]:
-            choice, damaged, remarks = survey_dicom(found.files[FileKind.DICOM], found.root, series_uid)
-            left_out = tuple(f"left out: {reason}" for reason in damaged)
-            noticed = (*_folder_remarks(found), *remarks, *left_out, *choice.remarks, *choice.selection.remarks)
-            return Contents(InputKind.DICOM, choice.series, remarks=noticed)
+            survey = survey_dicom(found.files[FileKind.DICOM], found.root, series_uid)
+            noticed = (*_folder_notices(found), *survey.notices())
+            return Contents(InputKind.DICOM, survey.choice.series, notices=noticed)
         study = _read(found, series_uid)
-        return Contents(study.kind, study=study, remarks=(*_folder_remarks(found), *study.remarks))
+        return Contents(study.kind, study=study, notices=(*_folder_notices(found), *study.notices))
 
 
 @dataclass(frozen=True)
@@ -142,15 +142,13 @@ def _found_in(root: Path, called: str) -> _Found:
     return _Found(root, called, folder.files, folder.broken, whole=True)
 
 
-def _folder_remarks(found: _Found) -> tuple[str, ...]:
-    remarks = []
-    skipped = [file.relative_to(found.root).as_posix() for file in found.broken]
-    if skipped:
-        what = "files are damaged or not what their names say, and are left out"
-        remarks.append(f"{len(skipped)} {what}: {listing(skipped)}")
+def _folder_notices(found: _Found) -> tuple[Notice, ...]:
+    notices = []
+    if damaged := tuple(file.relative_to(found.root).as_posix() for file in found.broken):
+        notices.append(notice("files-damaged", count=len(damaged), files=damaged))
     if found.whole and (missing := missing_files(found.files[FileKind.DICOM])):
-        remarks.append(f"{len(missing)} files that the DICOMDIR lists are not there: {listing(missing)}")
-    return tuple(remarks)
+        notices.append(notice("dicomdir-files-missing", count=len(missing), files=tuple(missing)))
+    return tuple(notices)
 
 
 def _read(found: _Found, series_uid: str | None, look: Callable[[Study], None] | None = None) -> Study:

@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, SegmentationStorage
 
 from jcs_ct.errors import JcsError, UnreadableFileError, UnsupportedInputError
+from jcs_ct.notices import Notice, notice
 from jcs_ct.study.codestreams import decode_frame
 from jcs_ct.study.dicom_frames import refuse_bomb
 from jcs_ct.study.files import one_line
@@ -86,7 +87,7 @@ class StoredSegmentation:
             self._dataset = _read(path)
         try:
             with quiet_libraries():
-                self.remarks = _refuse_foreign(self._dataset, study, self.name)
+                self.notices = _refuse_foreign(self._dataset, study, self.name)
                 self.segments = tuple(_segments(self._dataset))
                 self.sop_uid = text(self._dataset, "SOPInstanceUID")
                 self._places = [self._place(index) for index in range(_frame_count(self._dataset))]
@@ -238,8 +239,8 @@ def _read(path: Path) -> Dataset:
     return dataset
 
 
-def _refuse_foreign(dataset: Dataset, study: Study, name: str) -> tuple[str, ...]:
-    """Refuse a segmentation of something else; a remark where it cannot be told."""
+def _refuse_foreign(dataset: Dataset, study: Study, name: str) -> tuple[Notice, ...]:
+    """Refuse a segmentation of something else; a notice where only geometry tells."""
     if study.geometry is None:
         raise UnsupportedInputError(
             f"{name} is a DICOM segmentation, but the slices of the study state no place that it could lie on; give "
@@ -257,7 +258,7 @@ def _refuse_foreign(dataset: Dataset, study: Study, name: str) -> tuple[str, ...
             f"series {', '.join(sorted(series)) or 'none'}, expected {own or 'none'} and {study.series_uid}; give the "
             "segmentation of this series, or the study that it belongs to"
         )
-    return ("whether the outlines belong to this study was told by their geometry only: the input states no UIDs",)
+    return (notice("outlines-without-reference"),)
 
 
 def _referenced(dataset: Dataset) -> tuple[set[str], set[str]]:

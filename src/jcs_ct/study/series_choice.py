@@ -21,10 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from jcs_ct.errors import UsageError
+from jcs_ct.notices import Notice, notice, text
 from jcs_ct.study.dicom_frames import ForeignObject, Frame
 from jcs_ct.study.dicom_series import Selection, select_slices, slice_normal
 from jcs_ct.study.files import listing
-from jcs_ct.study.quality import FOREIGN_UNITS, kernel_kind, plane_objections
+from jcs_ct.study.quality import kernel_kind, modality_refusals, plane_refusals, unit_refusals
 
 FEW_AXIAL = 5
 """An axial series shorter than this is a monitoring scan rather than a scan of the chest."""
@@ -61,7 +62,7 @@ class SeriesSummary:
     kernel: str = ""
     contrast_agent: str = ""
     chosen: bool = False
-    why_not: tuple[str, ...] = ()
+    why_not: tuple[Notice, ...] = ()
     """Why the series was not chosen; of the chosen one, what is wrong with it all the same."""
 
     @property
@@ -77,7 +78,7 @@ class Candidate:
     uid: str
     frames: list[Frame]
     selection: Selection
-    faults: tuple[str, ...]
+    faults: tuple[Notice, ...]
     """Why the series is not fit to be diagnosed."""
 
     @property
@@ -116,7 +117,7 @@ class Choice:
     selection: Selection
     series: tuple[SeriesSummary, ...]
     """The chosen one first, then in the order in which they would be chosen, then those that are not CT images."""
-    remarks: tuple[str, ...]
+    notices: tuple[Notice, ...]
 
 
 def choose_series(frames: list[Frame], foreign: Sequence[ForeignObject], wanted: str | None = None) -> Choice:
@@ -143,7 +144,7 @@ def choose_series(frames: list[Frame], foreign: Sequence[ForeignObject], wanted:
     summaries = [
         _summary(candidate, why, candidate is chosen) for candidate, why in zip(ranked, whys, strict=True)
     ] + _foreign_summaries(foreign)
-    return Choice(chosen.selection, tuple(summaries), tuple(_remarks(summaries, len(ranked), wanted)))
+    return Choice(chosen.selection, tuple(summaries), tuple(_notices(summaries, len(ranked), wanted)))
 
 
 def projection_of(image_type: tuple[str, ...]) -> str | None:
@@ -157,27 +158,26 @@ def _candidate(uid: str, series: list[Frame]) -> Candidate:
     return Candidate(uid, series, selection, tuple(_faults(selection)))
 
 
-def _faults(selection: Selection) -> list[str]:
+def _faults(selection: Selection) -> list[Notice]:
     frames, first = selection.frames, selection.frames[0]
-    modality = first.attributes.get("Modality", "CT")
-    units = sorted({frame.rescale_type for frame in frames} & FOREIGN_UNITS)
-    faults = [f"the modality is {modality}, CT is needed"] if modality != "CT" else []
-    faults += image_objections(first)
-    faults += [f"the values are in {units[0]}, HU are needed"] if units else []
-    faults += plane_objections(first.plane)
-    faults += selection.objections
+    faults = [
+        *modality_refusals(first.attributes.get("Modality", "CT")),
+        *image_refusals(first),
+        *unit_refusals(frame.rescale_type for frame in frames),
+        *plane_refusals(first.plane),
+        *selection.refusals,
+    ]
     if len(frames) < FEW_AXIAL:
-        faults.append(f"slices for a scan of the chest: found {len(frames)}, at least {FEW_AXIAL} are needed")
+        faults.append(notice("few-slices", found=len(frames), least=FEW_AXIAL))
     return faults
 
 
-def image_objections(frame: Frame) -> tuple[str, ...]:
-    """The objection to images that are no cross-sections: overviews and projections."""
+def image_refusals(frame: Frame) -> tuple[Notice, ...]:
+    """The refusal of images that are no cross-sections: overviews and projections."""
     if frame.localizer:
-        return ("the images are localizers, slices are needed",)
-    if projection := projection_of(frame.image_type):
-        return (f"the images are projections (Image Type {projection}), slices are needed",)
-    return ()
+        return (notice("localizers-only"),)
+    projection = projection_of(frame.image_type)
+    return (notice("projections-only", word=projection),) if projection else ()
 
 
 def _places(frames: list[Frame]) -> np.ndarray | None:
@@ -210,34 +210,34 @@ def _thickness_rank(thickness: float | None) -> int:
     return 0 if 0.5 <= thickness <= 3 else 1 if thickness > 3 else 2
 
 
-def _why_not(other: Candidate, chosen: Candidate, longest: float, wanted: str | None) -> tuple[str, ...]:
+def _why_not(other: Candidate, chosen: Candidate, longest: float, wanted: str | None) -> tuple[Notice, ...]:
     if wanted is not None:
-        return ("another series was asked for", *other.faults)
+        return (notice("series-not-requested"), *other.faults)
     if other.faults and len(other.faults) > len(chosen.faults):
         return other.faults
     return (*other.faults, _difference(other, chosen, longest))
 
 
-def _difference(other: Candidate, chosen: Candidate, longest: float) -> str:
+def _difference(other: Candidate, chosen: Candidate, longest: float) -> Notice:
     """The first rule that puts `chosen` before `other`."""
     if not _covers(other, longest) and _covers(chosen, longest):
-        return f"it covers {other.extent:.0f} mm, the one read {chosen.extent:.0f} mm"
+        return notice("series-shorter", extent_mm=other.extent, read_mm=chosen.extent)
     if chosen.original and not other.original:
-        return "its images are derived, those of the one read are as acquired"
+        return notice("series-derived")
     if _thickness_rank(other.thickness) != _thickness_rank(chosen.thickness):
-        return f"its slices are {_mm(other.thickness)} thick, those of the one read {_mm(chosen.thickness)}"
-    kinds = kernel_kind(other.kernel), kernel_kind(chosen.kernel)
-    if _KERNEL_RANK[kinds[0]] != _KERNEL_RANK[kinds[1]]:
-        return (
-            f"its kernel {other.kernel or '(not stated)'} is {kinds[0] or 'unknown'}, that of the one read {kinds[1]}"
+        return notice("series-thickness-less-suitable", thickness=_mm(other.thickness), read=_mm(chosen.thickness))
+    kind, read_kind = kernel_kind(other.kernel), kernel_kind(chosen.kernel)
+    if _KERNEL_RANK[kind] != _KERNEL_RANK[read_kind]:
+        kernel = other.kernel or "(not stated)"
+        return notice(
+            "series-kernel-less-suitable", kernel=kernel, kind=kind or "unknown", read_kind=read_kind or "unknown"
         )
-    if len(other.selection.frames) != len(chosen.selection.frames):
-        return f"it has {len(other.selection.frames)} slices, the one read {len(chosen.selection.frames)}"
-    return "it is as fit as the one read, which has the lower UID"
+    slices, read = len(other.selection.frames), len(chosen.selection.frames)
+    return notice("series-fewer-slices", slices=slices, read=read) if slices != read else notice("series-tie")
 
 
 def _mm(value: float | None) -> str:
-    return "of unknown size and" if value is None else f"{value:g} mm"
+    return "an unknown number of mm" if value is None else f"{value:g} mm"
 
 
 def _wanted_first(ranked: list[Candidate], foreign: Sequence[ForeignObject], wanted: str) -> list[Candidate]:
@@ -251,7 +251,7 @@ def _wanted_first(ranked: list[Candidate], foreign: Sequence[ForeignObject], wan
     raise UsageError(f"found no series {wanted[:64]}, expected one of {listing(uids)}: list them with jcs info")
 
 
-def _summary(candidate: Candidate, why_not: tuple[str, ...], chosen: bool) -> SeriesSummary:
+def _summary(candidate: Candidate, why_not: tuple[Notice, ...], chosen: bool) -> SeriesSummary:
     first = candidate.selection.frames[0]
     attributes = first.attributes
     return SeriesSummary(
@@ -291,26 +291,32 @@ def _foreign_summaries(foreign: Sequence[ForeignObject]) -> list[SeriesSummary]:
             modality=items[0].modality,
             image_type="",
             images=len(items),
-            why_not=(f"it holds {sop_class}, CT images are needed",),
+            why_not=(notice("series-not-ct", sop_class=sop_class),),
         )
         for (uid, sop_class), items in sorted(by_uid.items())
     ]
 
 
-def _remarks(summaries: list[SeriesSummary], count: int, wanted: str | None) -> list[str]:
+def _notices(summaries: list[SeriesSummary], count: int, wanted: str | None) -> list[Notice]:
     """What to tell about the `count` series of CT images, which come first."""
-    remarks = []
-    chosen = summaries[0]
-    if count > 1:
-        others = [f"{other.title} with {other.images} images ({other.why_not[0]})" for other in summaries[1:count]]
-        how = "read, as asked for," if wanted is not None else "read"
-        remarks.append(
-            f"{count} series found; {how} {chosen.title} with {chosen.images} images, left out {listing(others)}"
+    notices = []
+    chosen, others = summaries[0], summaries[1:count]
+    if others:
+        notices.append(
+            notice(
+                "several-series" if wanted is None else "series-as-requested",
+                count=count,
+                read=chosen.title,
+                images=chosen.images,
+                others=tuple(
+                    f"{other.title} with {other.images} images ({text(other.why_not[0])})" for other in others
+                ),
+            )
         )
-    for what, found in (
-        ("patients", {summary.patient_id for summary in summaries[:count]}),
-        ("studies", {summary.study_uid for summary in summaries[:count]}),
+    for code, found in (
+        ("several-patients", {summary.patient_id for summary in summaries[:count]}),
+        ("several-studies", {summary.study_uid for summary in summaries[:count]}),
     ):
         if len(found) > 1:
-            remarks.append(f"the images are of {len(found)} {what}: only the series read is judged")
-    return remarks
+            notices.append(notice(code, count=len(found)))
+    return notices

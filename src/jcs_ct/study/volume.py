@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct.notices import Notice
+
 if TYPE_CHECKING:
     from jcs_ct.study.dicom_source import DicomSource
 
@@ -164,10 +166,8 @@ class Study:
     """The images that the slices came from, as DICOM results refer to them; None for other inputs."""
     attributes: dict[str, str] = field(default_factory=dict)
     """Further facts that the input states (modality, manufacturer, kernel, body part, study and patient identity)."""
-    remarks: tuple[str, ...] = ()
-    """What the reader noticed and what it did about it; shown to the user as warnings."""
-    objections: tuple[str, ...] = ()
-    """Reasons of the reader why the study must not be judged (mixed orientations, colour pictures...)."""
+    notices: tuple[Notice, ...] = ()
+    """What the reader noticed and did about it. A REFUSAL says why the study must not be assessed."""
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 3 or 0 in self.voxels.shape:
