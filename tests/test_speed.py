@@ -27,7 +27,7 @@ from scipy import ndimage
 
 from jcs_ct import Diagnoser, read_study
 from jcs_ct.cores import cores, parallel_map
-from jcs_ct.diagnosis.pipeline import DiagnoserSettings, Precision
+from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings, Precision
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "lung-pet-ct-dx-A0002"
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from benchmarks.speed_sections.plan import Figures, Plan
 
 from jcs_ct import Diagnoser, read_study
 from jcs_ct.benchmarks import BenchmarkResult, classification, segmentation
-from jcs_ct.diagnosis.pipeline import DiagnoserSettings, Precision
+from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings, Precision
 from jcs_ct.errors import InputError
 
 EXACT = DiagnoserSettings(precision=Precision.FP32, mirrored=True)

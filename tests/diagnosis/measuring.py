@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct.diagnosis.measure import MeasureSettings, find_lesions, measure_lesions
-from jcs_ct.diagnosis.result import Lesion, Measures
+from jcs_ct.diagnosis.measured import Lesion, Measures
 from jcs_ct.study.volume import Study
 
 

@@ -15,7 +15,8 @@ from jcs_ct.diagnosis.cross_check import cross_check, disagreement, shows_opacit
 from jcs_ct.diagnosis.decide import PatientRule, decide
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.remeasure import EarlierResult
-from jcs_ct.diagnosis.result import CrossCheck, Diagnosis, RuleOutcome, Verdict
+from jcs_ct.diagnosis.decision import CrossCheck, RuleOutcome, Verdict
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.jobs.summary import summary_of
 from jcs_ct.reports.csv_report import write_csvs
 from jcs_ct.reports.html_report import cross_check_note, heading_of

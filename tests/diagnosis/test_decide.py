@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from jcs_ct.diagnosis.decide import PAPER_THRESHOLDS, Decision, PatientRule, decide
-from jcs_ct.diagnosis.result import Verdict
+from jcs_ct.diagnosis.decide import PAPER_THRESHOLDS, PatientRule, decide
+from jcs_ct.diagnosis.decision import Decision
+from jcs_ct.diagnosis.decision import Verdict
 
 RULE = PatientRule()
 

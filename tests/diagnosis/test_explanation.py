@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from jcs_ct.diagnosis.explanation import check_explanation, looks_elsewhere
-from jcs_ct.diagnosis.result import ExplanationCheck
+from jcs_ct.diagnosis.decision import ExplanationCheck
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import Study
 from tests.diagnosis.test_measure import study_of

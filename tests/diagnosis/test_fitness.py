@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from jcs_ct.diagnosis import fitness
-from jcs_ct.diagnosis.pipeline import NO_LUNGS, Diagnoser
-from jcs_ct.diagnosis.result import Diagnosis, Verdict
+from jcs_ct.diagnosis.pipeline import Diagnoser, NO_LUNGS
+from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.study.volume import Study
 from tests.diagnosis.test_measure import geometry, study_of
 from tests.opacity_networks import write_weights

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jcs_ct.diagnosis.follow_up import compare
-from jcs_ct.diagnosis.result import Measures, RegionMeasures, SeverityScore
+from jcs_ct.diagnosis.measured import Measures, RegionMeasures, SeverityScore
 from jcs_ct.errors import UsageError
 from tests.diagnosis.test_lung_regions import LEFT, RIGHT, ROWS, boxes, measured
 from tests.diagnosis.test_measure import geometry

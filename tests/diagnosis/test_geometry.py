@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
-from jcs_ct.diagnosis.result import Diagnosis, Verdict
+from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings
+from jcs_ct.diagnosis.pipeline import Diagnoser
+from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.study import read_study
 from jcs_ct.study.volume import InputKind
 from tests.opacity_networks import write_weights

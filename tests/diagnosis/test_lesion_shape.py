@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jcs_ct.diagnosis.lesion_shape import axial_diameters, planar_diameters, pleural_distances
-from jcs_ct.diagnosis.result import HuBands
+from jcs_ct.diagnosis.measured import HuBands
 from tests.diagnosis.measuring import measure_mask
 from tests.diagnosis.test_measure import geometry, study_of
 

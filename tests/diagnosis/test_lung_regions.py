@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from jcs_ct.diagnosis.lung_regions import LOBES, parts_of_slices, split_sides
 from jcs_ct.diagnosis.measure import MeasureSettings
-from jcs_ct.diagnosis.result import Lesion, Measures
+from jcs_ct.diagnosis.measured import Lesion, Measures
 from jcs_ct.study.reader import read_study
 from jcs_ct.study.volume import Geometry, Study
 from tests import phantoms

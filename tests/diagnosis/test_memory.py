@@ -7,7 +7,8 @@ import tracemalloc
 import numpy as np
 
 from jcs_ct.cropped_volume import CroppedVolume
-from jcs_ct.diagnosis.measure import Measured, find_lesions, measure_lesions
+from jcs_ct.diagnosis.measure import find_lesions, measure_lesions
+from jcs_ct.diagnosis.measured import Measured
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.diagnosis.whole_lungs import whole_lungs
 from tests.diagnosis.test_measure import phantom_study

@@ -12,10 +12,12 @@ import pytest
 from jcs_ct._version import __version__
 from jcs_ct.diagnosis.classify import classify
 from jcs_ct.diagnosis.decide import PatientRule
-from jcs_ct.diagnosis.pipeline import NO_LUNGS, Diagnoser, DiagnoserSettings, Precision
-from jcs_ct.diagnosis.result import Diagnosis, Verdict
+from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings, Precision
+from jcs_ct.diagnosis.pipeline import Diagnoser, NO_LUNGS
+from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.segment import segment
-from jcs_ct.diagnosis.whole_lungs import GivenMasks
+from jcs_ct.diagnosis.given_masks import GivenMasks
 from jcs_ct.errors import UsageError, WeightsError
 from jcs_ct.evaluation.typicality import Typicality
 from jcs_ct.normalization import inside_mask

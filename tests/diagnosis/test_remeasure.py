@@ -16,7 +16,9 @@ from jcs_ct.diagnosis.remeasure import (
     EarlierResult,
     measure_outlines,
 )
-from jcs_ct.diagnosis.result import Diagnosis, ExplanationCheck, Lesion, TypicalityCheck, Verdict
+from jcs_ct.diagnosis.decision import ExplanationCheck, TypicalityCheck, Verdict
+from jcs_ct.diagnosis.measured import Lesion
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
 from jcs_ct.morphology import Mask
 from jcs_ct.normalization import turned_upright

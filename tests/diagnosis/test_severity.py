@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jcs_ct.diagnosis.result import RegionMeasures
+from jcs_ct.diagnosis.measured import RegionMeasures
 from jcs_ct.diagnosis.severity import ZONAL, region_score, severity_score
 
 

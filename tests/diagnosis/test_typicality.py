@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jcs_ct.diagnosis.classify import Scores
-from jcs_ct.diagnosis.result import TypicalityCheck
+from jcs_ct.diagnosis.decision import TypicalityCheck
 from jcs_ct.diagnosis.typicality import (
     Usual,
     atypical_cautions,

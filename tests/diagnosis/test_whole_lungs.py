@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.slices import find_lung_slices
-from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
+from jcs_ct.diagnosis.given_masks import GivenMasks
+from jcs_ct.diagnosis.whole_lungs import outside_remark, whole_lungs
 from jcs_ct.errors import UsageError
 from tests.diagnosis.test_measure import geometry, study_of
 from tests.opacity_networks import write_weights

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from jcs_ct.diagnosis.pipeline import Reporter
+from jcs_ct.diagnosis.reporter import Reporter
 from jcs_ct.jobs.diagnosing import write_result
 from jcs_ct.jobs.job import JobOptions, Outcome
 from jcs_ct.jobs.queue import JobQueue

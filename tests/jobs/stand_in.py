@@ -21,7 +21,7 @@ from jcs_ct.jobs.job import JobOptions, JobState, Outcome
 from jcs_ct.jobs.task import Task
 
 if TYPE_CHECKING:
-    from jcs_ct.diagnosis.pipeline import Reporter  # takes seconds to import
+    from jcs_ct.diagnosis.reporter import Reporter  # takes seconds to import
 
 TASK = "tests.jobs.stand_in:prepare"
 FILES = 6

@@ -16,7 +16,7 @@ from jcs_ct.study.reader import read_study
 from tests.reports.conftest import diagnose
 
 if TYPE_CHECKING:
-    from jcs_ct.diagnosis.pipeline import Reporter
+    from jcs_ct.diagnosis.reporter import Reporter
 
 TASK = "tests.pacs.quick_task:prepare"
 

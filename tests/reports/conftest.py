@@ -11,18 +11,9 @@ from numpy.typing import NDArray
 from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.lung_regions import sides_are_known
 from jcs_ct.diagnosis.measure import find_lesions, measure_lesions, slice_burden
-from jcs_ct.diagnosis.result import (
-    Diagnosis,
-    ExplanationCheck,
-    Interval,
-    Measures,
-    Provenance,
-    RuleOutcome,
-    SliceFinding,
-    ThresholdStep,
-    TypicalityCheck,
-    Verdict,
-)
+from jcs_ct.diagnosis.decision import ExplanationCheck, Provenance, RuleOutcome, ThresholdStep, TypicalityCheck, Verdict
+from jcs_ct.diagnosis.measured import Interval, Measures
+from jcs_ct.diagnosis.result import Diagnosis, SliceFinding
 from jcs_ct.study.volume import Geometry, InputKind, IntensityKind, SourceGrid, Study
 from tests.phantoms import ChestPhantom, to_grey
 

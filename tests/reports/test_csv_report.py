@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jcs_ct.diagnosis.result import Diagnosis, Verdict
+from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.csv_report import write_csvs
 from tests.reports.test_json_report import with_composition
 

@@ -14,7 +14,8 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
 from jcs_ct.diagnosis.explanation import looks_elsewhere
-from jcs_ct.diagnosis.result import Diagnosis, ExplanationCheck
+from jcs_ct.diagnosis.decision import ExplanationCheck
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
 from jcs_ct.notices import texts
 from jcs_ct.reports.deidentify import UidMap, deidentified, safe_remark

@@ -11,7 +11,9 @@ from highdicom.image import imread
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from jcs_ct.diagnosis.result import Diagnosis, Measures, SliceFinding, Verdict
+from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.measured import Measures
+from jcs_ct.diagnosis.result import Diagnosis, SliceFinding
 from jcs_ct.reports.dicom_report import write_dicom
 from jcs_ct.reports.formats import ReportFormat
 from tests.reports.dicom_tools import printed_report, validation_errors

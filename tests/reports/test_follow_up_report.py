@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from jcs_ct import cli
 from jcs_ct.diagnosis.follow_up import compare
-from jcs_ct.diagnosis.result import Diagnosis, Verdict
+from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
 from jcs_ct.reports.follow_up_report import follow_up_schema, signed, study_remarks, write_follow_up
 from jcs_ct.reports.json_report import write_json

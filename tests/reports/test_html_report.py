@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jcs_ct.diagnosis.result import Diagnosis, Lesion, SliceFinding, Verdict
+from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.measured import Lesion
+from jcs_ct.diagnosis.result import Diagnosis, SliceFinding
 from jcs_ct.reports import charts, pictures
 from jcs_ct.reports.html_report import number, percent, places, render_html
 from tests.reports.test_json_report import with_composition

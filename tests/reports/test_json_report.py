@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from jcs_ct.diagnosis.result import Diagnosis, Provenance
+from jcs_ct.diagnosis.decision import Provenance
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.json_report import result_document, result_schema, write_json
 from jcs_ct.reports.stored_result import read_result
 

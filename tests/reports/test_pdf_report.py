@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jcs_ct.diagnosis.result import Diagnosis, Lesion
+from jcs_ct.diagnosis.measured import Lesion
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.pdf_report import render_pdf, write_pdf
 from tests.reports.dicom_tools import tool
 

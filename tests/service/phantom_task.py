@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jcs_ct.diagnosis.pipeline import Reporter
+from jcs_ct.diagnosis.reporter import Reporter
 from jcs_ct.jobs.diagnosing import write_result
 from jcs_ct.jobs.job import JobOptions, Outcome
 from jcs_ct.jobs.task import Task

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from jcs_ct.datasets.prepared import prepare
-from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings, Precision
+from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings, Precision
+from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.engine import Network
 from jcs_ct.errors import WeightsError
 from jcs_ct.training.export import ship

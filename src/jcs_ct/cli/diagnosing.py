@@ -24,7 +24,7 @@ from jcs_ct.reports.formats import ReportFormat, check_formats
 if TYPE_CHECKING:
     from jcs_ct.diagnosis.pipeline import Diagnoser
     from jcs_ct.diagnosis.result import Diagnosis
-    from jcs_ct.diagnosis.whole_lungs import GivenMasks
+    from jcs_ct.diagnosis.given_masks import GivenMasks
     from jcs_ct.reports.deidentify import UidMap
     from jcs_ct.study.volume import Study
 
@@ -89,7 +89,8 @@ def _read_and_diagnose(
 
 def _diagnoser(weights: Path | None, threshold: int, threads: int | None, device: DeviceName) -> Diagnoser:
     from jcs_ct.diagnosis.decide import PatientRule
-    from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
+    from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings
+    from jcs_ct.diagnosis.pipeline import Diagnoser
     from jcs_ct.engine import Device
 
     settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold))
@@ -98,7 +99,7 @@ def _diagnoser(weights: Path | None, threshold: int, threads: int | None, device
 
 def _given_masks(study: Study, lungs: Path | None, lobes: Path | None) -> GivenMasks:
     """The masks that measures are made against; read by libraries that nobody waits for who gives none."""
-    from jcs_ct.diagnosis.whole_lungs import GivenMasks
+    from jcs_ct.diagnosis.given_masks import GivenMasks
 
     if lungs is None and lobes is None:
         return GivenMasks()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 import typer
 
 if TYPE_CHECKING:
-    from jcs_ct.diagnosis.result import Diagnosis, FirstLook
+    from jcs_ct.diagnosis.decision import FirstLook
+    from jcs_ct.diagnosis.result import Diagnosis
 
 
 class Progress:

@@ -31,11 +31,6 @@ class Scores:
     atypicality: NDArray[np.float32] | None = None
     """(M,) how far each slice lies from those that were learned from; None where that was not fitted."""
 
-    @property
-    def far_out(self) -> list[float | None]:
-        """The same slice by slice."""
-        return [None] * len(self.probabilities) if self.atypicality is None else self.atypicality.tolist()
-
 
 def classify(
     network: Network,

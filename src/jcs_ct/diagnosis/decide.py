@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct.diagnosis.result import RuleOutcome, ThresholdStep, Verdict
+from jcs_ct.diagnosis.decision import Decision, RuleOutcome, ThresholdStep, Verdict
+from jcs_ct.notices import Notice, Value, notice
 
 PAPER_THRESHOLDS = (15, 20, 25, 30)
 """Table IV."""
@@ -55,16 +56,6 @@ class PatientRule:
         return max(round(own, 3), float(self.minimum_infected))
 
 
-@dataclass(frozen=True)
-class Decision:
-    """The rule applied to one study."""
-
-    verdict: Verdict
-    reasons: tuple[str, ...]
-    probability: float | None
-    rule: RuleOutcome
-
-
 def decide(
     probabilities: NDArray[np.float32],
     extents_mm: NDArray[np.float64] | None,
@@ -73,8 +64,8 @@ def decide(
 ) -> Decision:
     """Apply the rule.
 
-    The patient's probability is that of the slice that decides: with a threshold of T slices, the T-th most suspicious.
-    It is above `slice_probability` exactly where the verdict is positive. Slices are calibrated, the patient is not.
+    With a threshold of T slices, the patient's probability is that of the T-th most suspicious slice. It exceeds
+    `slice_probability` exactly if the verdict is positive. Slices are calibrated, the patient is not.
 
     Args:
         probabilities: (M,) of the assessed slices.
@@ -84,47 +75,36 @@ def decide(
     """
     distance = None if extents_mm is None else float(np.median(extents_mm))
     infected = probabilities > rule.slice_probability
-    count = int(infected.sum())
+    count, assessed = int(infected.sum()), len(probabilities)
     threshold = rule.threshold(rule.paper_threshold, distance, slice_count)
     outcome = RuleOutcome(
         infected_slices=count,
-        assessed_slices=len(probabilities),
+        assessed_slices=assessed,
         threshold=threshold,
         unit="slices by fraction" if distance is None else "slices by mm",
         infected_extent_mm=None if extents_mm is None else float(extents_mm[infected].sum()),
         explanation=_explanation(rule, threshold, distance, slice_count),
         curve=tuple(_curve(rule, count, distance, slice_count)),
     )
-    if len(probabilities) < rule.minimum_assessed:
-        reason = (
-            f"only {len(probabilities)} slice(s) with lung were found, at least {rule.minimum_assessed} are needed to "
-            "judge a patient; the findings on single slices are listed"
-        )
-        return Decision(Verdict.NOT_ASSESSABLE, (reason,), None, outcome)
-    positive = count >= threshold
-    deciding = min(math.ceil(threshold), len(probabilities))
+    if assessed < rule.minimum_assessed:
+        few = notice("few-lung-slices", assessed=assessed, least=rule.minimum_assessed)
+        return Decision(Verdict.NOT_ASSESSABLE, (few,), rule=outcome)
+    deciding = min(math.ceil(threshold), assessed)
     probability = float(np.sort(probabilities)[-deciding])
-    if math.ceil(threshold) > len(probabilities):  # more slices are asked for than there are
+    if math.ceil(threshold) > assessed:  # the rule asks for more slices than there are
         probability = min(probability, rule.slice_probability)
-    verdict = Verdict.POSITIVE if positive else Verdict.NEGATIVE
-    reason = (
-        f"{count} of {len(probabilities)} assessed slices show signs of infection, "
-        f"{'at least' if positive else 'fewer than'} the threshold of {threshold:.3g}"
-    )
-    return Decision(verdict, (reason,), probability, outcome)
+    values: dict[str, Value] = {"infected": count, "assessed": assessed, "threshold": threshold}
+    if count >= threshold:
+        return Decision(Verdict.POSITIVE, (notice("threshold-reached", **values),), probability, outcome)
+    return Decision(Verdict.NEGATIVE, (notice("threshold-not-reached", **values),), probability, outcome)
 
 
-def _explanation(rule: PatientRule, threshold: float, distance: float | None, slice_count: int) -> str:
-    paper = f"The paper's rule: positive from {rule.paper_threshold} infected slices"
+def _explanation(rule: PatientRule, threshold: float, distance: float | None, slice_count: int) -> Notice:
+    values: dict[str, Value] = {"paper_threshold": rule.paper_threshold, "threshold": threshold}
     if distance is not None:
-        return (
-            f"{paper} {rule.paper_slice_distance_mm:g} mm apart. These slices stand for {distance:.3g} mm each, so the "
-            f"threshold is {threshold:.3g} slices."
-        )
-    return (
-        f"{paper} of {rule.paper_slice_count}. The distance of these slices is not known; the same share of "
-        f"{slice_count} is {threshold:.3g}."
-    )
+        paper = rule.paper_slice_distance_mm
+        return notice("threshold-by-distance", **values, paper_distance_mm=paper, distance_mm=distance)
+    return notice("threshold-by-share", **values, paper_count=rule.paper_slice_count, count=slice_count)
 
 
 def _curve(rule: PatientRule, count: int, distance: float | None, slice_count: int) -> Sequence[ThresholdStep]:

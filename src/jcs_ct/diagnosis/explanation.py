@@ -1,9 +1,9 @@
-"""Whether the classifier looked at what it should have, checked on each study.
+"""Whether the classifier looked at the lungs and at the opacities, checked on each study.
 
-A classifier can call the right slices for the wrong reason: by the couch, the window or the patient's arms (DeGrave et
-al., Nature Machine Intelligence 2021). Its map is exact, so that shows. The share of the map that lies in the lungs,
-and in what the segmenter outlined, is held against that of a map which is the same everywhere
-(`evaluation.localisation` has the same against a reader's masks).
+A classifier can call the right slices for the wrong reason: the couch, the window or the patient's arms (DeGrave et
+al., Nature Machine Intelligence 2021). Its activation map is exact and shows that. The share of the map in the lungs,
+and in the segmenter's outlines, is compared with that of a uniform map (`evaluation.localisation` does the same against
+a reader's masks).
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import Volume, shown_slices
-from jcs_ct.diagnosis.result import ExplanationCheck
+from jcs_ct.diagnosis.decision import ExplanationCheck
+from jcs_ct.notices import Notice, notice
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import Study
 
 ELSEWHERE = 1.0
-"""A map looks elsewhere if less of it lies in the lungs, or in the outlined opacities, than this times as much as of
-one that is equal everywhere: such a map explains nothing. Chance needs no fitting and holds for weights to come. With
-the present ones no slice with a reader's masks that is not for testing comes so low (50 of `covid-19-ct100`: at least
-1.09 in the lungs, 1.18 in opacities), and no group of the validation slices of `sars-cov-2-ct` (at least 1.08 in the
-lungs)."""
+"""A map lies elsewhere if its share in the lungs, or in the outlined opacities, is below this multiple of a uniform
+map's share. Such a map explains nothing. Chance needs no fitting and holds for any weights. With the present weights, no
+slice with a reader's masks outside the test sets comes so low (50 slices of `covid-19-ct100`: at least 1.09 in the
+lungs, 1.18 in opacities), nor does any group of `sars-cov-2-ct` validation slices (at least 1.08 in the lungs)."""
 
 
 def check_explanation(
@@ -33,7 +33,7 @@ def check_explanation(
     box: Box,
     study: Study,
 ) -> ExplanationCheck | None:
-    """Hold the maps of infected slices against lungs and opacities; None where there are none, or they are empty.
+    """Compare the maps of infected slices with lungs and opacities; None without infected slices, or if maps are empty.
 
     Args:
         activation: (Z, H, W) maps, 255 = the strongest of the study.
@@ -61,29 +61,19 @@ def check_explanation(
     return ExplanationCheck(len(infected), *(float(value) for value in means))
 
 
-def looks_elsewhere(check: ExplanationCheck | None) -> tuple[str, ...]:
-    """What to tell the reader of a result whose maps look past the lungs, or past what was outlined in them."""
+def looks_elsewhere(check: ExplanationCheck | None) -> tuple[Notice, ...]:
+    """Whether the maps lie outside the lungs, or outside the opacities outlined in them."""
     if check is None:
         return ()
-    called = f"of the activation mapping on the {check.slices} infected slice(s)"
     if check.times_chance_in_lungs is None or check.times_chance_in_lungs < ELSEWHERE:
-        return (
-            f"the classifier looked past the lungs: {_percent(check.in_lungs)} {called} lies in them, and they take "
-            f"{_percent(check.chance_in_lungs)} of what it saw; that these slices are infected is not explained",
-        )
+        shares = {"share": 100 * check.in_lungs, "chance": 100 * check.chance_in_lungs}
+        return (notice("activation-outside-lungs", slices=check.slices, **shares),)
     if check.times_chance_in_lesions is None:
-        return (f"no opacity was outlined that would explain the {check.slices} infected slice(s)",)
+        return (notice("no-opacity-outlined", slices=check.slices),)
     if check.times_chance_in_lesions < ELSEWHERE:
-        return (
-            f"the classifier looked past the outlined opacities: {_percent(check.in_lesions)} {called} lies in them, "
-            f"and they take {_percent(check.chance_in_lesions)} of what it saw; that these slices are infected is not "
-            "explained by what is outlined",
-        )
+        shares = {"share": 100 * check.in_lesions, "chance": 100 * check.chance_in_lesions}
+        return (notice("activation-outside-opacities", slices=check.slices, **shares),)
     return ()
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.{1 if share < 0.0995 else 0}f} %"
 
 
 def _overlap(first: tuple[slice, slice], second: tuple[slice, slice]) -> tuple[slice, slice]:

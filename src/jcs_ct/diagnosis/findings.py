@@ -1,8 +1,6 @@
-"""From what was computed on crops to the study's grid, and to one finding a slice."""
+"""From values on crops to the study's grid and to one score per slice."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +8,7 @@ from numpy.typing import NDArray
 from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import CroppedVolume, S
 from jcs_ct.diagnosis.classify import Scores
-from jcs_ct.diagnosis.measure import Measured, slice_burden, unassessed
-from jcs_ct.diagnosis.result import SliceFinding
+from jcs_ct.diagnosis.decision import SliceScore
 from jcs_ct.diagnosis.slices import LungSlices
 
 
@@ -41,30 +38,12 @@ def activation_volume(slices: LungSlices, scores: Scores) -> CroppedVolume[np.ui
     return volume
 
 
-def slice_findings(
-    slices: LungSlices, scores: Scores, measured: Measured, segmented: NDArray[np.int64], infected_above: float
-) -> tuple[SliceFinding, ...]:
-    """One finding a slice; areas and shares where the slice was segmented.
-
-    Args:
-        slices: of the study.
-        scores: of the assessed slices.
-        measured: what was outlined.
-        segmented: (S,) which of the assessed slices were segmented.
-        infected_above: probability.
-    """
-    study = slices.study
-    areas, shares = slice_burden(measured.labels, measured.lungs, study)
-    findings = list(unassessed(study))
-    outlined = set(slices.indices[segmented].tolist())
-    for index, score, far in zip(slices.indices.tolist(), scores.probabilities.tolist(), scores.far_out, strict=True):
-        findings[index] = replace(
-            findings[index],
-            assessed=True,
-            probability=score,
-            infected=score > infected_above,
-            lesion_area_mm2=areas[index] if index in outlined else None,
-            lesion_share=shares[index] if index in outlined else None,
-            atypicality=far,
-        )
-    return tuple(findings)
+def slice_scores(lungs: LungSlices, scores: Scores, infected_above: float) -> tuple[SliceScore, ...]:
+    """One score per slice of the study; empty scores for slices that were not classified."""
+    found = [SliceScore()] * len(lungs.study)
+    atypicality = [None] * len(scores.probabilities) if scores.atypicality is None else scores.atypicality.tolist()
+    for index, probability, far in zip(
+        lungs.indices.tolist(), scores.probabilities.tolist(), atypicality, strict=True
+    ):
+        found[index] = SliceScore(probability, probability > infected_above, far)
+    return tuple(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jcs_ct.diagnosis.result import Measures, RegionMeasures
+from jcs_ct.diagnosis.measured import Measures, RegionMeasures
 from jcs_ct.errors import UsageError
 
 BREATH = 0.15

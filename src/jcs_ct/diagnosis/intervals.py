@@ -23,8 +23,9 @@ from scipy import ndimage
 
 from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import Volume, marked_pixels, shown_slices
-from jcs_ct.diagnosis.measure import Measured, MeasureSettings, contiguous_blocks, known_extents, ml_per_mm
-from jcs_ct.diagnosis.result import Interval
+from jcs_ct.diagnosis.measure import MeasureSettings, contiguous_blocks, known_extents, ml_per_mm
+from jcs_ct.diagnosis.measured import Measured
+from jcs_ct.diagnosis.measured import Interval
 from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.study.volume import Study
 
@@ -126,7 +127,7 @@ def _filled_in(
             Interval(float(total.least) / total.lung, total.most / total.lung_at_most) if total.lung else None
         ),
     )
-    return measured._replace(lesions=lesions, measures=measures)
+    return replace(measured, lesions=lesions, measures=measures)
 
 
 def _planes(

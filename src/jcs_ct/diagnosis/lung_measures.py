@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jcs_ct.cropped_volume import Volume
 from jcs_ct.diagnosis import lung_regions
 from jcs_ct.diagnosis.lung_regions import Labels, LungRegions
-from jcs_ct.diagnosis.result import Lesion, Measures, RegionMeasures, SeverityScore
+from jcs_ct.diagnosis.measured import Lesion, Measures, RegionMeasures, SeverityScore
 from jcs_ct.diagnosis.severity import LOBAR, ZONAL, severity_score
 from jcs_ct.study.volume import Geometry
 

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import CroppedVolume, Volume, crop_of, shown_slices
-from jcs_ct.diagnosis.result import Side
+from jcs_ct.diagnosis.measured import Side
 from jcs_ct.morphology import Mask
 from jcs_ct.study.volume import Geometry, Study
 

@@ -10,7 +10,6 @@ voxels.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,8 @@ from jcs_ct.cropped_volume import CroppedVolume, Volume, marked_pixels, shown_sl
 from jcs_ct.diagnosis.components import connected_components
 from jcs_ct.diagnosis.lesion_shape import axial_diameters, pleural_distances
 from jcs_ct.diagnosis.lung_measures import add_places, measure_regions
-from jcs_ct.diagnosis.lung_regions import lung_sides
-from jcs_ct.diagnosis.result import HuBands, Lesion, Measures, SliceFinding
+from jcs_ct.diagnosis.lung_regions import lung_sides, sides_are_known
+from jcs_ct.diagnosis.measured import HuBands, Lesion, Measured, Measures, SliceBurden
 from jcs_ct.study.volume import Geometry, IntensityKind, Study
 
 _MAX_LESIONS = int(np.iinfo(np.uint16).max)  # labels are uint16, in memory and in every report
@@ -49,20 +48,6 @@ class MeasureSettings:
 
 
 _DEFAULTS = MeasureSettings()
-
-
-class Measured(NamedTuple):
-    """Opacities, and what they were measured against. All of it agrees: what is too small is in none of it."""
-
-    labels: CroppedVolume[np.uint16]
-    """(Z, H, W): 0 or the id of a lesion."""
-    lesions: tuple[Lesion, ...]
-    """The largest first, ids from 1."""
-    measures: Measures
-    lungs: CroppedVolume[np.bool_]
-    """(Z, H, W), the lesions included."""
-    sides: CroppedVolume[np.uint8]
-    """(Z, H, W) as `lung_regions.lung_sides` gives them, whether or not the input states which side is which."""
 
 
 def find_lesions(
@@ -93,6 +78,7 @@ def measure_lesions(
     study: Study,
     lobes: NDArray[np.uint8] | None = None,
     consolidation: Volume[np.bool_] | None = None,
+    segmented: NDArray[np.bool_] | None = None,
 ) -> Measured:
     """Measure opacities.
 
@@ -102,7 +88,8 @@ def measure_lesions(
         lung_mask: (Z, H, W) lung voxels, canonical; may leave out consolidated parts.
         study: the study that the masks belong to.
         lobes: (Z, H, W) labels 1..5 (`lung_regions.LOBES`), 0 elsewhere, or None where they are not known.
-        consolidation: (Z, H, W), counted within opacities; None where it is not told from ground glass.
+        consolidation: (Z, H, W), counted within opacities; None if it is not told from ground glass.
+        segmented: (Z,), False on slices where nothing was looked for; True everywhere if None.
     """
     if not labels.shape == lung_mask.shape == study.voxels.shape:
         raise ValueError(f"masks {labels.shape} and {lung_mask.shape} do not fit voxels {study.voxels.shape}")
@@ -119,7 +106,9 @@ def measure_lesions(
     weights = np.ones(len(labels)) if extents is None else extents
     ml = ml_per_mm(study.geometry, extents)
     places = measure_regions(labels, count, sides, lobes, study.geometry, weights, ml, consolidation)
-    return Measured(labels, *add_places(lesions, totals, places), lungs, sides)
+    lesions, totals = add_places(lesions, totals, places)
+    stated = sides if sides_are_known(study) else None
+    return Measured(labels, lesions, totals, lungs, stated, slice_burden(labels, lungs, study, segmented))
 
 
 def _highest(labels: Volume[np.uint16]) -> int:
@@ -136,27 +125,27 @@ def _with_lesions(lungs: Volume[np.bool_], labels: Volume[np.uint16]) -> Cropped
     return CroppedVolume.made(lungs.shape, np.bool_, lambda z: lungs[z] | (labels[z] > 0))
 
 
-def unassessed(study: Study) -> tuple[SliceFinding, ...]:
-    """What is known of each slice before anything was found on it."""
-    places = [None] * len(study) if study.geometry is None else study.geometry.slice_positions.tolist()
-    return tuple(
-        SliceFinding(index, source, place, assessed=False)
-        for index, (source, place) in enumerate(zip(study.sources, places, strict=True))
-    )
-
-
 def slice_burden(
-    labels: Volume[np.uint16], lung_mask: Volume[np.bool_], study: Study
-) -> tuple[list[float | None], list[float | None]]:
-    """Lesion area in mm² and lesion share of the lung (0..1) on each slice; None where the input cannot tell.
+    labels: Volume[np.uint16], lungs: Volume[np.bool_], study: Study, segmented: NDArray[np.bool_] | None = None
+) -> tuple[SliceBurden, ...]:
+    """Opacities on each slice.
 
-    The share is None on a slice without lung.
+    Args:
+        labels: (Z, H, W), 0 or an opacity.
+        lungs: (Z, H, W), the opacities included.
+        study: the study that both belong to.
+        segmented: (Z,), False on slices where nothing was looked for; True everywhere if None.
     """
-    lesion, lung = marked_pixels(labels), marked_pixels(_with_lesions(lung_mask, labels))
-    geometry = study.geometry
-    areas: list[float | None] = [None if geometry is None else float(n * geometry.pixel_area) for n in lesion]
-    shares: list[float | None] = [float(n / m) if m else None for n, m in zip(lesion, lung, strict=True)]
-    return areas, shares
+    lesion, lung, geometry = marked_pixels(labels), marked_pixels(lungs), study.geometry
+    return tuple(
+        SliceBurden(
+            None if geometry is None else float(opaque * geometry.pixel_area),
+            float(opaque / whole) if whole else None,
+        )
+        if segmented is None or segmented[z]
+        else SliceBurden()
+        for z, (opaque, whole) in enumerate(zip(lesion, lung, strict=True))
+    )
 
 
 def known_extents(geometry: Geometry | None) -> NDArray[np.float64] | None:

@@ -18,28 +18,15 @@ from jcs_ct.diagnosis.clock import Clock
 from jcs_ct.diagnosis.cross_check import disagreement
 from jcs_ct.diagnosis.explanation import looks_elsewhere
 from jcs_ct.diagnosis.lung_regions import sides_are_known
-from jcs_ct.diagnosis.measure import (
-    Measured,
-    MeasureSettings,
-    find_lesions,
-    measure_lesions,
-    slice_burden,
-    unassessed,
-)
-from jcs_ct.diagnosis.result import (
-    CrossCheck,
-    Diagnosis,
-    ExplanationCheck,
-    Measures,
-    Provenance,
-    RuleOutcome,
-    SliceFinding,
-    TypicalityCheck,
-    Verdict,
-)
+from jcs_ct.diagnosis.measure import MeasureSettings, find_lesions, measure_lesions, slice_burden, unassessed
+from jcs_ct.diagnosis.measured import Measured
+from jcs_ct.diagnosis.decision import CrossCheck, ExplanationCheck, Provenance, RuleOutcome, TypicalityCheck, Verdict
+from jcs_ct.diagnosis.measured import Measures
+from jcs_ct.diagnosis.result import Diagnosis, SliceFinding
 from jcs_ct.diagnosis.slices import FoundLungs, find_lungs
 from jcs_ct.diagnosis.typicality import atypical_cautions
-from jcs_ct.diagnosis.whole_lungs import GivenMasks, outside_remark, whole_lungs
+from jcs_ct.diagnosis.given_masks import GivenMasks
+from jcs_ct.diagnosis.whole_lungs import outside_remark, whole_lungs
 from jcs_ct.errors import UsageError
 from jcs_ct.morphology import Mask
 from jcs_ct.normalization import inside_mask, lies_on_its_side, turned_upright

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jcs_ct.diagnosis.result import RegionMeasures, RegionScore, SeverityScore
+from jcs_ct.diagnosis.measured import RegionMeasures, RegionScore, SeverityScore
 
 ZONAL = "zonal approximation"
 LOBAR = "lobes"

@@ -1,7 +1,7 @@
-"""Whether a study is such as the classifier learned from: what it has never seen it must not judge.
+"""Whether a study resembles the classifier's training data. The classifier must not judge what it has never seen.
 
-A slice's atypicality is the distance of its features from those of training slices (`evaluation.typicality`). A study
-is refused by the median slice, so that a few odd ones (metal, motion, the lowest of the lungs) decide nothing.
+A slice's atypicality is the distance of its features from those of training slices (`evaluation.typicality`). The
+median slice decides, so a few odd slices (metal, motion, lung bases) do not refuse a study.
 """
 
 from __future__ import annotations
@@ -11,40 +11,42 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jcs_ct.diagnosis.result import TypicalityCheck
+from jcs_ct.diagnosis.decision import TypicalityCheck
+from jcs_ct.diagnosis.not_assessable import NotAssessable
 from jcs_ct.evaluation.typicality import Levels, Typicality
+from jcs_ct.notices import Notice, notice
 from jcs_ct.weights import NetworkFile
 
 if TYPE_CHECKING:
     from jcs_ct.diagnosis.classify import Scores  # at run time it would load the engine, which measuring goes without
 
 MOST = 0.5
-"""A study is refused, or warned of, where more than this share of its assessed slices lies beyond the level."""
+"""A study is refused, or a warning given, if more than this share of its assessed slices exceeds the level."""
 
 
 @dataclass(frozen=True)
 class Usual:
-    """What usual slices are, for one classifier."""
+    """Typical slices of one classifier, and the levels above which a slice is unusual."""
 
     typicality: Typicality
     levels: Levels
 
     @classmethod
     def of(cls, file: NetworkFile) -> Usual | None:
-        """What was fitted for a classifier; None where nothing was."""
+        """What was fitted for a classifier; None if nothing was."""
         stored = file.typicality
         return None if stored is None else cls(Typicality.load(stored.path), Levels(stored.unusual, stored.limit))
 
 
 def with_atypicality(scores: Scores, usual: Usual | None) -> Scores:
-    """Scores that tell how far each slice lies from usual ones, as far as that is known."""
+    """Scores with the atypicality of each slice, if it can be computed."""
     if usual is None or scores.features is None:
         return scores
     return replace(scores, atypicality=usual.typicality.atypicality(scores.features))
 
 
 def check_typicality(scores: Scores, usual: Usual | None) -> TypicalityCheck | None:
-    """The assessed slices of a study together; None where their atypicality is not known."""
+    """Summary over the assessed slices of a study; None if their atypicality is unknown."""
     if usual is None or scores.atypicality is None:
         return None
     return TypicalityCheck(
@@ -57,29 +59,31 @@ def check_typicality(scores: Scores, usual: Usual | None) -> TypicalityCheck | N
     )
 
 
-def atypical_objections(check: TypicalityCheck | None) -> tuple[str, ...]:
-    """Why a study must not be judged, if most of its slices lie beyond the limit."""
-    if check is None or check.slices_beyond <= MOST * check.slices:
+def refuse_unusual(check: TypicalityCheck | None) -> None:
+    """Stop if most slices lie beyond the limit.
+
+    Raises:
+        NotAssessable: they do.
+    """
+    if check is not None and _beyond(check):
+        beyond = notice(
+            "slices-beyond-training", median=check.median, beyond=check.slices_beyond, slices=check.slices,
+            limit=check.limit,
+        )  # fmt: skip
+        raise NotAssessable((beyond,), check)
+
+
+def unusual_slices(check: TypicalityCheck | None) -> tuple[Notice, ...]:
+    """Whether most slices of an assessed study are unusual."""
+    if check is None or check.slices_unusual <= MOST * check.slices or _beyond(check):
         return ()
     return (
-        f"{_found(check)}, and {check.slices_beyond} of {check.slices} lie beyond {check.limit:.3g}, within which 99 % "
-        "of validation slices do; expected axial CT of a whole chest, as pictures in a lung window. Check that the "
-        "pictures are upright, not inverted, blurred or noisy, and not of another body part; or have a reader judge",
-    )
+        notice(
+            "unusual-slices", median=check.median, unusual=check.slices_unusual, slices=check.slices,
+            limit=check.unusual,
+        ),
+    )  # fmt: skip
 
 
-def atypical_cautions(check: TypicalityCheck | None) -> tuple[str, ...]:
-    """What to tell the reader of a result whose slices are unusual for the most part, but may be judged."""
-    if check is None or check.slices_unusual <= MOST * check.slices or atypical_objections(check):
-        return ()
-    return (
-        f"{_found(check)}, and {check.slices_unusual} of {check.slices} lie beyond {check.unusual:.3g}, within which "
-        "95 % of validation slices do: how right the classifier is on such slices is not known",
-    )
-
-
-def _found(check: TypicalityCheck) -> str:
-    return (
-        "the slices are unlike those that the classifier learned from: their median atypicality is "
-        f"{check.median:.3g}, about 1 is usual"
-    )
+def _beyond(check: TypicalityCheck) -> bool:
+    return check.slices_beyond > MOST * check.slices

@@ -28,12 +28,10 @@ from PIL import Image
 from scipy import ndimage
 
 from jcs_ct.cores import parallel_map
-from jcs_ct.cropped_volume import CroppedVolume, Volume, marked_pixels, shown_slices
-from jcs_ct.diagnosis.lung_regions import LOBES, Labels, middle_column, mirrored, split_sides
-from jcs_ct.errors import UsageError
+from jcs_ct.cropped_volume import CroppedVolume, Volume, shown_slices
+from jcs_ct.diagnosis.lung_regions import middle_column, mirrored, split_sides
 from jcs_ct.morphology import Mask, dilated, eroded, filled
 from jcs_ct.preprocessing import AIR_THRESHOLD, Bytes
-from jcs_ct.study.volume import Study
 
 GAP = 0.12
 """Gaps of the costal surface up to this share of the width of both lungs (about 35 mm) are closed."""
@@ -56,42 +54,7 @@ AXIS_SEARCH = 0.1
 """The heart moves the gap between the lungs off the axis of symmetry by no more than this share of their width."""
 
 
-@dataclass(frozen=True)
-class GivenMasks:
-    """Masks that the user gives, on the grid of the study as it was read."""
-
-    lungs: Mask | None = None
-    """(Z, H, W) canonical; wins over what is found: what lies outside is neither lung nor opacity."""
-    lobes: Labels | None = None
-    """(Z, H, W) canonical, 0 or the labels of `lung_regions.LOBES`."""
-
-    def fit(self, study: Study) -> None:
-        """Check the masks against the study that they are for.
-
-        Raises:
-            UsageError: another shape, or labels that are no lobes.
-        """
-        for name, mask in (("lung", self.lungs), ("lobe", self.lobes)):
-            if mask is not None and mask.shape != study.voxels.shape:
-                raise UsageError(
-                    f"the {name} mask has the shape {mask.shape}, expected {study.voxels.shape} (slices, rows, "
-                    "columns) as the study: make it on the study's own grid"
-                )
-        if self.lobes is not None and (highest := int(self.lobes.max())) > len(LOBES):
-            raise UsageError(f"the lobe mask holds the label {highest}, expected 0 to {len(LOBES)}: {', '.join(LOBES)}")
-
-    def turned(self) -> GivenMasks:
-        """Turned by a quarter like a study that was brought upright (`normalization.turned_upright`)."""
-        return GivenMasks(
-            None if self.lungs is None else np.rot90(self.lungs, 1, (1, 2)),
-            None if self.lobes is None else np.rot90(self.lobes, 1, (1, 2)),
-        )
-
-    def names(self) -> list[str]:
-        """Which masks were given."""
-        return [name for name, mask in vars(self).items() if mask is not None]
-
-    def whole_lungs(self) -> Mask | None:
+def whole_lungs(self) -> Mask | None:
         """(Z, H, W): the lung mask, else the lobes together; None where neither was given."""
         if self.lungs is not None:
             return self.lungs
@@ -367,22 +330,3 @@ def _resized(mask: Mask, shape: tuple[int, int]) -> Mask:
         return mask
     image = Image.fromarray(mask.view(np.uint8)).resize((shape[1], shape[0]), Image.Resampling.NEAREST)
     return np.asarray(image).astype(bool)
-
-
-LEFT_OUT = " and were left out, as the given mask decides; check that it holds the consolidated lung"
-
-
-def outside_remark(lesions: Volume[np.bool_], lungs: Volume[np.bool_], consequence: str = LEFT_OUT) -> str | None:
-    """What to tell the user of opacities outside of a lung mask that they gave; None if there are none to speak of.
-
-    Args:
-        lesions: (Z, H, W).
-        lungs: (Z, H, W), as given.
-        consequence: what became of those outside; the end of the sentence.
-    """
-    every = int(marked_pixels(lesions).sum())
-    outside = sum(np.count_nonzero(lesions[z] & ~lungs[z]) for z in shown_slices(lesions))
-    if outside <= 0.01 * every:
-        return None
-    share = f"{100 * outside / every:.0f} %"
-    return f"{share} of the outlined opacities lie outside of the given lung mask{consequence}"

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from jcs_ct.cores import at_most
 from jcs_ct.diagnosis.decide import PatientRule
-from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings, Reporter
-from jcs_ct.diagnosis.result import Diagnosis, Verdict
+from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings
+from jcs_ct.diagnosis.pipeline import Diagnoser
+from jcs_ct.diagnosis.reporter import Reporter
+from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.jobs.job import JobOptions, JobState, Outcome
 from jcs_ct.jobs.masks import keep_masks
 from jcs_ct.jobs.summary import summary_of

@@ -20,7 +20,7 @@ from jcs_ct.jobs.job import JobOptions, Outcome
 from jcs_ct.jobs.settings import QueueSettings
 
 if TYPE_CHECKING:
-    from jcs_ct.diagnosis.pipeline import Reporter  # takes seconds to import, and doors use the queue without it
+    from jcs_ct.diagnosis.reporter import Reporter  # takes seconds to import, and doors use the queue without it
 
 
 class Task(Protocol):

@@ -26,6 +26,8 @@ class Entry:
     """What the reader can do about it; empty where nothing need be done."""
     private: Mapping[str, str] = field(default_factory=dict)
     """Private values by name, with the words that stand in for each in a de-identified text."""
+    short: str = ""
+    """A few words for the worklist; empty unless the notice casts doubt on the verdict."""
 
     @property
     def names(self) -> frozenset[str]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jcs_ct.diagnosis.result import Diagnosis, RuleOutcome, SliceFinding
+from jcs_ct.diagnosis.decision import RuleOutcome
+from jcs_ct.diagnosis.result import Diagnosis, SliceFinding
 
 WIDTH = 1000.0
 """All charts share this width in SVG units."""

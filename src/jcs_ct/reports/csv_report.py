@@ -11,7 +11,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from jcs_ct.diagnosis.result import Diagnosis, HuBands, Lesion, SliceFinding
+from jcs_ct.diagnosis.measured import HuBands, Lesion
+from jcs_ct.diagnosis.result import Diagnosis, SliceFinding
 from jcs_ct.reports.json_report import plain
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

@@ -18,7 +18,8 @@ from uuid import UUID
 
 from pydicom.dataset import Dataset
 
-from jcs_ct.diagnosis.result import Diagnosis, Provenance
+from jcs_ct.diagnosis.decision import Provenance
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
 from jcs_ct.study.dicom_source import DicomSource
 from jcs_ct.study.volume import InputKind, Study

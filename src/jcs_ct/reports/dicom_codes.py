@@ -8,7 +8,8 @@ from __future__ import annotations
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.coding import Code
 
-from jcs_ct.diagnosis.result import Side, Verdict
+from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.measured import Side
 from jcs_ct.diagnosis.review import Judgement
 from jcs_ct.study.segment_codes import ABNORMAL_OPACITY as ABNORMAL_OPACITY
 from jcs_ct.study.segment_codes import ABNORMAL_STRUCTURE as ABNORMAL_STRUCTURE

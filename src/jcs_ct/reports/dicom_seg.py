@@ -12,7 +12,7 @@ from pydicom.sr.coding import Code
 
 from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.lung_regions import SIDE_LABELS
-from jcs_ct.diagnosis.result import Side
+from jcs_ct.diagnosis.measured import Side
 from jcs_ct.reports import dicom_codes as codes
 from jcs_ct.reports.dicom_objects import Derivation
 

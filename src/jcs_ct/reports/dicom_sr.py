@@ -36,7 +36,8 @@ from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 
 from jcs_ct.diagnosis.lung_regions import SIDE_LABELS
-from jcs_ct.diagnosis.result import Diagnosis, Lesion, RegionMeasures, Side
+from jcs_ct.diagnosis.measured import Lesion, RegionMeasures, Side
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports import dicom_codes as codes
 from jcs_ct.reports.dicom_objects import MANUFACTURER, MODEL_NAME, RESEARCH_USE, Derivation
 from jcs_ct.reports.dicom_seg import lesion_name, lung_name

@@ -11,7 +11,7 @@ from typing import Any
 
 from jcs_ct._version import __version__
 from jcs_ct.diagnosis.follow_up import FollowUp, RegionChange
-from jcs_ct.diagnosis.result import Verdict
+from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.errors import UsageError
 from jcs_ct.reports import regions
 from jcs_ct.reports.html_report import environment, number

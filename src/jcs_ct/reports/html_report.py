@@ -15,7 +15,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jcs_ct.diagnosis.result import Diagnosis, Interval, Lesion, Provenance, Verdict
+from jcs_ct.diagnosis.decision import Provenance, Verdict
+from jcs_ct.diagnosis.measured import Interval, Lesion
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.review import Review
 from jcs_ct.reports import charts, pictures, regions
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, usual_spacing

@@ -23,7 +23,9 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
-from jcs_ct.diagnosis.result import Diagnosis, Lesion, Verdict
+from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.measured import Lesion
+from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.review import Judgement, Review
 from jcs_ct.reports import charts, html_report
 from jcs_ct.reports.html_report import number, percent, probability

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 from skimage.measure import find_contours
 
 from jcs_ct.diagnosis.cross_check import MARKED_SHARE
-from jcs_ct.diagnosis.result import Diagnosis, SliceFinding, Verdict
+from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.result import Diagnosis, SliceFinding
 from jcs_ct.study.volume import IntensityKind, Study
 
 LUNG_WINDOW = (-600.0, 1500.0)

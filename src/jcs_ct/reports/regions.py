@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jcs_ct.diagnosis.result import HuBands, Measures, RegionMeasures
+from jcs_ct.diagnosis.measured import HuBands, Measures, RegionMeasures
 
 _DEEPEST = 0.75  # share of a zone at which its colour is the strongest: score 5 begins there
 

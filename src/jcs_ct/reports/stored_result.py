@@ -11,22 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from jcs_ct.diagnosis.remeasure import EarlierResult
-from jcs_ct.diagnosis.result import (
+from jcs_ct.diagnosis.decision import (
     CrossCheck,
     ExplanationCheck,
-    HuBands,
-    Interval,
-    Measures,
     Provenance,
-    RegionMeasures,
-    RegionScore,
     RuleOutcome,
-    SeverityScore,
-    SliceFinding,
     ThresholdStep,
     TypicalityCheck,
     Verdict,
 )
+from jcs_ct.diagnosis.measured import HuBands, Interval, Measures, RegionMeasures, RegionScore, SeverityScore
+from jcs_ct.diagnosis.result import SliceFinding
 from jcs_ct.errors import UsageError
 from jcs_ct.reports.json_report import RESULT_SCHEMA
 

@@ -1,0 +1,177 @@
+"""The first half of a diagnosis: the decision and what it rests on. Plain data; read `Decision`, at the end, first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from jcs_ct.cropped_volume import CroppedVolume
+from jcs_ct.notices import Notice
+from jcs_ct.study.outlines import OutlineSource
+
+
+class Verdict(StrEnum):
+    """The decision on a patient."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    NOT_ASSESSABLE = "not_assessable"
+    NOT_ASSESSED = "not_assessed"
+    """Outlines were measured, and no decision was asked for. Never to be read as negative."""
+
+
+@dataclass(frozen=True)
+class SliceScore:
+    """What the classifier says about one slice; all None if it was not classified."""
+
+    probability: float | None = None
+    infected: bool | None = None
+    atypicality: float | None = None
+    """Distance from the classifier's training slices; see `TypicalityCheck`."""
+
+    @property
+    def assessed(self) -> bool:
+        """Whether the slice was classified."""
+        return self.infected is not None
+
+
+@dataclass(frozen=True)
+class ThresholdStep:
+    """The verdict as it would be at one threshold of the patient rule."""
+
+    paper_threshold: int
+    """Infected slices of a thin-slice scan, as in the paper's Table IV (15, 20, 25, 30...)."""
+    threshold: float
+    """The same threshold in the unit of the rule for this study."""
+    positive: bool
+
+
+@dataclass(frozen=True)
+class RuleOutcome:
+    """The patient rule, applied."""
+
+    infected_slices: int
+    assessed_slices: int
+    threshold: float
+    """Number of infected slices at and above which the patient is positive, on this study."""
+    unit: str
+    """What the threshold was derived from: "slices by mm" or "slices by fraction"."""
+    infected_extent_mm: float | None
+    """Length along the patient that the infected slices stand for."""
+    explanation: Notice
+    """How the threshold follows from the paper's rule."""
+    curve: tuple[ThresholdStep, ...] = ()
+    """The verdict over a range of thresholds, ascending."""
+
+
+@dataclass(frozen=True)
+class ExplanationCheck:
+    """Where the activation maps of the infected slices look, as means over these slices (`diagnosis.explanation`)."""
+
+    slices: int
+    """Infected slices."""
+    in_lungs: float
+    """Share of a map that lies in the whole lungs, 0..1."""
+    chance_in_lungs: float
+    """The same of a map that is equal everywhere: the share of the area that the network saw."""
+    in_lesions: float
+    """Share of a map that lies in outlined opacities, 0..1."""
+    chance_in_lesions: float
+    """The same of a map that is equal everywhere."""
+
+    @property
+    def times_chance_in_lungs(self) -> float | None:
+        """How many times as much of the maps lies in the lungs as of maps that look nowhere; None without lungs."""
+        return self.in_lungs / self.chance_in_lungs if self.chance_in_lungs else None
+
+    @property
+    def times_chance_in_lesions(self) -> float | None:
+        """The same for outlined opacities; None where there are none."""
+        return self.in_lesions / self.chance_in_lesions if self.chance_in_lesions else None
+
+
+@dataclass(frozen=True)
+class TypicalityCheck:
+    """How far the assessed slices lie from those that the classifier learned from (`evaluation.typicality`)."""
+
+    slices: int
+    """Assessed ones."""
+    median: float
+    """Of their atypicality, about 1 where slices are as usual as those that were learned from."""
+    unusual: float
+    """A slice above this is unusual: 95 % of validation slices lie below."""
+    limit: float
+    """A slice above this is beyond what the classifier may judge: 99 % of validation slices lie below."""
+    slices_unusual: int
+    slices_beyond: int
+
+
+@dataclass(frozen=True)
+class CrossCheck:
+    """What the segmenter says to the classifier's verdict (`diagnosis.cross_check`)."""
+
+    slices: int
+    """Looked at: of a negative study evenly over the assessed ones, of a positive one those that were segmented."""
+    marked: int
+    """Of these, those that show opacities."""
+    threshold: float
+    """So many marked slices, and more, speak for infection: the patient rule's, for as many as were looked at."""
+    positive: bool
+    """The verdict that this is held against."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the verdict would be the same if marked slices were the infected ones."""
+        return (self.marked >= self.threshold) == self.positive
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made the result, so that it can be traced and repeated."""
+
+    version: str
+    weights: dict[str, dict[str, str]]
+    """By model: name and sha256 of the file that ran; empty where outlines were given and none ran."""
+    settings: dict[str, object]
+    outlines: OutlineSource | None = None
+    """Outlines that were given; None if a network made them."""
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """A few slices, spread evenly over the patient, classified while the others are still being read. No verdict."""
+
+    seen: int
+    """Slices that were looked at."""
+    assessed: int
+    """Of these, slices with enough lung to be classified."""
+    infected: int
+    """Of these, slices with signs of infection."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The first half of a diagnosis: the verdict and what it rests on. Edited outlines carry it over."""
+
+    verdict: Verdict
+    reasons: tuple[Notice, ...]
+    """Why the verdict is what it is."""
+    probability: float | None = None
+    """Probability that the patient is positive, 0..1."""
+    rule: RuleOutcome | None = None
+    scores: tuple[SliceScore, ...] = ()
+    """One per slice of the study; empty if no slice was classified."""
+    activation: CroppedVolume[np.uint8] | None = field(default=None, repr=False)
+    """(Z, H, W) canonical: activation map, 255 = the strongest of the study; None if it was not kept."""
+    explanation: ExplanationCheck | None = None
+    """Where the activation maps lie, relative to lungs and opacities; None if no slice is infected."""
+    typicality: TypicalityCheck | None = None
+    """How close the slices are to the classifier's training slices; None if that is unknown."""
+    cross_check: CrossCheck | None = None
+    """Whether the segmenter agrees with the verdict; None if there is no verdict."""
+    digest: str = ""
+    """Digest of the study that was judged."""
+    provenance: Provenance | None = None
+    """What made the decision; None if nothing was decided."""
