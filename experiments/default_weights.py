@@ -32,6 +32,7 @@ from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.slices import find_lung_slices
 from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE
 from jcs_ct.normalization import normal_study
+from jcs_ct.notices import texts
 from jcs_ct.preprocessing import crop_resize
 from jcs_ct.study import read_study
 
@@ -70,7 +71,7 @@ def verdicts(diagnoser: Diagnoser, data: Path) -> list[dict[str, Any]]:
                 "looked_at": diagnosis.cross_check.slices if diagnosis.cross_check else None,
                 "marked": diagnosis.cross_check.marked if diagnosis.cross_check else None,
                 "networks_agree": diagnosis.cross_check.agrees if diagnosis.cross_check else None,
-                "reasons": list(diagnosis.reasons),
+                "reasons": list(texts(diagnosis.reasons)),
                 "seconds": diagnosis.timing_s["total"],
             }
         )

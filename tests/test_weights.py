@@ -67,7 +67,7 @@ def test_calibration_goes_into_the_manifest_and_is_used(tmp_path: Path) -> None:
         if path.suffix in {*WEIGHTS, ".json"}:
             (tmp_path / path.name).write_bytes(path.read_bytes())
     write_fitted(tmp_path, "classifier", "calibration", {"scale": 2.0, "bias": -1.0}, "nothing")
-    calibration = Diagnoser(tmp_path).calibration
+    calibration = Diagnoser(tmp_path).classifier.calibration
     assert calibration is not None
     assert (calibration.scale, calibration.bias) == (2.0, -1.0)
 
@@ -77,7 +77,7 @@ def test_thresholds_of_intervals_go_into_the_manifest_and_are_used(tmp_path: Pat
         if path.suffix in {*WEIGHTS, ".json"}:
             (tmp_path / path.name).write_bytes(path.read_bytes())
     write_fitted(tmp_path, "segmenter", "area_thresholds", {"lower": 0.2, "upper": 0.7, "coverage": 0.8}, "nothing")
-    assert Diagnoser(tmp_path).area_thresholds == AreaThresholds(0.2, 0.7, 0.8)
+    assert Diagnoser(tmp_path).segmenter.area_thresholds == AreaThresholds(0.2, 0.7, 0.8)
     entry = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["networks"]["segmenter"]
     assert entry["area_thresholds_fitted_on"] == "nothing"
 

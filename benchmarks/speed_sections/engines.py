@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,10 +87,10 @@ def _accuracy(name: str, network: Network, plan: Plan) -> float | None:
         return None
     diagnoser = Diagnoser()
     if name == "segmenter":
-        diagnoser.segmenter = network
+        diagnoser.networks[name] = replace(diagnoser.segmenter, network=network)
         (trial,) = segmentation(diagnoser, plan.data / SEGMENTED, "test", lambda _: None)
         return trial.figures["dice_per_image"]
-    diagnoser.classifier = network
+    diagnoser.networks[name] = replace(diagnoser.classifier, network=network)
     records = _thinned(of_split(CLASSIFIED, plan.data, "test"))
     infected = np.array([record.infected is True for record in records])
     return roc_auc(infected, slice_probabilities(diagnoser, records, lambda _: None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cc3d
@@ -35,6 +35,9 @@ MIN_LUNG_SHARE = 0.02
 MIN_SHARE_OF_FULLEST = 0.20
 """...and it has at least this share of the lung area of the study's fullest slices: the outermost ones show little but
 partial volumes of diaphragm, stomach and chest wall, which look like opacities."""
+
+LungSearch = Callable[[Bytes, Mask | None, Bytes], Mask]
+"""Finds the lungs of a stack as `find_lungs` does, from all three of its arguments."""
 
 
 def overview(slices: Bytes) -> Bytes:

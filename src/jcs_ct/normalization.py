@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
 from jcs_ct.cores import parallel_map
+from jcs_ct.lungs import LungSearch
 from jcs_ct.notices import notice
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import IntensityKind, SourceGrid, Study
@@ -97,11 +98,11 @@ def lies_on_its_side(study: Study, lungs: NDArray[np.bool_]) -> bool:
     return not stated and bool(lung_search.quarter_turns(lungs))
 
 
-def normal_study(study: Study) -> NormalStudy:
+def normal_study(study: Study, search: LungSearch = lung_search.find_lungs) -> NormalStudy:
     """Bring a study of any source to the one form, upright, and find its lungs."""
     images = normalized_images(study)
     overview = lung_search.overview(images)
-    lungs = lung_search.find_lungs(images, inside_mask(study), overview)
+    lungs = search(images, inside_mask(study), overview)
     turned = lies_on_its_side(study, lungs)
     if turned:
         study = turned_upright(study)

@@ -20,5 +20,5 @@ def measure_mask(
 ) -> tuple[NDArray[np.uint16], tuple[Lesion, ...], Measures]:
     """Labels, lesions and totals of a mask (Z, H, W)."""
     labels = find_lesions(mask, study, settings or MeasureSettings())
-    _, lesions, measures, _, _ = measure_lesions(labels, probability, lungs, study, lobes)
-    return np.asarray(labels), lesions, measures
+    found = measure_lesions(labels, probability, lungs, study, lobes)
+    return np.asarray(labels), found.lesions, found.measures

@@ -53,7 +53,8 @@ def test_shares_weigh_each_slice_with_what_it_stands_for() -> None:
     dense[0, 5:15, 5:15] = True  # a slice of 1 mm; the others stand for 1.5 and 1.75
     dense[2, :, 20:] = True  # outside of any opacity
     study = study_of(np.full(mask.shape, LUNG, np.int16), geometry(np.array([0.0, 1.0, 3.0]), (1.0, 1.0)))
-    _, lesions, measures, _, _ = measure_lesions(find_lesions(mask, study), None, mask, study, None, dense)
+    found = measure_lesions(find_lesions(mask, study), None, mask, study, None, dense)
+    lesions, measures = found.lesions, found.measures
     assert [lesion.consolidation_share for lesion in lesions] == pytest.approx([1 / 4.25, 0])
     assert measures.consolidation_share == pytest.approx(1 / 5.25)
     assert [lung.consolidation_share for lung in measures.lungs] == pytest.approx([1 / 4.25, 0])
@@ -64,6 +65,7 @@ def test_without_a_mask_of_it_consolidation_is_not_known() -> None:
     mask = np.zeros((3, 40, 40), bool)
     mask[:, 5:15, 5:15] = True
     study = study_of(np.full(mask.shape, LUNG, np.int16), geometry(np.arange(3.0), (1.0, 1.0)))
-    _, (lesion,), measures, _, _ = measure_lesions(find_lesions(mask, study), None, mask, study)
+    found = measure_lesions(find_lesions(mask, study), None, mask, study)
+    (lesion,), measures = found.lesions, found.measures
     assert (lesion.consolidation_share, measures.consolidation_share) == (None, None)
     assert {region.consolidation_share for region in (*measures.lungs, *measures.zones)} == {None}

@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from jcs_ct.diagnosis.decide import PAPER_THRESHOLDS, PatientRule, decide
-from jcs_ct.diagnosis.decision import Decision
-from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.decision import Decision, RuleOutcome, Verdict
+from jcs_ct.notices import Severity, text
+from tests.noticed import values_of
 
 RULE = PatientRule()
 
@@ -20,6 +21,11 @@ def decided(infected: int, of: int, distance: float | None = 1.0, rule: PatientR
     return decide(probabilities, None if distance is None else np.full(of, distance), of, rule)
 
 
+def outcome_of(decision: Decision) -> RuleOutcome:
+    assert decision.rule is not None
+    return decision.rule
+
+
 @pytest.mark.parametrize(
     ("distance", "count", "threshold"),
     [(1.0, 300, 25), (8.0, 40, 3.125), (5.0, 60, 5), (1.25, 248, 20), (None, 325, 25), (None, 65, 5), (20.0, 15, 2)],
@@ -27,7 +33,7 @@ def decided(infected: int, of: int, distance: float | None = 1.0, rule: PatientR
 def test_the_threshold_is_the_same_extent_or_the_same_share(
     distance: float | None, count: int, threshold: float
 ) -> None:
-    outcome = decided(0, count, distance).rule
+    outcome = outcome_of(decided(0, count, distance))
     assert outcome.threshold == pytest.approx(threshold)
     assert outcome.unit == ("slices by fraction" if distance is None else "slices by mm")
 
@@ -41,22 +47,22 @@ def test_the_verdict_turns_at_the_threshold(distance: float | None, count: int, 
 @pytest.mark.parametrize("distance", [0.99999999, 1.00000001])
 def test_rounding_of_positions_does_not_move_the_threshold(distance: float) -> None:
     decision = decided(25, 300, distance)
-    assert decision.rule.threshold == 25
+    assert outcome_of(decision).threshold == 25
     assert decision.verdict is Verdict.POSITIVE
 
 
 def test_the_middle_distance_counts_and_the_extent_is_summed() -> None:
     extents = np.array([2.0] * 30 + [10.0] * 5)
     probabilities = np.where(np.arange(35) >= 25, 0.8, 0.2).astype(np.float32)
-    outcome = decide(probabilities, extents, 35, RULE).rule
+    outcome = outcome_of(decide(probabilities, extents, 35, RULE))
     assert outcome.threshold == 12.5
     assert outcome.infected_slices == 10
     assert outcome.infected_extent_mm == pytest.approx(5 * 2 + 5 * 10)
-    assert "2 mm" in outcome.explanation
+    assert "2 mm" in text(outcome.explanation)
 
 
 def test_a_share_is_of_all_slices_and_not_of_those_with_lung() -> None:
-    outcome = decide(np.full(20, 0.9, np.float32), None, 130, RULE).rule
+    outcome = outcome_of(decide(np.full(20, 0.9, np.float32), None, 130, RULE))
     assert (outcome.threshold, outcome.assessed_slices) == (10, 20)
     assert outcome.infected_extent_mm is None
 
@@ -66,8 +72,9 @@ def test_few_slices_say_nothing_about_a_patient(count: int) -> None:
     decision = decided(count, count, 8.0)
     assert decision.verdict is Verdict.NOT_ASSESSABLE
     assert decision.probability is None
-    assert f"only {count} slice(s)" in decision.reasons[0]
-    assert decision.rule.infected_slices == count
+    assert values_of(decision.reasons, "few-lung-slices")["assessed"] == count
+    assert decision.reasons[0].severity is Severity.REFUSAL
+    assert outcome_of(decision).infected_slices == count
 
 
 def test_one_infected_slice_never_makes_a_patient_positive() -> None:
@@ -76,7 +83,7 @@ def test_one_infected_slice_never_makes_a_patient_positive() -> None:
 
 
 def test_exactly_one_half_is_not_infected() -> None:
-    assert decide(np.full(40, 0.5, np.float32), np.ones(40), 40, RULE).rule.infected_slices == 0
+    assert outcome_of(decide(np.full(40, 0.5, np.float32), np.ones(40), 40, RULE)).infected_slices == 0
 
 
 def random_cases() -> list[tuple[NDArray[np.float32], float | None, PatientRule]]:
@@ -113,7 +120,7 @@ def test_the_curve_rises_and_never_turns_back() -> None:
     for probabilities, distance, rule in random_cases()[:100]:
         extents = None if distance is None else np.full(len(probabilities), distance)
         decision = decide(probabilities, extents, len(probabilities), rule)
-        curve = decision.rule.curve
+        curve = outcome_of(decision).curve
         assert [step.paper_threshold for step in curve] == sorted({step.paper_threshold for step in curve})
         assert {*PAPER_THRESHOLDS, 5, 100} <= {step.paper_threshold for step in curve}
         assert np.all(np.diff([step.threshold for step in curve]) >= 0)
@@ -121,14 +128,14 @@ def test_the_curve_rises_and_never_turns_back() -> None:
         assert positive == sorted(positive, reverse=True)
         own = next(step for step in curve if step.paper_threshold == rule.paper_threshold)
         assert own.positive == (decision.verdict is Verdict.POSITIVE)
-        assert own.threshold == decision.rule.threshold
+        assert own.threshold == outcome_of(decision).threshold
 
 
 def test_the_reason_names_both_numbers() -> None:
-    assert (
-        "30 of 300 assessed slices show signs of infection, at least the threshold of 25" in decided(30, 300).reasons[0]
+    assert "30 of 300 assessed slices show signs of infection, at least the threshold of 25" in text(
+        decided(30, 300).reasons[0]
     )
-    assert "fewer than the threshold of 3.12" in decided(1, 40, 8.0).reasons[0]
+    assert "fewer than the threshold of 3.12" in text(decided(1, 40, 8.0).reasons[0])
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from jcs_ct.diagnosis.explanation import check_explanation, looks_elsewhere
 from jcs_ct.diagnosis.decision import ExplanationCheck
+from jcs_ct.diagnosis.explanation import check_explanation, looks_elsewhere
+from jcs_ct.notices import text
 from jcs_ct.preprocessing import Box
 from jcs_ct.study.volume import Study
 from tests.diagnosis.test_measure import study_of
@@ -63,20 +64,22 @@ def test_a_map_beside_the_lungs_is_told() -> None:
     check = checked(np.where(lungs(), 40, 160).astype(np.uint8))
     assert check.in_lungs == pytest.approx(0.2)
     (warning,) = looks_elsewhere(check)
-    assert "looked past the lungs: 20 % of the activation mapping on the 4 infected slice(s)" in warning
-    assert "they take 50 % of what it saw" in warning
+    assert warning.code == "activation-outside-lungs"
+    assert "only 20.0 % of the activation map lies in the lungs (chance: 50.0 %) on the 4 infected" in text(warning)
 
 
 def test_a_map_in_the_lungs_but_beside_the_opacities_is_told() -> None:
     activation = np.where(lungs() & (labels() == 0), 200, 0).astype(np.uint8)
     (warning,) = looks_elsewhere(checked(activation))
-    assert "looked past the outlined opacities: 0.0 % of" in warning
+    assert warning.code == "activation-outside-opacities"
+    assert "only 0.0 % of the activation map lies in the outlined opacities" in text(warning)
 
 
 def test_infected_slices_without_any_opacity_are_told() -> None:
     activation = np.full((4, SIDE, SIDE), 9, np.uint8)
     check = check_explanation(activation, lungs(), np.zeros_like(labels()), ALL, BOX, study())
-    assert looks_elsewhere(check) == ("no opacity was outlined that would explain the 4 infected slice(s)",)
+    (warning,) = looks_elsewhere(check)
+    assert text(warning) == "no opacity is outlined that would explain the 4 infected slices"
 
 
 def test_only_infected_slices_count_and_each_counts_the_same() -> None:

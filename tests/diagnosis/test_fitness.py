@@ -9,11 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from jcs_ct.diagnosis import fitness
-from jcs_ct.diagnosis.pipeline import Diagnoser, NO_LUNGS
 from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.notices import Severity, texts
 from jcs_ct.study.volume import Study
 from tests.diagnosis.test_measure import geometry, study_of
+from tests.noticed import codes, values_of
 from tests.opacity_networks import write_weights
 from tests.phantoms import AIR, BODY, ChestPhantom, Lesion
 
@@ -47,56 +49,56 @@ def hollow_study(radius_mm: float, hu: int, height_mm: float = 1000.0, **attribu
     return replace(study_of(hollow_body(radius_mm, hu, height_mm), where), attributes=attributes)
 
 
-def warned(diagnosis: Diagnosis, words: str) -> bool:
-    return any(words in warning for warning in diagnosis.warnings)
+def where_cut_off(diagnosis: Diagnosis) -> object:
+    return values_of(diagnosis.warnings, "lungs-cut-off")["where"]
 
 
 def test_whole_lungs_are_judged_without_a_word(diagnoser: Diagnoser) -> None:
     diagnosis = diagnoser.run(part(HEALTHY, 0, 40, BodyPartExamined="CHEST"))
     assert diagnosis.verdict is Verdict.NEGATIVE
-    assert diagnosis.warnings == ()
+    assert diagnosis.notices == ()
 
 
-@pytest.mark.parametrize(
-    ("first", "last", "where"), [(0, 30, "the top"), (12, 40, "the bottom"), (7, 33, "the bottom and the top")]
-)
+@pytest.mark.parametrize(("first", "last", "where"), [(0, 30, "top"), (12, 40, "bottom"), (7, 33, "bottom and top")])
 def test_lungs_that_are_cut_off_are_judged_with_a_warning(
     diagnoser: Diagnoser, first: int, last: int, where: str
 ) -> None:
     diagnosis = diagnoser.run(part(HEALTHY, first, last))
     assert diagnosis.verdict is Verdict.NEGATIVE
-    assert warned(diagnosis, f"cut off at {where}")
+    assert where_cut_off(diagnosis) == where
 
 
-@pytest.mark.parametrize(("first", "last", "where"), [(0, 20, "the top"), (12, 28, "the bottom and the top")])
+@pytest.mark.parametrize(("first", "last", "where"), [(0, 20, "top"), (12, 28, "bottom and top")])
 def test_nothing_found_in_half_a_lung_is_no_negative(diagnoser: Diagnoser, first: int, last: int, where: str) -> None:
     diagnosis = diagnoser.run(part(HEALTHY, first, last))
     assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
     assert diagnosis.probability is None
-    assert f"cut off at {where}" in diagnosis.reasons[0]
+    assert values_of(diagnosis.reasons, "half-a-lung")["where"] == where
+    assert {one.severity for one in diagnosis.reasons} == {Severity.REFUSAL}
     assert diagnosis.rule is not None
 
 
 def test_what_is_found_in_half_a_lung_counts(diagnoser: Diagnoser) -> None:
     diagnosis = diagnoser.run(part(SICK, 12, 28))
     assert diagnosis.verdict is Verdict.POSITIVE
-    assert warned(diagnosis, "cut off at the bottom and the top")
+    assert where_cut_off(diagnosis) == "bottom and top"
 
 
 def test_small_hollows_are_no_lungs(diagnoser: Diagnoser) -> None:
     diagnosis = diagnoser.run(hollow_study(22, -860, 60.0, BodyPartExamined="HEAD"))
     assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
-    assert diagnosis.reasons == (
-        "what looks like lungs has 180 mL, 200 to 15000 mL are plausible; expected axial slices of a chest CT",
-        "the header says that the body part is HEAD; what the images show counts",
+    assert texts(diagnosis.reasons) == (
+        "what looks like lungs has 180 mL; 200 to 15000 mL are plausible",
+        "the header names the body part HEAD; what the images show counts",
     )
+    assert {one.severity for one in diagnosis.reasons} == {Severity.REFUSAL}
 
 
 def test_what_the_header_says_is_told_where_there_are_no_lungs(diagnoser: Diagnoser) -> None:
     diagnosis = diagnoser.run(hollow_study(40, -990, BodyPartExamined="ABDOMEN"))
     assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
-    assert diagnosis.reasons[0] == NO_LUNGS
-    assert "ABDOMEN" in diagnosis.reasons[1]
+    assert codes(diagnosis.reasons) == ["no-lungs", "other-body-part"]
+    assert values_of(diagnosis.reasons, "other-body-part")["stated"] == "ABDOMEN"
 
 
 def test_gas_that_the_search_takes_for_lung_is_objected_to(diagnoser: Diagnoser) -> None:
@@ -106,27 +108,29 @@ def test_gas_that_the_search_takes_for_lung_is_objected_to(diagnoser: Diagnoser)
     denser = (study.voxels == -990) & (rows % 5 < 2)
     diagnosis = diagnoser.run(replace(study, voxels=np.where(denser, -900, study.voxels).astype(np.int16)))
     assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
-    assert diagnosis.reasons == ("what looks like lungs has a median of -990 HU, which is gas; lungs are needed",)
+    assert texts(diagnosis.reasons) == (
+        "what looks like lungs has a median of -990 HU, which is gas; lungs are needed",
+    )
 
 
 def test_lungs_count_whatever_the_header_says(diagnoser: Diagnoser) -> None:
     diagnosis = diagnoser.run(part(SICK, 0, 40, BodyPartExamined="KNEE"))
     assert diagnosis.verdict is Verdict.POSITIVE
-    assert warned(diagnosis, "the header says that the body part is KNEE")
+    assert values_of(diagnosis.warnings, "other-body-part")["stated"] == "KNEE"
 
 
 def test_lungs_of_a_mouse_are_objected_to(diagnoser: Diagnoser) -> None:
     study = part(HEALTHY, 0, 40)
     diagnosis = diagnoser.run(replace(study, geometry=geometry(np.array(HEALTHY.positions) / 5, (0.5, 0.5))))
     assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
-    assert "200 to 15000 mL are plausible" in diagnosis.reasons[0]
+    assert codes(diagnosis.reasons) == ["lung-volume-implausible"]
 
 
 @pytest.mark.parametrize("stated", ["CHEST", "Thorax", "LUNG", "CHESTABDPELVIS", "WHOLEBODY", ""])
 def test_words_for_the_chest_are_known(stated: str) -> None:
-    assert fitness.body_part_cautions(part(HEALTHY, 0, 40, BodyPartExamined=stated)) == ()
+    assert fitness.other_body_part(part(HEALTHY, 0, 40, BodyPartExamined=stated)) == ()
 
 
 def test_pictures_without_positions_are_not_called_cut_off(diagnoser: Diagnoser) -> None:
     study = replace(part(HEALTHY, 12, 28), geometry=None)
-    assert not warned(diagnoser.run(study), "cut off")
+    assert "lungs-cut-off" not in codes(diagnoser.run(study).notices)

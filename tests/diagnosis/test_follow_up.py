@@ -10,8 +10,10 @@ import pytest
 from jcs_ct.diagnosis.follow_up import compare
 from jcs_ct.diagnosis.measured import Measures, RegionMeasures, SeverityScore
 from jcs_ct.errors import UsageError
+from jcs_ct.notices import texts
 from tests.diagnosis.test_lung_regions import LEFT, RIGHT, ROWS, boxes, measured
 from tests.diagnosis.test_measure import geometry
+from tests.noticed import codes
 
 EVEN = geometry(np.arange(30) * 2.0, (1.0, 1.0))
 
@@ -42,7 +44,7 @@ def test_the_change_of_each_zone_is_later_minus_earlier() -> None:
     assert [lung.change_ml for lung in change.lungs] == pytest.approx([-2.4, 4.0])
     # right lower third 40 %: 3, then 10 %: 2; left upper half none, then a third: 3
     assert (change.severity_earlier, change.severity_later, change.severity_change) == (3, 5, 2)
-    assert change.remarks == ()
+    assert change.notices == ()
 
 
 def test_a_study_against_itself_has_not_changed() -> None:
@@ -61,15 +63,14 @@ def test_pictures_change_in_share_only() -> None:
 
 def test_another_breath_is_told() -> None:
     deep = replace(study(4, 0), lung_volume_ml=60.0)
-    (remark,) = compare(study(4, 0), deep).remarks
-    assert "48 and 60 mL" in remark
+    assert texts(compare(study(4, 0), deep).notices)[0].startswith("the lung volumes differ (48 and 60 mL)")
 
 
 def test_scores_of_different_regions_are_not_compared() -> None:
     lobar = replace(study(4, 0), severity=SeverityScore(7, (), "lobes"))
     change = compare(study(4, 0), lobar)
     assert change.severity_change is None
-    assert "different regions" in change.remarks[0]
+    assert codes(change.notices) == ["scores-not-comparable"]
     open_score = replace(study(4, 0), severity=SeverityScore(None, (), "zonal approximation"))
     assert compare(study(4, 0), open_score).severity_change is None
 

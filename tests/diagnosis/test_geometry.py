@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings
 from jcs_ct.diagnosis.pipeline import Diagnoser
-from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.study import read_study
 from jcs_ct.study.volume import InputKind
+from tests.noticed import codes, values_of
 from tests.opacity_networks import write_weights
 from tests.phantoms import ChestPhantom, Lesion, write_dicom_series, write_enhanced_dicom
 
@@ -160,7 +161,7 @@ def test_gap_through_a_lesion_is_reported_and_not_measured(tmp_path: Path, diagn
     scanned = float(PHANTOM.lesion_at(z, y, x).sum((1, 2)) @ extents) * STEP**2 / 1000
     assert scanned < 0.9 * PHANTOM.lesion_ml
     assert diagnosis.measures.lesion_volume_ml == pytest.approx(scanned, rel=0.02)
-    assert any("a gap between slices" in warning for warning in diagnosis.warnings)
+    assert "gaps" in codes(diagnosis.warnings)
 
 
 def test_repeated_slices_count_once(tmp_path: Path, diagnoser: Diagnoser) -> None:
@@ -177,8 +178,8 @@ def test_repeated_slices_count_once(tmp_path: Path, diagnoser: Diagnoser) -> Non
     assert all(name.startswith("first/") for name in diagnosis.study.sources)
     assert_found(diagnosis, stored_points(tmp_path, diagnosis))
     assert_centred(diagnosis)
-    assert any("32 files are copies" in warning for warning in diagnosis.warnings)
-    assert any("more than once" in warning for warning in diagnosis.warnings)
+    assert values_of(diagnosis.notices, "copies-left-out")["count"] == 32
+    assert "repeated-acquisitions" in codes(diagnosis.notices)
 
 
 def test_frames_of_an_enhanced_image_in_any_order(tmp_path: Path, diagnoser: Diagnoser) -> None:
@@ -227,4 +228,4 @@ def test_other_planes_are_not_assessable_with_the_reason(
     write_dicom_series(tmp_path, PHANTOM.hu, orientation=orientation)
     diagnosis = diagnoser.run(read_study(tmp_path))
     assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
-    assert diagnosis.reasons == (f"the series is {plane}, axial slices are needed",)
+    assert values_of(diagnosis.reasons, "not-axial")["plane"] == plane

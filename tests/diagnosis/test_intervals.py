@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from jcs_ct.diagnosis.intervals import with_intervals
 from jcs_ct.diagnosis.measure import find_lesions, measure_lesions
-from jcs_ct.diagnosis.measured import Measured
-from jcs_ct.diagnosis.measured import Interval
+from jcs_ct.diagnosis.measured import Interval, Measured
 from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.study.volume import Study
 from tests.diagnosis.test_measure import geometry, study_of

@@ -142,9 +142,9 @@ def test_without_geometry_nothing_is_in_millimetres_and_without_hu_nothing_in_hu
     assert measures.lesion_volume_ml is None
     assert measures.lung_volume_ml is None
     assert measures.lesion_share_of_lung == pytest.approx(300 / (6 * 900))
-    areas, shares = slice_burden(labels, lung, study)
-    assert areas == [None] * 6
-    assert shares == pytest.approx([0, 1 / 9, 1 / 9, 1 / 9, 0, 0])
+    burden = slice_burden(labels, lung, study)
+    assert [one.area_mm2 for one in burden] == [None] * 6
+    assert [one.share for one in burden] == pytest.approx([0, 1 / 9, 1 / 9, 1 / 9, 0, 0])
 
 
 def test_single_slice_without_thickness_has_an_area_but_no_volume() -> None:
@@ -199,7 +199,7 @@ def test_empty_mask_and_empty_lung() -> None:
     assert lesions == ()
     assert measures.lesion_volume_ml == 0
     assert measures.lesion_share_of_lung is None
-    assert slice_burden(labels, empty, study)[1] == [None] * 4
+    assert [one.share for one in slice_burden(labels, empty, study)] == [None] * 4
 
 
 def test_many_lesions_are_numbered_by_volume() -> None:

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 
 from jcs_ct.cropped_volume import CroppedVolume
+from jcs_ct.diagnosis.lung_regions import lung_sides
 from jcs_ct.diagnosis.measure import find_lesions, measure_lesions
 from jcs_ct.diagnosis.measured import Measured
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
@@ -45,6 +46,7 @@ def test_what_a_diagnosis_holds_is_a_part_of_its_volumes() -> None:
     slices = find_lung_slices(phantom_study(PHANTOM), (160, 208))
     assert slices is not None
     found = measured(slices, CroppedVolume.of(np.where(PHANTOM.lesion_mask, 200, 0).astype(np.uint8)))
-    for volume in (slices.lung_mask, found.lungs, found.sides):
+    sides = lung_sides(found.lungs, None)
+    for volume in (slices.lung_mask, found.lungs, sides):
         assert volume.nbytes < 0.3 * VOXELS
     assert found.labels.nbytes < 0.1 * VOXELS

@@ -8,22 +8,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from jcs_ct.diagnosis.pipeline import Diagnoser
-from jcs_ct.diagnosis.remeasure import (
-    CARRIED_OVER,
-    MEASURED_ONLY,
-    NO_LUNGS_TO_MEASURE,
-    EarlierResult,
-    measure_outlines,
-)
 from jcs_ct.diagnosis.decision import ExplanationCheck, TypicalityCheck, Verdict
 from jcs_ct.diagnosis.measured import Lesion
+from jcs_ct.diagnosis.pipeline import Diagnoser
+from jcs_ct.diagnosis.remeasure import measure_outlines
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
 from jcs_ct.morphology import Mask
 from jcs_ct.normalization import turned_upright
+from jcs_ct.notices import notice
 from jcs_ct.study.outlines import OutlineSource
 from tests.diagnosis.test_measure import geometry, phantom_study, study_of
+from tests.noticed import codes, values_of
 from tests.opacity_networks import write_weights
 from tests.phantoms import ChestPhantom, to_grey
 from tests.phantoms import Lesion as PhantomLesion
@@ -115,28 +111,33 @@ def test_nothing_is_decided_over_outlines_alone(diagnosed: Diagnosis) -> None:
     source = OutlineSource("mine.dcm", "ab" * 32, "1.2.3", (1, 2))
     measured = measure_outlines(STUDY, outlines_of(diagnosed), SICK.lung_mask, source=source)
     assert measured.verdict is Verdict.NOT_ASSESSED
-    assert measured.reasons == (MEASURED_ONLY,)
+    assert codes(measured.reasons) == ["measured-only"]
     assert (measured.probability, measured.rule, measured.activation) == (None, None, None)
     assert {(one.assessed, one.probability, one.infected) for one in measured.slices} == {(False, None, None)}
     made = measured.provenance
-    assert (made.weights, made.decision, made.outlines) == ({}, None, source)
+    assert (made.weights, made.outlines) == ({}, source)
+    assert measured.decision.provenance is None
+    assert not measured.carried_over
 
 
 def test_an_earlier_decision_is_carried_over_and_named(diagnosed: Diagnosis) -> None:
     assert diagnosed.lesion_labels is not None
-    earlier = EarlierResult.of(diagnosed)
+    earlier = diagnosed.decision
     edited = measure_outlines(
         STUDY, np.asarray(diagnosed.lesion_labels) == 2, np.asarray(diagnosed.lung_mask), earlier=earlier
     )
     assert edited.verdict is diagnosed.verdict is Verdict.POSITIVE
-    assert edited.reasons == (*diagnosed.reasons, CARRIED_OVER)
+    assert edited.reasons == (*diagnosed.reasons, notice("carried-over"))
     assert (edited.probability, edited.rule) == (diagnosed.probability, diagnosed.rule)
     assert edited.activation is diagnosed.activation
     assert [one.probability for one in edited.slices] == [one.probability for one in diagnosed.slices]
     assert edited.slices[20].lesion_area_mm2 != diagnosed.slices[20].lesion_area_mm2, "areas are of the edited ones"
     made = edited.provenance
     assert made.weights == {}
-    assert made.decision == diagnosed.provenance
+    assert edited.decision == replace(earlier, reasons=edited.reasons), "nothing else of the decision changes"
+    assert edited.decision.provenance == diagnosed.provenance
+    assert edited.carried_over
+    assert not diagnosed.carried_over
     assert made.outlines is not None
     assert made.outlines.algorithm_type == "SEMIAUTOMATIC"
 
@@ -144,22 +145,22 @@ def test_an_earlier_decision_is_carried_over_and_named(diagnosed: Diagnosis) -> 
 def test_given_outlines_have_no_intervals_and_keep_the_check_of_the_decision(diagnosed: Diagnosis) -> None:
     past = ExplanationCheck(9, 0.1, 0.3, 0.0, 0.02)
     unusual = TypicalityCheck(9, 1.4, 1.2, 1.7, 8, 0)
-    earlier = EarlierResult.of(replace(diagnosed, explanation=past, typicality=unusual))
+    earlier = replace(diagnosed.decision, explanation=past, typicality=unusual)
     result = measure_outlines(STUDY, outlines_of(diagnosed), diagnosed.lung_mask, earlier=earlier)
     assert {lesion.volume_interval_ml for lesion in result.lesions} == {None}
     assert result.measures.lesion_volume_interval_ml is None
     assert result.explanation == past
     assert result.typicality == unusual
-    assert any("8 of 9 lie beyond 1.2" in warning for warning in result.warnings)
-    assert any("looked past the lungs" in warning for warning in result.warnings)
+    assert values_of(result.warnings, "unusual-slices")["unusual"] == 8
+    assert "activation-outside-lungs" in codes(result.warnings)
     assert measure_outlines(STUDY, outlines_of(diagnosed), diagnosed.lung_mask).explanation is None
 
 
 def test_a_decision_survives_a_second_edit(diagnosed: Diagnosis) -> None:
     outlines, lungs = outlines_of(diagnosed), SICK.lung_mask
-    once = measure_outlines(STUDY, outlines, lungs, earlier=EarlierResult.of(diagnosed))
-    twice = measure_outlines(STUDY, outlines, lungs, earlier=EarlierResult.of(once))
-    assert twice.provenance.decision == diagnosed.provenance
+    once = measure_outlines(STUDY, outlines, lungs, earlier=diagnosed.decision)
+    twice = measure_outlines(STUDY, outlines, lungs, earlier=once.decision)
+    assert twice.decision.provenance == diagnosed.provenance
     assert twice.reasons == once.reasons, "said once"
     assert twice.verdict is Verdict.POSITIVE
 
@@ -167,8 +168,8 @@ def test_a_decision_survives_a_second_edit(diagnosed: Diagnosis) -> None:
 def test_an_earlier_result_of_another_study_or_without_a_decision_is_refused(diagnosed: Diagnosis) -> None:
     other = replace(STUDY, digest="1" * 64)
     with pytest.raises(UsageError, match="of another study: found the digest 0000000000000000, expected 111"):
-        measure_outlines(other, outlines_of(diagnosed), earlier=EarlierResult.of(diagnosed))
-    undecided = EarlierResult.of(measure_outlines(STUDY, outlines_of(diagnosed), SICK.lung_mask))
+        measure_outlines(other, outlines_of(diagnosed), earlier=diagnosed.decision)
+    undecided = measure_outlines(STUDY, outlines_of(diagnosed), SICK.lung_mask).decision
     with pytest.raises(UsageError, match="holds no decision"):
         measure_outlines(STUDY, outlines_of(diagnosed), earlier=undecided)
 
@@ -198,7 +199,7 @@ def test_outlines_outside_of_given_lungs_are_measured_and_told() -> None:
     measured = measure_outlines(STUDY, SICK.lesion_mask, upper)
     assert volume_ml(measured) == pytest.approx(np.count_nonzero(SICK.lesion_mask) * VOXEL_ML)
     share = np.count_nonzero(SICK.lesion_mask & ~upper) / np.count_nonzero(SICK.lesion_mask)
-    assert measured.warnings[-1].startswith(f"{100 * share:.0f} % of the outlined opacities lie outside of the given")
+    assert values_of(measured.warnings, "outlines-outside-lungs")["percent"] == pytest.approx(100 * share)
     assert measured.lung_mask is not None
     assert np.array_equal(measured.lung_mask, upper | SICK.lesion_mask), "opacities are lung"
     assert measured.measures.lesion_share_of_lung == pytest.approx(
@@ -206,7 +207,7 @@ def test_outlines_outside_of_given_lungs_are_measured_and_told() -> None:
     )
     assert measured.provenance.settings["given_masks"] == ["lungs"]
     inside = measure_outlines(STUDY, SICK.lesion_mask, SICK.lung_mask)
-    assert not any("given lung mask" in warning for warning in inside.warnings)
+    assert "outlines-outside-lungs" not in codes(inside.notices)
 
 
 def test_given_lobes_are_what_is_scored() -> None:
@@ -223,7 +224,7 @@ def test_without_lungs_nothing_is_measured_but_against_given_ones() -> None:
     study = study_of(without_lungs(), geometry(np.array(SICK.positions), (2.6, 2.6)))
     nothing = measure_outlines(study, SICK.lesion_mask)
     assert nothing.verdict is Verdict.NOT_ASSESSABLE
-    assert nothing.reasons == (NO_LUNGS_TO_MEASURE,)
+    assert codes(nothing.reasons) == ["no-lungs-to-measure"]
     assert (nothing.lesion_labels, nothing.lesions, nothing.measures.lesion_volume_ml) == (None, (), None)
     given = measure_outlines(study, SICK.lesion_mask, SICK.lung_mask)
     assert given.verdict is Verdict.NOT_ASSESSED
@@ -232,10 +233,10 @@ def test_without_lungs_nothing_is_measured_but_against_given_ones() -> None:
 
 def test_a_study_that_must_not_be_judged_is_not_measured_and_keeps_no_decision(diagnosed: Diagnosis) -> None:
     coronal = replace(STUDY, plane="coronal")
-    result = measure_outlines(coronal, SICK.lesion_mask, SICK.lung_mask, earlier=EarlierResult.of(diagnosed))
+    result = measure_outlines(coronal, SICK.lesion_mask, SICK.lung_mask, earlier=diagnosed.decision)
     assert result.verdict is Verdict.NOT_ASSESSABLE
-    assert "the series is coronal" in result.reasons[0]
-    assert result.provenance.decision is None
+    assert codes(result.reasons) == ["not-axial"]
+    assert result.decision.provenance is None
     assert (result.probability, result.rule, result.lesion_labels) == (None, None, None)
 
 
@@ -246,8 +247,8 @@ def test_outlines_of_pictures_on_their_side_are_turned_with_them(given: bool) ->
     lungs = lying(SICK.lung_mask).astype(bool) if given else None
     turned = measure_outlines(study, outlines, lungs)
     upright = measure_outlines(study_of(to_grey(SICK.hu), None), SICK.lesion_mask, SICK.lung_mask if given else None)
-    assert any("turned by 90°" in warning for warning in turned.warnings)
-    assert not any("turned by 90°" in warning for warning in upright.warnings)
+    assert "quarter-turn" in codes(turned.notices)
+    assert "quarter-turn" not in codes(upright.notices)
     assert turned.study.grid == turned_upright(study).grid
     assert turned.lesion_labels is not None
     assert np.array_equal(np.asarray(turned.lesion_labels) > 0, SICK.lesion_mask)

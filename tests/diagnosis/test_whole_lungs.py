@@ -9,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from jcs_ct.diagnosis.given_masks import GivenMasks, outside_given_lungs
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.slices import find_lung_slices
-from jcs_ct.diagnosis.given_masks import GivenMasks
-from jcs_ct.diagnosis.whole_lungs import outside_remark, whole_lungs
+from jcs_ct.diagnosis.whole_lungs import whole_lungs
 from jcs_ct.errors import UsageError
+from jcs_ct.notices import text
 from tests.diagnosis.test_measure import geometry, study_of
 from tests.opacity_networks import write_weights
 from tests.phantoms import ChestPhantom
@@ -279,7 +280,8 @@ def test_opacities_outside_of_given_lungs_are_told() -> None:
     lungs[:, :5] = True
     lesions = np.zeros_like(lungs)
     lesions[0, 2:6, 2:6] = True
-    remark = outside_remark(lesions, lungs)
-    assert remark is not None
-    assert remark.startswith("25 % of the outlined opacities")
-    assert outside_remark(lesions & lungs, lungs) is None
+    given = GivenMasks(lungs)
+    (warning,) = outside_given_lungs("opacities-outside-lungs", lesions, given)
+    assert text(warning).startswith("25 % of the outlined opacities")
+    assert outside_given_lungs("opacities-outside-lungs", lesions & lungs, given) == ()
+    assert outside_given_lungs("opacities-outside-lungs", lesions, GivenMasks()) == ()

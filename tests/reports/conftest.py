@@ -9,63 +9,65 @@ import pytest
 from numpy.typing import NDArray
 
 from jcs_ct.cropped_volume import CroppedVolume
-from jcs_ct.diagnosis.lung_regions import sides_are_known
-from jcs_ct.diagnosis.measure import find_lesions, measure_lesions, slice_burden
-from jcs_ct.diagnosis.decision import ExplanationCheck, Provenance, RuleOutcome, ThresholdStep, TypicalityCheck, Verdict
-from jcs_ct.diagnosis.measured import Interval, Measures
-from jcs_ct.diagnosis.result import Diagnosis, SliceFinding
+from jcs_ct.diagnosis.decision import (
+    Decision,
+    ExplanationCheck,
+    Provenance,
+    RuleOutcome,
+    SliceScore,
+    ThresholdStep,
+    TypicalityCheck,
+    Verdict,
+)
+from jcs_ct.diagnosis.measure import find_lesions, measure_lesions
+from jcs_ct.diagnosis.measured import Interval
+from jcs_ct.diagnosis.not_assessable import NotAssessable
+from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.notices import Notice, Severity, notice
 from jcs_ct.study.volume import Geometry, InputKind, IntensityKind, SourceGrid, Study
+from tests.altered import altered
 from tests.phantoms import ChestPhantom, to_grey
 
 PHANTOM = ChestPhantom.infected()
 
 
+def said(words: str, severity: Severity = Severity.WARNING) -> Notice:
+    """A notice of any words."""
+    return notice("earlier-wording", severity, wording=words)
+
+
 def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_]) -> Diagnosis:
     """What a perfect model would say of `study`."""
-    labels, found, measures, _, sides = measure_lesions(
-        find_lesions(lesions, study), lesions.astype(np.float16), lungs, study
+    assessed = np.asarray(lungs.any((1, 2)))
+    labels = find_lesions(lesions, study)
+    measured = measure_lesions(labels, lesions.astype(np.float16), lungs, study, segmented=assessed)
+    sick = [bool(labels[k].any()) for k in range(len(study))]
+    scores = tuple(
+        SliceScore(0.9 if infected else 0.1, infected) if shown else SliceScore()
+        for infected, shown in zip(sick, assessed, strict=True)
     )
-    areas, shares = slice_burden(labels, lungs, study)
-    places = [None] * len(study) if study.geometry is None else [float(p) for p in study.geometry.slice_positions]
-    findings = []
-    for k in range(len(study)):
-        assessed = bool(lungs[k].any())
-        finding = SliceFinding(k, study.sources[k], places[k], assessed)
-        if assessed:
-            sick = bool(labels[k].any())
-            finding = replace(
-                finding,
-                probability=0.9 if sick else 0.1,
-                infected=sick,
-                lesion_area_mm2=areas[k],
-                lesion_share=shares[k],
-            )
-        findings.append(finding)
-    infected = sum(bool(f.infected) for f in findings)
-    return Diagnosis(
-        study=study,
+    infected = sum(bool(score.infected) for score in scores)
+    made = Provenance("0.0.0", {"classifier": {"name": "c.onnx", "sha256": "12" * 32}}, {"threshold": 25})
+    distance = {"paper_distance_mm": 1, "distance_mm": 5}
+    decision = Decision(
         verdict=Verdict.POSITIVE,
-        reasons=(f"{infected} slices show opacities of this kind.",),
+        reasons=(notice("threshold-reached", infected=infected, assessed=int(assessed.sum()), threshold=5.0),),
         probability=0.97,
         rule=RuleOutcome(
             infected_slices=infected,
-            assessed_slices=sum(f.assessed for f in findings),
+            assessed_slices=int(assessed.sum()),
             threshold=5.0,
             unit="slices by mm" if study.geometry is not None else "slices by fraction",
             infected_extent_mm=5.0 * infected if study.geometry is not None else None,
-            explanation="Positive from 5 infected slices on.",
+            explanation=notice("threshold-by-distance", paper_threshold=25, threshold=5.0, **distance),
             curve=tuple(ThresholdStep(t, t / 5, infected >= t / 5) for t in (15, 20, 25, 30, 200)),
         ),
-        slices=tuple(findings),
-        lesions=found,
-        measures=measures,
-        provenance=Provenance("0.0.0", {"classifier": {"name": "c.onnx", "sha256": "12" * 32}}, {"threshold": 25}),
-        timing_s={"read": 0.5, "total": 2.0},
-        lesion_labels=labels,
-        lung_mask=CroppedVolume.of(lungs),
+        scores=scores,
         activation=CroppedVolume.of(np.where(lesions, 200, 30).astype(np.uint8)),
-        lung_sides=sides if sides_are_known(study) else None,
+        digest=study.digest,
+        provenance=made,
     )
+    return Diagnosis(study, decision, measured, (), made, {"read": 0.5, "total": 2.0})
 
 
 @pytest.fixture
@@ -134,19 +136,8 @@ def nifti_diagnosis() -> Diagnosis:
 @pytest.fixture
 def not_assessable(diagnosis: Diagnosis) -> Diagnosis:
     """Read, but not judged."""
-    return replace(
-        diagnosis,
-        verdict=Verdict.NOT_ASSESSABLE,
-        reasons=("The study shows no lung; a chest CT was expected.",),
-        probability=None,
-        rule=None,
-        slices=tuple(SliceFinding(f.index, f.source, f.position_mm, assessed=False) for f in diagnosis.slices),
-        lesions=(),
-        measures=Measures(None, None, None, 0),
-        lesion_labels=None,
-        lung_mask=None,
-        activation=None,
-    )
+    refused = NotAssessable((notice("no-lungs"),)).decision(diagnosis.study.digest, diagnosis.provenance)
+    return replace(diagnosis, decision=refused, measured=None)
 
 
 @pytest.fixture
@@ -156,7 +147,7 @@ def sure_diagnosis(diagnosis: Diagnosis) -> Diagnosis:
     assert volume is not None
     assert share is not None
     thresholds = {"lower": 0.16, "upper": 0.8, "coverage": 0.9, "measured": 0.46}
-    return replace(
+    return altered(
         diagnosis,
         lesions=tuple(
             replace(one, voxels_interval=Interval(10 * one.id, 5000), volume_interval_ml=Interval(0.31 * one.id, 987.6))

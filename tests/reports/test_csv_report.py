@@ -11,6 +11,7 @@ import pytest
 from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.csv_report import write_csvs
+from tests.altered import altered
 from tests.reports.test_json_report import with_composition
 
 
@@ -65,7 +66,7 @@ def test_composition_has_a_column_and_rows(diagnosis: Diagnosis, tmp_path: Path)
 
 
 def test_what_is_not_known_is_empty(picture_diagnosis: Diagnosis, tmp_path: Path) -> None:
-    read = tables(replace(picture_diagnosis, probability=float("nan")), tmp_path)
+    read = tables(altered(picture_diagnosis, probability=float("nan")), tmp_path)
     assert {row["position_mm"] for row in read["slices.csv"]} == {""}
     assert {row["volume_ml"] for row in read["lesions.csv"]} == {""}
     measures = {row["name"]: row["value"] for row in read["measures.csv"]}
@@ -74,8 +75,8 @@ def test_what_is_not_known_is_empty(picture_diagnosis: Diagnosis, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["=HYPERLINK(1)", "@SUM(A1)", "+1", "-1.dcm"])
 def test_file_names_are_not_run_as_formulas(diagnosis: Diagnosis, tmp_path: Path, name: str) -> None:
-    first = replace(diagnosis.slices[0], source=name)
-    read = tables(replace(diagnosis, slices=(first, *diagnosis.slices[1:])), tmp_path)
+    study = replace(diagnosis.study, sources=(name, *diagnosis.study.sources[1:]))
+    read = tables(replace(diagnosis, study=study), tmp_path)
     assert read["slices.csv"][0]["source"] == f"'{name}"
 
 

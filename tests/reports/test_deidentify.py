@@ -13,12 +13,10 @@ from pydicom import dcmread
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
-from jcs_ct.diagnosis.explanation import looks_elsewhere
-from jcs_ct.diagnosis.decision import ExplanationCheck
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
-from jcs_ct.notices import texts
-from jcs_ct.reports.deidentify import UidMap, deidentified, safe_remark
+from jcs_ct.notices import notice, texts
+from jcs_ct.reports.deidentify import UidMap, deidentified
 from jcs_ct.reports.formats import ReportFormat
 from jcs_ct.reports.writer import write_reports
 from jcs_ct.study import read_study
@@ -182,35 +180,6 @@ def test_key_is_read_from_a_file(tmp_path: Path) -> None:
 def test_file_names_of_other_inputs_go(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     diagnosis: Diagnosis = request.getfixturevalue(name)
     study = replace(diagnosis.study, sources=(f"{SENTINEL}.nii",) * 40)
-    findings = tuple(replace(finding, source=f"{SENTINEL}.nii") for finding in diagnosis.slices)
-    warnings = (f"{SENTINEL}.nii states no usable sform or qform: no sizes in mm, axes taken as RAS+",)
-    named = replace(diagnosis, study=study, slices=findings, warnings=warnings)
+    named = replace(diagnosis, study=study, notices=(notice("orientation-not-stated", file=f"{SENTINEL}.nii"),))
     for path in write_reports(deidentified(named, UidMap(KEY)), tmp_path / "out"):
         assert SENTINEL.encode() not in contents(path), path.name
-
-
-ELSEWHERE = (
-    ExplanationCheck(3, 0.1, 0.3, 0.0, 0.1),
-    ExplanationCheck(3, 0.5, 0.3, 0.012, 0.02),
-    ExplanationCheck(3, 0.5, 0.3, 0.0, 0.0),
-)
-"""Maps beside the lungs, beside the opacities, and without any."""
-
-
-@pytest.mark.parametrize(
-    ("remark", "safe"),
-    [
-        ("the slices are unevenly spaced, 1.00 to 1.25 mm apart", None),
-        ("a gap between slices that are usually 5.00 mm apart: 10.0 mm between -3.0 and 7.0 mm; not measured", None),
-        ("2 localizer images are left out", None),
-        *((warning, None) for check in ELSEWHERE for warning in looks_elsewhere(check)),
-        ('2 series found; read "Zaphod" with 9 images, left out "42" with 3 images', "2 series found"),
-        ("3 slices lie where another one does and are left out: Zaphod.dcm", "3 slices lie where another one does and "
-         "are left out"),
-        ("left out: Zaphod.dcm has a damaged DICOM header", "left out: a damaged file"),
-        ("Zaphod.png could not be decoded and is left out (bad)", "a picture could not be decoded and is left out"),
-        ("Zaphod did something new", "a remark on the input is left out, as it may name files or persons"),
-    ],
-)  # fmt: skip
-def test_remarks_keep_what_names_nobody(remark: str, safe: str | None) -> None:
-    assert safe_remark(remark) == (remark if safe is None else safe)

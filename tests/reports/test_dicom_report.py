@@ -11,11 +11,12 @@ from highdicom.image import imread
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from jcs_ct.diagnosis.decision import Verdict
-from jcs_ct.diagnosis.measured import Measures
-from jcs_ct.diagnosis.result import Diagnosis, SliceFinding
+from jcs_ct.diagnosis.not_assessable import NotAssessable
+from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.notices import notice
 from jcs_ct.reports.dicom_report import write_dicom
 from jcs_ct.reports.formats import ReportFormat
+from tests.reports.conftest import said
 from tests.reports.dicom_tools import printed_report, validation_errors
 from tests.reports.real_studies import SERIES, diagnose_series
 from tests.reports.series import axial_series, enhanced_series, sagittal_series
@@ -64,12 +65,8 @@ def unplaced(folder: Path) -> Diagnosis:
 
 def not_assessable(folder: Path) -> Diagnosis:
     judged = axial(folder)
-    findings = tuple(SliceFinding(f.index, f.source, f.position_mm, assessed=False) for f in judged.slices)
-    return replace(
-        judged, verdict=Verdict.NOT_ASSESSABLE, reasons=("no lungs were found",), probability=None, rule=None,
-        slices=findings, lesions=(), measures=Measures(None, None, None, 0), lesion_labels=None, lung_mask=None,
-        activation=None, lung_sides=None,
-    )  # fmt: skip
+    refused = NotAssessable((notice("no-lungs"),)).decision(judged.study.digest, judged.provenance)
+    return replace(judged, decision=refused, measured=None)
 
 
 @pytest.mark.parametrize("make", [axial, enhanced, sagittal, not_assessable])
@@ -88,12 +85,13 @@ def test_slices_without_a_place_have_a_report_without_segments(tmp_path: Path) -
 
 
 def test_report_says_what_the_diagnosis_says(tmp_path: Path) -> None:
-    diagnosis = replace(axial(tmp_path / "in"), warnings=("the slices are unevenly spaced",))
+    diagnosis = replace(axial(tmp_path / "in"), notices=(said("something to know"), notice("prone")))
     printed = printed_report(write_all(diagnosis, tmp_path / "out")["report.sr.dcm"])
     assert '(122157,DCM,"Probability")="0.97" (1,UCUM,"no units")' in printed
     assert f'(infected-slices,99JCS,"Number of infected slices")="{diagnosis.rule.infected_slices}.0"' in printed  # type: ignore[union-attr]
-    assert "Positive from 5 infected slices on." in printed
-    assert "the slices are unevenly spaced" in printed
+    assert "so the threshold is 5 slices." in printed
+    assert "something to know" in printed
+    assert "the patient lay prone" in printed
     assert "Not a medical device" in printed
     assert f"classifier SHA-256 {'12' * 32}" in printed
     right, left = diagnosis.measures.lungs

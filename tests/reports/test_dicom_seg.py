@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.dicom_report import write_dicom
 from jcs_ct.reports.formats import ReportFormat
+from tests.altered import altered
 from tests.reports.real_studies import diagnose_series
 from tests.reports.series import AXIAL, Series, axial_series, enhanced_series, sagittal_series
 
@@ -148,6 +148,6 @@ def test_no_opacities_make_no_segmentation_of_them(tmp_path: Path) -> None:
     series = axial_series(tmp_path / "in")
     labels = series.diagnosis.lesion_labels
     assert labels is not None
-    healthy = replace(series.diagnosis, lesions=(), lesion_labels=CroppedVolume(labels.shape, np.uint16))
+    healthy = altered(series.diagnosis, lesions=(), labels=CroppedVolume(labels.shape, np.uint16))
     (tmp_path / "out").mkdir()
     assert [path.name for path in write_dicom(healthy, tmp_path / "out", {ReportFormat.SEG})] == ["lungs.seg.dcm"]

@@ -14,11 +14,12 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from jcs_ct import cli
-from jcs_ct.diagnosis.follow_up import compare
 from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.follow_up import compare
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
-from jcs_ct.reports.follow_up_report import follow_up_schema, signed, study_remarks, write_follow_up
+from jcs_ct.notices import texts
+from jcs_ct.reports.follow_up_report import follow_up_schema, signed, study_notices, write_follow_up
 from jcs_ct.reports.json_report import write_json
 from jcs_ct.reports.stored_result import StoredResult, read_result
 from tests.phantoms import CONSOLIDATION_RIGHT, GROUND_GLASS_LEFT, ChestPhantom, Lesion
@@ -74,7 +75,7 @@ def test_the_known_change_is_in_json_and_on_the_page(then: StoredResult, now: St
     assert [zone["name"] for zone in document["zones"]] == [zone.name for zone in then.measures.zones]
     assert sum(zone["change_ml"] for zone in document["zones"]) == pytest.approx(total["change_ml"])
     assert document["interval_days"] == 7
-    assert document["remarks"] == []
+    assert document["notices"] == []
     assert f"More opacity: {signed(total['change_ml'])}" in page.text
     assert "7 days apart" in page.text
     for zone in document["zones"]:
@@ -97,15 +98,16 @@ def test_pictures_compare_by_share(picture_diagnosis: Diagnosis, tmp_path: Path)
     assert "Less opacity" in page.text
     assert "percentage points" in page.text
     assert not re.search(r"\d\s?mL", page.text)
-    assert any("same study" in remark for remark in document["remarks"])
-    assert any("name their patient" in remark for remark in document["remarks"])
+    assert {one["code"] for one in document["notices"]} >= {"same-study-twice", "patient-not-named"}
 
 
 def test_doubts_about_the_two_studies_are_told(then: StoredResult, now: StoredResult) -> None:
     other = replace(now, attributes={**now.attributes, "PatientID": "P2"}, verdict=Verdict.NEGATIVE)
-    text = " ".join(study_remarks(other, replace(then, given_masks=("lungs",))))
-    for expected in ("different patients (P2 and P1)", "older, by 7 days", "negative, then positive", "given for one"):
+    notices = study_notices(other, replace(then, given_masks=("lungs",)))
+    text = " ".join(texts(notices))
+    for expected in ("different patients (P2 and P1)", "older, by 7 days", "negative, then positive", "for only one"):
         assert expected in text, expected
+    assert "P2" not in " ".join(texts(one.deidentified() for one in notices))
 
 
 def test_text_from_the_input_is_escaped(then: StoredResult, now: StoredResult, tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_what_is_no_result_is_refused(then: StoredResult, tmp_path: Path) -> Non
     path = then.folder / "result.json"
     document = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**document, "schema": "jcs-result/9"}), encoding="utf-8")
-    with pytest.raises(UsageError, match="jcs-result/9, expected jcs-result/1"):
+    with pytest.raises(UsageError, match="jcs-result/9, expected one of jcs-result/1, jcs-result/2"):
         read_result(then.folder)
     path.write_text(json.dumps({**document, "measures": {}}), encoding="utf-8")
     with pytest.raises(UsageError, match="not as its schema says"):

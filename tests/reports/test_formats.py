@@ -33,7 +33,7 @@ def test_dicom_gets_report_and_segmentations_by_default(tmp_path: Path) -> None:
     ("wanted", "expected"),
     [
         ({F.JSON}, set()),
-        ({F.CSV}, {"slices.csv", "lesions.csv", "measures.csv"}),
+        ({F.CSV}, {"slices.csv", "lesions.csv", "measures.csv", "notices.csv"}),
         ({F.PDF}, {"report.pdf", "dicom/report.pdf.dcm"}),
         ({F.SR}, {"dicom/lesions.seg.dcm", "dicom/lungs.seg.dcm", "dicom/report.sr.dcm"}),
         ({F.PM, F.HTML}, {"dicom/activation.pm.dcm", "report.html"}),
@@ -50,7 +50,7 @@ def test_another_choice_replaces_all_of_an_earlier_one(tmp_path: Path) -> None:
     diagnosis = axial_series(tmp_path / "in").diagnosis
     write_reports(diagnosis, tmp_path / "out", frozenset(F) - {F.PNG})
     write_reports(diagnosis, tmp_path / "out", {F.CSV})
-    assert names(tmp_path / "out") == {"result.json", "slices.csv", "lesions.csv", "measures.csv"}
+    assert names(tmp_path / "out") == {"result.json", "slices.csv", "lesions.csv", "measures.csv", "notices.csv"}
 
 
 def test_objects_of_others_are_not_replaced(tmp_path: Path) -> None:

@@ -16,8 +16,11 @@ from PIL import Image
 from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.diagnosis.measured import Lesion
 from jcs_ct.diagnosis.result import Diagnosis, SliceFinding
+from jcs_ct.notices import Severity, text
 from jcs_ct.reports import charts, pictures
 from jcs_ct.reports.html_report import number, percent, places, render_html
+from tests.altered import altered
+from tests.reports.conftest import said
 from tests.reports.test_json_report import with_composition
 
 _VOID = {"meta", "img", "br", "link", "path", "rect", "circle"}
@@ -71,8 +74,9 @@ def test_page_loads_nothing_and_runs_nothing(name: str, request: pytest.FixtureR
 def test_positive_page_tells_a_radiologist_what_counts(diagnosis: Diagnosis) -> None:
     page = Page(render_html(diagnosis))
     for expected in (
-        "Positive", "0.97", "not a virus", "other pneumonias were left out", diagnosis.reasons[0], "R marks",
-        "Positive from 5 infected slices on.", "positive at thresholds up to 30 and negative from 200 on",
+        "Positive", "0.97", "not a virus", "other pneumonias were left out", text(diagnosis.reasons[0]), "R marks",
+        "These slices stand for 5 mm each, so the threshold is 5 slices.",
+        "positive at thresholds up to 30 and negative from 200 on",
         "position along the patient, mm", "lung window, centre −600, width 1500 HU", "Phantom^Chest", "2020-04-01",
         "ab" * 32, "12" * 32,
     ):  # fmt: skip
@@ -95,16 +99,14 @@ def test_pictures_have_no_sides_and_no_millimetres(picture_diagnosis: Diagnosis)
 def test_not_assessable_page_is_about_the_reasons(not_assessable: Diagnosis) -> None:
     page = Page(render_html(not_assessable))
     assert "Not assessable" in page.text
-    assert not_assessable.reasons[0] in page.text
+    assert text(not_assessable.reasons[0]) in page.text
     assert "neither positive nor negative" in page.text
     assert "The rule behind the verdict" not in page.text
     assert len(page.all("img")) == 3
 
 
 def test_negative_without_segmentation(diagnosis: Diagnosis) -> None:
-    negative = replace(
-        diagnosis, verdict=Verdict.NEGATIVE, probability=0.001, lesion_labels=None, lesions=(), warnings=()
-    )
+    negative = altered(diagnosis, verdict=Verdict.NEGATIVE, probability=0.001, measured=None)
     page = Page(render_html(negative))
     assert "does not rule out" in page.text
     assert "not a virus" not in page.text
@@ -121,12 +123,11 @@ def test_text_from_the_input_is_escaped(diagnosis: Diagnosis) -> None:
         sources=(evil,) * 40,
         series_uid=evil,
     )
-    spoiled = replace(
+    spoiled = altered(
         diagnosis,
         study=study,
-        slices=tuple(replace(f, source=evil) for f in diagnosis.slices),
-        reasons=(evil,),
-        warnings=(evil,),
+        reasons=(said(evil),),
+        notices=(said(evil), said(evil, Severity.INFO)),
         timing_s={evil: 1.0},
         provenance=replace(diagnosis.provenance, weights={evil: {evil: evil}}, settings={evil: [evil]}),
     )
@@ -140,19 +141,19 @@ def test_text_from_the_input_is_escaped(diagnosis: Diagnosis) -> None:
 def test_long_lesion_tables_are_cut_and_say_so(diagnosis: Diagnosis) -> None:
     one = diagnosis.lesions[0]
     many = tuple(replace(one, id=k + 1, volume_ml=1.0) for k in range(33))
-    page = Page(render_html(replace(diagnosis, lesions=many)))
+    page = Page(render_html(altered(diagnosis, lesions=many)))
     assert "And 13 smaller ones, together 13\u00a0mL".replace("\u00a0", " ") in page.text
 
 
 def test_unknown_lesion_fields_are_dashes(picture_diagnosis: Diagnosis) -> None:
     bare = Lesion(1, 30, None, None, (0, 1), None, (0, 0, 0, 1, 1, 1), None, None)
-    html = render_html(replace(picture_diagnosis, lesions=(bare,)))
+    html = render_html(altered(picture_diagnosis, lesions=(bare,)))
     table = html[html.index("Opacities, the largest first") :]
     assert len(re.findall(r"<td[^>]*>–</td>", table)) == 9  # all but number and slices
 
 
 def test_a_mean_near_0_hu_has_no_sign(diagnosis: Diagnosis) -> None:
-    html = render_html(replace(diagnosis, lesions=(replace(diagnosis.lesions[0], mean_hu=-0.3),)))
+    html = render_html(altered(diagnosis, lesions=(replace(diagnosis.lesions[0], mean_hu=-0.3),)))
     table = html[html.index("Opacities, the largest first") :]
     assert "<td>0</td>" in table
     assert "−0" not in table.replace("−0 ", "")
@@ -191,7 +192,7 @@ def test_ranges_and_what_they_are_worth_are_told(sure_diagnosis: Diagnosis, diag
     fitted = sure_diagnosis.provenance.settings["area_thresholds"]
     assert isinstance(fitted, dict)
     settings: dict[str, object] = {"area_thresholds": {**fitted, "coverage": None}}
-    unpromised = replace(sure_diagnosis, provenance=replace(sure_diagnosis.provenance, settings=settings))
+    unpromised = altered(sure_diagnosis, provenance=replace(sure_diagnosis.provenance, settings=settings))
     text = Page(render_html(unpromised)).text
     assert "lay between on 46" in text
     assert "chosen on" not in text
@@ -214,9 +215,9 @@ def test_a_score_without_a_total_says_why(diagnosis: Diagnosis) -> None:
     measures = diagnosis.measures
     assert measures.severity is not None
     unknown = replace(measures, severity=replace(measures.severity, total=None))
-    text = Page(render_html(replace(diagnosis, measures=unknown))).text
-    assert "There is no total, as a region holds no lung." in text
-    assert "/ 25" not in text
+    page = Page(render_html(altered(diagnosis, measures=unknown)))
+    assert "There is no total, as a region holds no lung." in page.text
+    assert "/ 25" not in page.text
 
 
 def test_outlines_and_activation_lie_where_the_lesion_lies(diagnosis: Diagnosis) -> None:
@@ -240,13 +241,13 @@ def test_outlines_and_activation_lie_where_the_lesion_lies(diagnosis: Diagnosis)
 
 
 def test_slices_of_other_proportions_are_shown_undistorted(picture_diagnosis: Diagnosis) -> None:
-    tall = replace(
+    tall = altered(
         picture_diagnosis,
         study=replace(
             picture_diagnosis.study, voxels=np.zeros((2, 300, 100), np.uint8), sources=("a", "b"), extents=None
         ),
         slices=(SliceFinding(0, "a", None, False), SliceFinding(1, "b", None, False)),
-        lesions=(), lesion_labels=None, lung_mask=None, activation=None,
+        activation=None, measured=None,
     )  # fmt: skip
     panels = pictures.render(tall, 0)
     assert panels.height / panels.width == pytest.approx(3.0, rel=0.01)
@@ -268,10 +269,10 @@ def test_telling_slices_are_the_worst_and_lie_apart(diagnosis: Diagnosis) -> Non
     probability[10:25] = 0.9
     probability[33] = 0.99
     slices = tuple(
-        replace(f, assessed=True, probability=float(p), lesion_share=0.0)
+        replace(f, assessed=True, probability=float(p), infected=p > 0.5, lesion_share=0.0)
         for f, p in zip(diagnosis.slices, probability, strict=True)
     )
-    chosen = pictures.telling_slices(replace(diagnosis, slices=slices))
+    chosen = pictures.telling_slices(altered(diagnosis, slices=slices))
     assert len(chosen) == 6
     assert chosen[0] == 33
     assert chosen == sorted(chosen, reverse=True)

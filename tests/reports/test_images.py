@@ -10,6 +10,7 @@ from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.images import slice_as_stored, write_pngs
 from jcs_ct.study.volume import SourceGrid
+from tests.altered import altered
 
 
 def test_masks_have_each_pictures_own_size_and_pixels(picture_diagnosis: Diagnosis, tmp_path: Path) -> None:
@@ -30,10 +31,10 @@ def test_masks_have_each_pictures_own_size_and_pixels(picture_diagnosis: Diagnos
 
 def test_names_sort_as_slices_do_beyond_a_thousand(picture_diagnosis: Diagnosis, tmp_path: Path) -> None:
     study = picture_diagnosis.study
-    many = replace(
+    many = altered(
         picture_diagnosis,
         study=replace(study, voxels=np.zeros((1001, 4, 4), np.uint8), sources=("a",) * 1001, extents=None),
-        lesion_labels=CroppedVolume((1001, 4, 4), np.uint16),
+        labels=CroppedVolume((1001, 4, 4), np.uint16),
         activation=None,
     )
     names = [path.name for path in write_pngs(many, tmp_path)]

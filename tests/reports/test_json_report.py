@@ -13,6 +13,7 @@ from jcs_ct.diagnosis.decision import Provenance
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.json_report import result_document, result_schema, write_json
 from jcs_ct.reports.stored_result import read_result
+from tests.altered import altered
 
 
 def errors(document: dict[str, Any]) -> list[str]:
@@ -30,14 +31,15 @@ def test_document_fits_its_schema(name: str, request: pytest.FixtureRequest) -> 
 
 def test_schema_refuses_what_it_does_not_know(diagnosis: Diagnosis) -> None:
     document = result_document(diagnosis)
-    for spoil in (
+    spoiling: tuple[dict[str, Any], ...] = (
         {"verdict": "maybe"},
-        {"schema": "jcs-result/2"},
+        {"schema": "jcs-result/3"},
         {"probability": 1.5},
         {"extra": 1},
         {"measures": {**document["measures"], "severity": 3}},
-        {"verdict": "not_assessable", "reasons": []},
-    ):
+        {"verdict": "not_assessable", "probability": None, "notices": []},
+    )
+    for spoil in spoiling:
         assert errors({**document, **spoil}), spoil
 
 
@@ -87,7 +89,7 @@ def with_composition(diagnosis: Diagnosis) -> Diagnosis:
     lungs, zones = (
         tuple(replace(one, consolidation_share=0.25) for one in regions) for regions in (totals.lungs, totals.zones)
     )
-    return replace(
+    return altered(
         diagnosis,
         lesions=tuple(replace(lesion, consolidation_share=0.25) for lesion in diagnosis.lesions),
         measures=replace(totals, consolidation_share=0.25, lungs=lungs, zones=zones),
@@ -105,7 +107,7 @@ def test_composition_is_in_the_document_and_read_back(diagnosis: Diagnosis, tmp_
     assert result_document(diagnosis)["measures"]["consolidation_share"] is None
 
 
-def test_a_result_of_the_first_version_still_fits(diagnosis: Diagnosis) -> None:
+def test_optional_parts_may_be_absent(diagnosis: Diagnosis) -> None:
     document = result_document(diagnosis)
     del document["explanation"]
     del document["typicality"]
@@ -133,7 +135,7 @@ def test_what_pictures_cannot_tell_is_null(picture_diagnosis: Diagnosis) -> None
 
 def test_no_nan_or_numpy_reaches_the_file(diagnosis: Diagnosis, tmp_path: Path) -> None:
     odd = Provenance("1", {}, {"folder": Path("a/b"), "levels": np.array([0.5, np.nan]), "bad": float("inf"), "n": {3}})
-    (path,) = write_json(replace(diagnosis, probability=float("nan"), provenance=odd), tmp_path)
+    (path,) = write_json(altered(diagnosis, probability=float("nan"), provenance=odd), tmp_path)
 
     def refuse(constant: str) -> float:
         raise AssertionError(constant)

@@ -11,8 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.notices import text
 from jcs_ct.reports.nifti_report import nifti_affine, nifti_warnings, write_niftis
 from jcs_ct.study.volume import Geometry, InputKind, SourceGrid
+from tests.noticed import codes
 
 
 def load(path: Path) -> tuple[NDArray[np.generic], nibabel.Nifti1Image]:
@@ -92,7 +94,7 @@ def test_uneven_slices_are_written_with_the_median_distance_and_a_word(diagnosis
     geometry = replace(diagnosis.study.geometry, positions=positions)
     study = replace(diagnosis.study, geometry=geometry)
     (warning,) = nifti_warnings(study)
-    assert "5 to 25 mm" in warning
+    assert "5 to 25 mm" in text(warning)
     write_niftis(replace(diagnosis, study=study), tmp_path)
     _, image = load(tmp_path / "lesions.nii.gz")
     assert image.header.get_zooms()[2] == pytest.approx(5.0)
@@ -104,14 +106,14 @@ def test_positions_rounded_by_the_scanner_are_even(diagnosis: Diagnosis) -> None
     positions = diagnosis.study.geometry.positions * [1, 1, 0.125]
     positions[:, 2] = np.round(positions[:, 2], 2)
     study = replace(diagnosis.study, geometry=replace(diagnosis.study.geometry, positions=positions))
-    assert nifti_warnings(study) == []
+    assert nifti_warnings(study) == ()
 
 
 def test_single_slice_of_unknown_thickness_says_so(diagnosis: Diagnosis) -> None:
     assert diagnosis.study.geometry is not None
     where = replace(diagnosis.study.geometry, positions=np.zeros((1, 3)), slice_thickness=None)
     study = replace(diagnosis.study, voxels=diagnosis.study.voxels[:1], sources=("a",), geometry=where)
-    assert "unknown thickness" in nifti_warnings(study)[0]
+    assert codes(nifti_warnings(study)) == ["nifti-thickness-unknown"]
     affine = nifti_affine(study)
     assert affine is not None
     assert np.linalg.norm(affine[:3, 2]) == pytest.approx(1.0)

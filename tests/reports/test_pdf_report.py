@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from jcs_ct import notices
 from jcs_ct.diagnosis.measured import Lesion
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.pdf_report import render_pdf, write_pdf
+from tests.altered import altered
+from tests.reports.conftest import said
 from tests.reports.dicom_tools import tool
 
 NAMES = ["diagnosis", "picture_diagnosis", "nifti_diagnosis", "not_assessable"]
@@ -32,7 +35,7 @@ def test_report_says_verdict_reasons_and_use(name: str, request: pytest.FixtureR
     (path,) = write_pdf(diagnosis, tmp_path)
     text = text_of(path.read_bytes(), tmp_path)
     assert ("Not assessable" if name == "not_assessable" else "Positive") in text
-    assert diagnosis.reasons[0] in text
+    assert notices.text(diagnosis.reasons[0]) in text
     assert "Research use only. Not a medical device." in text
     assert "12" * 32 in text, "the digest of the weights"
     assert diagnosis.study.digest in text
@@ -58,7 +61,8 @@ def test_ranges_and_checks_are_told(sure_diagnosis: Diagnosis, tmp_path: Path) -
 
 def test_markup_and_other_scripts_in_names_are_text(diagnosis: Diagnosis, tmp_path: Path) -> None:
     attributes = {**diagnosis.study.attributes, "PatientName": "<b>Люкceмбypг</b>&amp;"}
-    named = replace(diagnosis, study=replace(diagnosis.study, attributes=attributes), reasons=("lower < upper & more",))
+    study, words = replace(diagnosis.study, attributes=attributes), said("lower < upper & more")
+    named = altered(diagnosis, study=study, reasons=(words,))
     text = text_of(render_pdf(named), tmp_path)
     assert "<b>Люкceмбypг</b>&amp;" in text
     assert "lower < upper & more" in text
@@ -68,7 +72,7 @@ def test_many_lesions_are_cut_short_and_long_words_broken(diagnosis: Diagnosis, 
     first = diagnosis.lesions[0]
     lesions: tuple[Lesion, ...] = tuple(replace(first, id=k + 1) for k in range(50))
     attributes = {**diagnosis.study.attributes, "StudyDescription": "x" * 400}
-    many = replace(diagnosis, lesions=lesions, study=replace(diagnosis.study, attributes=attributes))
+    many = altered(diagnosis, lesions=lesions, study=replace(diagnosis.study, attributes=attributes))
     assert "And 30 smaller ones" in text_of(render_pdf(many), tmp_path)
 
 

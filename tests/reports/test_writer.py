@@ -12,7 +12,10 @@ import pytest
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
 from jcs_ct.reports import writer
+from jcs_ct.reports.nifti_report import nifti_warnings
 from jcs_ct.reports.writer import write_reports
+from tests.altered import altered
+from tests.reports.conftest import said
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -66,7 +69,7 @@ def test_full_disk_is_told_and_leaves_the_earlier_result(
     before = tree(out)
     break_html(monkeypatch, OSError(28, "No space left on device"))
     with pytest.raises(UsageError, match="No space left on device"):
-        write_reports(replace(diagnosis, probability=0.5), out)
+        write_reports(altered(diagnosis, probability=0.5), out)
     assert tree(out) == before
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
@@ -87,7 +90,7 @@ def test_failure_between_two_renames_puts_everything_back(
 
     monkeypatch.setattr(Path, "rename", fail_once)
     with pytest.raises(KeyboardInterrupt):
-        write_reports(replace(diagnosis, probability=0.5), out)
+        write_reports(altered(diagnosis, probability=0.5), out)
     assert tree(out) == before
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
@@ -146,9 +149,10 @@ def test_uneven_slices_are_a_warning_in_both_reports(diagnosis: Diagnosis, tmp_p
     positions = diagnosis.study.geometry.positions.copy()
     positions[30:, 2] += 15
     geometry = replace(diagnosis.study.geometry, positions=positions)
-    uneven = replace(diagnosis, study=replace(diagnosis.study, geometry=geometry), warnings=("first",))
+    uneven = replace(diagnosis, study=replace(diagnosis.study, geometry=geometry), notices=(said("first"),))
     write_reports(uneven, tmp_path / "out")
-    warnings = json.loads((tmp_path / "out" / "result.json").read_text())["warnings"]
-    assert warnings[0] == "first"
-    assert "unevenly spaced" in warnings[1]
+    notices = json.loads((tmp_path / "out" / "result.json").read_text())["notices"]
+    assert [one["code"] for one in notices if not one["reason"]] == ["earlier-wording", "nifti-uneven"]
+    write_reports(replace(uneven, notices=(*uneven.notices, *nifti_warnings(uneven.study))), tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["notices"] == notices, "said once"
     assert "unevenly spaced" in (tmp_path / "out" / "report.html").read_text()

@@ -19,6 +19,7 @@ from jcs_ct import preprocessing
 from jcs_ct.benchmarks.benchmark import BenchmarkResult, Step, crop_and_region, mean_of
 from jcs_ct.datasets.normalized import NormalizedSlice, normalized
 from jcs_ct.datasets.sources import read_source
+from jcs_ct.diagnosis.outline import consolidation
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.errors import DataError, UsageError
 from jcs_ct.evaluation import metrics
@@ -66,11 +67,11 @@ def composition(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> lis
         UsageError: the weights hold no level.
         DataError: the source is missing, or no slice of the split has masks of the kinds of opacity.
     """
-    if diagnoser.consolidation_hu is None:
+    if diagnoser.segmenter.consolidation_hu is None:
         raise UsageError(
             "the weights do not tell consolidation from ground glass: run jcs calibrate --only composition"
         )
-    found = _overlaps(diagnoser, data, (split,), (diagnoser.consolidation_hu,), step)
+    found = _overlaps(diagnoser, data, (split,), (diagnoser.segmenter.consolidation_hu,), step)
     groups = np.array([one.group for one in found])
     figures: dict[str, float | int | None] = {}
     intervals = {}
@@ -87,7 +88,7 @@ def composition(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> lis
         }
         own = partial(mean_of, dice[shows])
         intervals[f"{name}_dice"] = metrics.bootstrap_interval(own, groups[shows])
-    protocol = f"split {split}, {len(found)} slices, consolidation above {diagnoser.consolidation_hu:g} HU"
+    protocol = f"split {split}, {len(found)} slices, consolidation above {diagnoser.segmenter.consolidation_hu:g} HU"
     return [BenchmarkResult(COMPOSITION_SOURCE, protocol, figures, intervals)]
 
 
@@ -140,11 +141,11 @@ def _overlaps_of(diagnoser: Diagnoser, group: str, one: NormalizedSlice, levels:
     assert one.consolidation is not None
     height, width = one.image.shape
     crop, region = crop_and_region(one, diagnoser.segmenter.input_size)
-    patch = diagnoser.segment(crop[None], region[None])
-    opacity = preprocessing.paste_back(patch[0], one.box, (height, width)) > diagnoser.settings.lesion_probability
+    patch, above = diagnoser.segment(crop[None], region[None]), diagnoser.settings.lesion_probability
+    opacity = preprocessing.paste_back(patch[0], one.box, (height, width)) > above
     marked = []
     for level in levels:
-        parts = diagnoser.consolidation(crop[None], patch, level)[0].astype(np.float32)
+        parts = consolidation(crop[None], patch > above, level)[0].astype(np.float32)
         marked.append(opacity & (preprocessing.paste_back(parts, one.box, (height, width)) > 0.5))
     ground_glass = one.mask & ~one.consolidation
     return _Overlaps(

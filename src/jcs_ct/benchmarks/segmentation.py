@@ -133,7 +133,7 @@ def _marked(diagnoser: Diagnoser, records: list[SliceRecord], step: Step) -> lis
                 int(predicted.sum()) + int(truth.sum()),
                 float(predicted.sum() / max((one.lungs | predicted).sum(), 1)),
                 bool(lungs.lung_slices(one.lungs[None])[0]),
-                _covered(diagnoser.area_thresholds, probability, truth),
+                _covered(diagnoser.segmenter.area_thresholds, probability, truth),
             )
         )
         step(1)

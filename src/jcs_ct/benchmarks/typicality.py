@@ -64,11 +64,11 @@ def required_usual(diagnoser: Diagnoser) -> Usual:
     Raises:
         UsageError: the weights do not hold it.
     """
-    if diagnoser.usual is None:
+    if diagnoser.classifier.usual is None:
         raise UsageError(
             "the manifest of these weights holds no typicality of the classifier, expected one: run jcs calibrate"
         )
-    return diagnoser.usual
+    return diagnoser.classifier.usual
 
 
 def _as_they_are(

@@ -22,9 +22,9 @@ from jcs_ct.errors import UsageError
 from jcs_ct.reports.formats import ReportFormat, check_formats
 
 if TYPE_CHECKING:
+    from jcs_ct.diagnosis.given_masks import GivenMasks
     from jcs_ct.diagnosis.pipeline import Diagnoser
     from jcs_ct.diagnosis.result import Diagnosis
-    from jcs_ct.diagnosis.given_masks import GivenMasks
     from jcs_ct.reports.deidentify import UidMap
     from jcs_ct.study.volume import Study
 
@@ -137,7 +137,6 @@ def measure(
     Lungs are those of --lungs, else those in the file of outlines, else found. Exit status as for diagnose.
     """
     from jcs_ct.diagnosis.remeasure import measure_outlines
-    from jcs_ct.notices import texts
     from jcs_ct.reports.stored_result import read_decision
     from jcs_ct.study.outlines import read_given_masks, read_outlines
 
@@ -151,7 +150,7 @@ def measure(
             lung_mask = drawn.lungs
         progress.stage("measuring", 0)
         measured = measure_outlines(read, drawn.opacities, lung_mask, lobe_mask, earlier, drawn.source)
-        measured = replace(measured, warnings=(*measured.warnings, *texts(drawn.notices)))
+        measured = replace(measured, notices=(*measured.notices, *drawn.notices))
         summary = _write(measured, output, formats, uids, progress)
     _end(measured, summary)
 

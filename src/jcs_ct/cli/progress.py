@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
+from jcs_ct.notices import texts
+
 if TYPE_CHECKING:
     from jcs_ct.diagnosis.decision import FirstLook
     from jcs_ct.diagnosis.result import Diagnosis
@@ -42,7 +44,7 @@ class Progress:
     def first_look(self, seen: FirstLook) -> None:
         """What the first few slices tell."""
         if self._bar is not None:
-            self._bar.console.print(str(seen))
+            self._bar.console.print(first_look_in_words(seen))
 
     def stage(self, name: str, total: int) -> None:
         """A stage of `total` slices begins; 0 where their number is not known."""
@@ -59,6 +61,13 @@ class Progress:
     def result(self, diagnosis: Diagnosis, summary: str) -> str:
         """What is printed once everything is written."""
         return summary
+
+
+def first_look_in_words(seen: FirstLook) -> str:
+    """One line for the terminal."""
+    if not seen.assessed:
+        return f"first look: no lungs on {seen.seen} slices"
+    return f"first look, provisional: {seen.infected} of {seen.assessed} lung slices show signs of infection"
 
 
 class Stream:
@@ -89,7 +98,7 @@ class Stream:
 
     def result(self, diagnosis: Diagnosis, summary: str) -> str:
         """What is printed once everything is written."""
-        return self._line("result", verdict=diagnosis.verdict, reasons=diagnosis.reasons, summary=summary)
+        return self._line("result", verdict=diagnosis.verdict, reasons=texts(diagnosis.reasons), summary=summary)
 
     def _tell(self, event: str, **facts: object) -> None:
         typer.echo(self._line(event, **facts))

@@ -17,7 +17,7 @@ from jcs_ct.notices import Notice, notice
 MARKED_SHARE = 0.004
 """A slice shows opacities if more than this share of its lungs' convex hull is marked. Chosen on validation slices."""
 EVERY_MM = 3.0
-"""In a negative study, slices this far apart are enough: an extent that makes a patient positive is several times that."""
+"""In a negative study, slices this far apart are enough: what makes a patient positive is several times as long."""
 
 
 def slices_to_look_at(extents_mm: NDArray[np.float64] | None, count: int) -> NDArray[np.int64]:

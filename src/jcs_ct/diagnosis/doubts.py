@@ -1,4 +1,4 @@
-"""What to know about an input and a decision, whoever measures the opacities."""
+"""What limits a decision, whoever measures the opacities."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from jcs_ct.diagnosis.decision import Decision
 from jcs_ct.diagnosis.explanation import looks_elsewhere
 from jcs_ct.diagnosis.typicality import unusual_slices
 from jcs_ct.notices import Notice
-from jcs_ct.study import quality
-from jcs_ct.study.volume import Study
 
 
 def doubts_about(decision: Decision) -> tuple[Notice, ...]:

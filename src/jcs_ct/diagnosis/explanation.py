@@ -20,8 +20,8 @@ from jcs_ct.study.volume import Study
 
 ELSEWHERE = 1.0
 """A map lies elsewhere if its share in the lungs, or in the outlined opacities, is below this multiple of a uniform
-map's share. Such a map explains nothing. Chance needs no fitting and holds for any weights. With the present weights, no
-slice with a reader's masks outside the test sets comes so low (50 slices of `covid-19-ct100`: at least 1.09 in the
+map's share. Such a map explains nothing. Chance needs no fitting and holds for any weights. With the present weights,
+no slice with a reader's masks outside the test sets comes so low (50 slices of `covid-19-ct100`: at least 1.09 in the
 lungs, 1.18 in opacities), nor does any group of `sars-cov-2-ct` validation slices (at least 1.08 in the lungs)."""
 
 

@@ -42,8 +42,6 @@ def slice_scores(lungs: LungSlices, scores: Scores, infected_above: float) -> tu
     """One score per slice of the study; empty scores for slices that were not classified."""
     found = [SliceScore()] * len(lungs.study)
     atypicality = [None] * len(scores.probabilities) if scores.atypicality is None else scores.atypicality.tolist()
-    for index, probability, far in zip(
-        lungs.indices.tolist(), scores.probabilities.tolist(), atypicality, strict=True
-    ):
+    for index, probability, far in zip(lungs.indices.tolist(), scores.probabilities.tolist(), atypicality, strict=True):
         found[index] = SliceScore(probability, probability > infected_above, far)
     return tuple(found)

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from jcs_ct.diagnosis.measured import Measures, RegionMeasures
 from jcs_ct.errors import UsageError
+from jcs_ct.notices import Notice, notice
 
 BREATH = 0.15
-"""Lung volumes that differ by more than this share are told: opacities thin out as the lung fills with air."""
+"""Lung volumes that differ by more than this share are noted: opacities thin out as the lung fills with air."""
 BOTH_LUNGS = "both lungs"
 
 
 @dataclass(frozen=True)
 class RegionChange:
-    """One region, then and now. What either study does not know is None in the change."""
+    """One region, then and now. A change is None if either value is unknown."""
 
     name: str
     earlier: RegionMeasures
@@ -23,7 +24,7 @@ class RegionChange:
     change_ml: float | None
     """Of opacities, later minus earlier."""
     change_percent: float | None
-    """The same as a percentage of the earlier volume; None where there was none."""
+    """The same as a percentage of the earlier volume; None if that was 0."""
     change_points: float | None
     """Share of the region with opacities in percent, later minus earlier."""
 
@@ -40,9 +41,9 @@ class FollowUp:
     severity_earlier: int | None
     severity_later: int | None
     severity_change: int | None
-    """None where the scores rest on different regions, or one is not known."""
-    remarks: tuple[str, ...]
-    """What the reader of the figures should know."""
+    """None if the scores rest on different regions, or one is unknown."""
+    notices: tuple[Notice, ...]
+    """What limits the comparison."""
 
 
 def compare(earlier: Measures, later: Measures) -> FollowUp:
@@ -75,7 +76,7 @@ def compare(earlier: Measures, later: Measures) -> FollowUp:
         severity_earlier=totals[0],
         severity_later=totals[1],
         severity_change=change,
-        remarks=tuple(_remarks(earlier, later, same_basis)),
+        notices=_notices(earlier, later, same_basis),
     )
 
 
@@ -104,14 +105,9 @@ def _change(earlier: RegionMeasures, later: RegionMeasures) -> RegionChange:
     return RegionChange(earlier.name, earlier, later, ml, percent, points)
 
 
-def _remarks(earlier: Measures, later: Measures, same_basis: bool) -> list[str]:
-    remarks = []
-    if not same_basis:
-        remarks.append("The severity scores rest on different regions (lobes and zones) and are not compared.")
+def _notices(earlier: Measures, later: Measures, same_basis: bool) -> tuple[Notice, ...]:
+    found = [] if same_basis else [notice("scores-not-comparable")]
     a, b = earlier.lung_volume_ml, later.lung_volume_ml
     if a and b and abs(b - a) > BREATH * max(a, b):
-        remarks.append(
-            f"The lung volumes differ ({a:.0f} and {b:.0f} mL): another depth of breath, or another range of the scan. "
-            "Shares and zones change with it, without any change of the disease."
-        )
-    return remarks
+        found.append(notice("lung-volumes-differ", earlier_ml=a, later_ml=b))
+    return tuple(found)

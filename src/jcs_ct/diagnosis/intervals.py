@@ -24,8 +24,7 @@ from scipy import ndimage
 from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import Volume, marked_pixels, shown_slices
 from jcs_ct.diagnosis.measure import MeasureSettings, contiguous_blocks, known_extents, ml_per_mm
-from jcs_ct.diagnosis.measured import Measured
-from jcs_ct.diagnosis.measured import Interval
+from jcs_ct.diagnosis.measured import Interval, Measured
 from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.study.volume import Study
 

@@ -1,4 +1,4 @@
-"""The second half of a diagnosis: opacities, lungs and their measures. Plain data; read `Measured`, at the end, first."""
+"""The second half of a diagnosis: opacities, lungs, measures. Plain data; read `Measured`, at the end, first."""
 
 from __future__ import annotations
 

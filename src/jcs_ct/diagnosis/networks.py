@@ -44,6 +44,11 @@ class LoadedNetwork:
         """Typical slices in feature space; None if none were fitted."""
         return Usual.of(self.row)
 
+    @property
+    def consolidation_hu(self) -> float | None:
+        """Opacities denser than this are consolidated; None if no level was fitted."""
+        return self.row.consolidation_hu
+
     @cached_property
     def area_thresholds(self) -> AreaThresholds | None:
         """Thresholds for intervals of volumes; None if none were fitted."""
@@ -68,9 +73,7 @@ def load_networks(
     rows = load_manifest(folder)
     if missing := [name for name in REQUIRED if name not in rows]:
         raise WeightsError(f"{folder}: the manifest names no {' and no '.join(missing)}")
-    return {
-        name: _loaded(rows[name], precision, threads, device) for name in (*REQUIRED, *OPTIONAL) if name in rows
-    }
+    return {name: _loaded(rows[name], precision, threads, device) for name in (*REQUIRED, *OPTIONAL) if name in rows}
 
 
 def _loaded(row: NetworkFile, precision: Precision, threads: int | None, device: Device) -> LoadedNetwork:

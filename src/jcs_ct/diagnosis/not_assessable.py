@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jcs_ct.diagnosis.decision import TypicalityCheck
+from jcs_ct.diagnosis.decision import Decision, Provenance, TypicalityCheck, Verdict
 from jcs_ct.notices import Notice
 
 
@@ -18,3 +18,9 @@ class NotAssessable(Exception):  # noqa: N818  # a verdict, not an error
         super().__init__(*(each.code for each in notices))
         self.notices = notices
         self.typicality = typicality
+
+    def decision(self, digest: str, provenance: Provenance | None = None) -> Decision:
+        """The decision on the study; `provenance` as in `Decision`."""
+        return Decision(
+            Verdict.NOT_ASSESSABLE, self.notices, typicality=self.typicality, digest=digest, provenance=provenance
+        )

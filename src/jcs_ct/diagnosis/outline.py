@@ -12,8 +12,10 @@ from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.classify import Progress
 from jcs_ct.diagnosis.composition import dense_parts
-from jcs_ct.diagnosis.cross_check import shows_opacities
+from jcs_ct.diagnosis.cross_check import cross_check, shows_opacities, slices_to_look_at
+from jcs_ct.diagnosis.decision import CrossCheck, Decision, Verdict
 from jcs_ct.diagnosis.findings import put_on_grid
+from jcs_ct.diagnosis.reporter import Reporter
 from jcs_ct.diagnosis.slices import LungSlices
 from jcs_ct.morphology import Mask
 
@@ -56,6 +58,32 @@ class Outliner:
     """A pixel above this is lesion."""
     consolidation_hu: float | None
     """Opacities denser than this are consolidated; None if the weights hold no level."""
+
+    def outline_suspects(
+        self, lungs: LungSlices, suspect: NDArray[np.int64], decision: Decision, report: Reporter
+    ) -> tuple[Opacities, CrossCheck | None]:
+        """Outline opacities on suspect slices, and check whether they agree with the decision.
+
+        A negative study is cross-checked first. If the segmenter disagrees, all slices are outlined.
+
+        Args:
+            lungs: the slices.
+            suspect: (S,) which of them are suspect.
+            decision: by the classifier.
+            report: receives progress.
+        """
+        verdict, rule = decision.verdict, decision.rule
+        assert rule is not None
+        agreement = None
+        if verdict is Verdict.NEGATIVE:
+            seen = slices_to_look_at(lungs.extents_mm, len(lungs.indices))
+            report.stage("cross-checking", len(seen))
+            agreement = cross_check(verdict, rule, len(seen), self.count_marked(lungs, seen, report.advance))
+            if agreement is not None and not agreement.agrees:
+                suspect = np.arange(len(lungs.indices))
+        report.stage("outlining opacities", len(suspect))
+        opacities = self.outline(lungs, suspect, report.advance)
+        return opacities, agreement or cross_check(verdict, rule, len(suspect), opacities.marked)
 
     def outline(self, lungs: LungSlices, chosen: NDArray[np.int64], progress: Progress) -> Opacities:
         """Outline opacities on the chosen (S,) ones of the assessed slices."""

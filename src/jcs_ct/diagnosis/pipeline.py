@@ -14,10 +14,10 @@ from jcs_ct.cores import at_most
 from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.classify import Progress, Scores, classify
 from jcs_ct.diagnosis.clock import Clock
-from jcs_ct.diagnosis.cross_check import cross_check, slices_to_look_at
 from jcs_ct.diagnosis.decide import decide
-from jcs_ct.diagnosis.decision import CrossCheck, Decision, FirstLook, Provenance, Verdict
+from jcs_ct.diagnosis.decision import Decision, FirstLook, Provenance, Verdict
 from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings, Precision
+from jcs_ct.diagnosis.doubts import doubts_about
 from jcs_ct.diagnosis.explanation import check_explanation
 from jcs_ct.diagnosis.findings import activation_volume, slice_scores
 from jcs_ct.diagnosis.given_masks import GivenMasks, lungs_to_measure, outside_given_lungs
@@ -32,7 +32,6 @@ from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.diagnosis.typicality import check_typicality, refuse_unusual, with_atypicality
-from jcs_ct.diagnosis.doubts import doubts_about, known_of_input
 from jcs_ct.engine import Device
 from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.notices import Notice
@@ -74,6 +73,7 @@ class Diagnoser:
         self.settings, self.threads, self.device = settings, threads, device
         self.networks = load_networks(weights or SHIPPED, settings.precision, threads, device)
         """By name, as in the manifest."""
+        self.weights = {name: loaded.file.trace() for name, loaded in self.networks.items()}
         self.lung_search: lung_search.LungSearch = lung_search.find_lungs
         """Finds the lungs of a study; a lung network would take its place."""
 
@@ -119,20 +119,20 @@ class Diagnoser:
                 lungs = self._find_lungs(study, report)
             with clock("classify"):
                 scores = self._classify(lungs, report)
-            decision = self._decide(scores, lungs)
+            decision = self._decide(scores, lungs, provenance)
             with clock("segment"):
-                opacities, agreement = self._outline(lungs, scores, decision, report)
+                opacities, decision = self._outline(lungs, scores, decision, report)
             with clock("measure"):
-                measured, outside = self._measure(opacities, lungs, given)
+                upright = given if lungs.study is study else given.turned()
+                measured, outside = self._measure(opacities, lungs, upright)
             del opacities  # its volumes are no longer needed when others are made
             with clock("assemble"):
-                decision = self._complete(decision, scores, lungs, measured, agreement)
+                decision = self._explain(decision, scores, lungs, measured)
         except NotAssessable as stop:
-            decision = Decision(Verdict.NOT_ASSESSABLE, stop.notices, typicality=stop.typicality, digest=study.digest)
-            decision = replace(decision, provenance=provenance)
-            return Diagnosis(study, decision, None, known_of_input(study), provenance, clock.total())
-        known = (*known_of_input(lungs.study), *fitness.lung_warnings(lungs), *outside, *doubts_about(decision))
-        return Diagnosis(lungs.study, replace(decision, provenance=provenance), measured, known, provenance, clock.total())
+            decision = stop.decision(study.digest, provenance)
+            return Diagnosis(study, decision, None, quality.warnings(study), provenance, clock.total())
+        notices = (*quality.warnings(lungs.study), *fitness.lung_warnings(lungs), *outside, *doubts_about(decision))
+        return Diagnosis(lungs.study, decision, measured, notices, provenance, clock.total())
 
     def _find_lungs(self, study: Study, report: Reporter) -> LungSlices:
         """The lung slices of a study that is fit to be assessed."""
@@ -153,32 +153,27 @@ class Diagnoser:
         refuse_unusual(check_typicality(scores, self.classifier.usual))
         return scores
 
-    def _decide(self, scores: Scores, lungs: LungSlices) -> Decision:
-        decision = decide(scores.probabilities, lungs.extents_mm, len(lungs.study), self.settings.rule)
-        return fitness.without_empty_negative(decision, lungs)
+    def _decide(self, scores: Scores, lungs: LungSlices, provenance: Provenance) -> Decision:
+        rule, study = self.settings.rule, lungs.study
+        decision = decide(scores.probabilities, lungs.extents_mm, len(study), rule)
+        return replace(
+            fitness.without_empty_negative(decision, lungs),
+            scores=slice_scores(lungs, scores, rule.slice_probability),
+            typicality=check_typicality(scores, self.classifier.usual),
+            digest=study.digest,
+            provenance=provenance,
+        )
 
     def _outline(
         self, lungs: LungSlices, scores: Scores, decision: Decision, report: Reporter
-    ) -> tuple[Opacities, CrossCheck | None]:
-        """Outline opacities on suspect slices; in a negative study on all slices if the segmenter disagrees.
-
-        Paper §III-C segments positive patients only.
-        """
-        verdict, rule = decision.verdict, decision.rule
-        assert rule is not None
-        outliner = Outliner(self.segment, self.settings.lesion_probability, self.segmenter.row.consolidation_hu)
-        positive = verdict is Verdict.POSITIVE
+    ) -> tuple[Opacities, Decision]:
+        """Outline opacities on suspect slices (paper §III-C: of positive patients), and cross-check the decision."""
+        positive = decision.verdict is Verdict.POSITIVE
         level = self.settings.suspect_probability if positive else self.settings.rule.slice_probability
-        suspect, agreement = np.flatnonzero(scores.probabilities >= level), None
-        if verdict is Verdict.NEGATIVE:
-            seen = slices_to_look_at(lungs.extents_mm, len(lungs.indices))
-            report.stage("cross-checking", len(seen))
-            agreement = cross_check(verdict, rule, len(seen), outliner.count_marked(lungs, seen, report.advance))
-            if agreement is not None and not agreement.agrees:
-                suspect = np.arange(len(lungs.indices))
-        report.stage("outlining opacities", len(suspect))
-        opacities = outliner.outline(lungs, suspect, report.advance)
-        return opacities, agreement or cross_check(verdict, rule, len(suspect), opacities.marked)
+        suspect = np.flatnonzero(scores.probabilities >= level)
+        outliner = Outliner(self.segment, self.settings.lesion_probability, self.segmenter.consolidation_hu)
+        opacities, agreement = outliner.outline_suspects(lungs, suspect, decision, report)
+        return opacities, replace(decision, cross_check=agreement)
 
     def _measure(
         self, opacities: Opacities, lungs: LungSlices, given: GivenMasks
@@ -197,23 +192,12 @@ class Diagnoser:
             measured = with_intervals(measured, opacities.probability, thresholds, study, within)
         return measured, outside_given_lungs("opacities-outside-lungs", opacities.above(above), given)
 
-    def _complete(
-        self, decision: Decision, scores: Scores, lungs: LungSlices, measured: Measured, agreement: CrossCheck | None
-    ) -> Decision:
-        """The decision with what it rests on and how it was checked."""
-        activation = activation_volume(lungs, scores)
+    def _explain(self, decision: Decision, scores: Scores, lungs: LungSlices, measured: Measured) -> Decision:
+        """The decision with its activation maps, and whether these lie where opacities are."""
+        maps = activation_volume(lungs, scores)
         infected = lungs.indices[scores.probabilities > self.settings.rule.slice_probability]
-        return replace(
-            decision,
-            scores=slice_scores(lungs, scores, self.settings.rule.slice_probability),
-            activation=activation,
-            explanation=check_explanation(
-                activation, measured.lungs, measured.labels, infected, lungs.box, lungs.study
-            ),
-            typicality=check_typicality(scores, self.classifier.usual),
-            cross_check=agreement,
-            digest=lungs.study.digest,
-        )
+        check = check_explanation(maps, measured.lungs, measured.labels, infected, lungs.box, lungs.study)
+        return replace(decision, activation=maps, explanation=check)
 
     def classify(self, crops: NDArray[np.uint8], progress: Progress | None = None, calibrated: bool = True) -> Scores:
         """Probability and activation map of slices; see `classify.classify`."""
@@ -234,11 +218,10 @@ class Diagnoser:
             "device": self.device,
             "calibration": None if calibration is None else asdict(calibration),
             "area_thresholds": None if thresholds is None else asdict(thresholds),
-            "consolidation_hu": self.segmenter.row.consolidation_hu,
+            "consolidation_hu": self.segmenter.consolidation_hu,
             "given_masks": given.names(),
         }
-        weights = {name: loaded.file.trace() for name, loaded in self.networks.items()}
-        return Provenance(__version__, weights, settings)
+        return Provenance(__version__, self.weights, settings)
 
 
 def _around(thresholds: AreaThresholds, above: int) -> bool:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct import lungs as lung_search
 from jcs_ct import preprocessing
 from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.lung_regions import middle_column, mirrored
+from jcs_ct.lungs import LungSearch
 from jcs_ct.morphology import convex_hull, dilated
 from jcs_ct.normalization import normal_study
 from jcs_ct.preprocessing import Box
@@ -67,14 +69,17 @@ class LungSlices(FoundLungs):
         return preprocessing.paste_back(patch, self.box, (height, width))
 
 
-def find_lung_slices(study: Study, size: tuple[int, int]) -> LungSlices | None:
-    """The slices with enough lung, cut out around the lungs; None where no lungs are found.
+def find_lung_slices(
+    study: Study, size: tuple[int, int], search: LungSearch = lung_search.find_lungs
+) -> LungSlices | None:
+    """The slices with enough lung, cropped around the lungs; None if no lungs are found.
 
     Args:
-        study: of any source; turned upright first if it does not state its orientation and lies on its side.
-        size: height and width that the networks take.
+        study: of any source; turned upright first if it states no orientation and lies on its side.
+        size: height and width of the networks' input.
+        search: finds the lungs.
     """
-    normal = normal_study(study)
+    normal = normal_study(study, search)
     box = normal.box(size)
     if box is None:
         return None

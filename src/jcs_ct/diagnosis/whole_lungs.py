@@ -54,13 +54,6 @@ AXIS_SEARCH = 0.1
 """The heart moves the gap between the lungs off the axis of symmetry by no more than this share of their width."""
 
 
-def whole_lungs(self) -> Mask | None:
-        """(Z, H, W): the lung mask, else the lobes together; None where neither was given."""
-        if self.lungs is not None:
-            return self.lungs
-        return None if self.lobes is None else self.lobes > 0
-
-
 def whole_lungs(
     lungs: Volume[np.bool_],
     lesions: Volume[Any],

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from jcs_ct.cores import at_most
 from jcs_ct.diagnosis.decide import PatientRule
+from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.reporter import Reporter
-from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.jobs.job import JobOptions, JobState, Outcome
 from jcs_ct.jobs.masks import keep_masks
 from jcs_ct.jobs.summary import summary_of
 from jcs_ct.jobs.task import Task
+from jcs_ct.notices import texts
 from jcs_ct.reports.formats import check_formats
 from jcs_ct.reports.writer import write_reports
 from jcs_ct.study.reader import read_study
@@ -54,5 +55,5 @@ def write_result(diagnosis: Diagnosis, study: Study, reports: Path, options: Job
     keep_masks(diagnosis, study, reports.parent)
     summary = summary_of(diagnosis)
     if diagnosis.verdict is Verdict.NOT_ASSESSABLE:
-        return Outcome(JobState.NOT_ASSESSABLE, summary, "; ".join(diagnosis.reasons))
+        return Outcome(JobState.NOT_ASSESSABLE, summary, "; ".join(texts(diagnosis.reasons)))
     return Outcome(JobState.DONE, summary)

@@ -20,6 +20,7 @@ from jcs_ct.jobs.job import Job
 from jcs_ct.jobs.masks import FILE, keep_masks, kept_masks, on_grid
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.summary import summary_of
+from jcs_ct.notices import Notice, Value, notice, texts
 from jcs_ct.reports.sign_off import link_or_copy, sign_reports, succeed_report
 from jcs_ct.reports.stored_result import read_decision
 from jcs_ct.reports.writer import write_reports
@@ -39,11 +40,12 @@ def write_correction(draft: Draft, outlines: NDArray[np.bool_], by: str, comment
     earlier = read_decision(parent / "reports")
     measured = measure_outlines(study, np.asarray(outlines, bool), kept.lung_mask, earlier=earlier)
     if measured.lesion_labels is None:
-        raise UsageError(f"outlines of this study cannot be measured: {'; '.join(measured.reasons)}")
+        raise UsageError(f"outlines of this study cannot be measured: {'; '.join(texts(measured.reasons))}")
+    activation = None if kept.activation is None else _as_measured(kept.activation, study, measured)
     measured = replace(
         measured,
-        activation=None if kept.activation is None else _as_measured(kept.activation, study, measured),
-        warnings=(*measured.warnings, *_remarks(draft, by, in_iso(at), comment)),
+        decision=replace(measured.decision, activation=activation),
+        notices=(*measured.notices, *_changes(draft, by, in_iso(at), comment)),
     )
     write_reports(measured, draft.folder / "reports", draft.job.options.formats or None)
     succeed_report(draft.folder / "reports", parent / "reports")
@@ -96,16 +98,19 @@ def _as_measured(kept: NDArray[np.uint8], study: Study, measured: Diagnosis) -> 
     return CroppedVolume.of(np.asarray(on_grid(kept, study.grid, measured.study.grid), np.uint8))
 
 
-def _remarks(draft: Draft, by: str, at: str, comment: str) -> list[str]:
-    because = f": {' '.join(comment.split())}" if comment.strip() else ""
-    remarks = [f"the outlines of opacities were corrected by {by} on {_in_words(at)}{because}"]
-    if draft.signed is not None:
-        remarks.append(
-            f"an earlier revision of this result was {draft.signed.judgement} by {draft.signed.by} on "
-            f"{_in_words(draft.signed.at)}; that does not hold for the corrected outlines: this result must be signed "
-            "off again"
-        )
-    return remarks
+def _changes(draft: Draft, by: str, at: str, comment: str) -> tuple[Notice, ...]:
+    """Who corrected the outlines, and whether a sign-off became void."""
+    values: dict[str, Value] = {"by": by, "at": _in_words(at)}
+    because = " ".join(comment.split())
+    corrected = (
+        notice("outlines-corrected-because", **values, comment=because)
+        if because
+        else notice("outlines-corrected", **values)
+    )
+    if draft.signed is None:
+        return (corrected,)
+    signed, when = draft.signed, _in_words(draft.signed.at)
+    return corrected, notice("sign-off-void", judgement=str(signed.judgement), by=signed.by, at=when)
 
 
 def _in_words(iso: str) -> str:

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from jcs_ct.diagnosis.result import Diagnosis
-from jcs_ct.diagnosis.typicality import atypical_cautions
+from jcs_ct.notices import CATALOG
 
 
 def summary_of(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -19,21 +19,11 @@ def summary_of(diagnosis: Diagnosis) -> dict[str, Any]:
         "lesion_volume_ml": measures.lesion_volume_ml,
         "lesion_share_of_lung": measures.lesion_share_of_lung,
         "severity": None if severity is None else severity.total,
-        "doubts": _doubts(diagnosis),
+        "doubts": [each.code for each in diagnosis.notices if CATALOG[each.code].short],
         "patient": {"name": stated.get("PatientName") or None, "id": stated.get("PatientID") or None},
         "study_date": _date(stated.get("StudyDate", "")),
         "description": stated.get("StudyDescription") or stated.get("SeriesDescription") or None,
     }
-
-
-def _doubts(diagnosis: Diagnosis) -> list[str]:
-    """In a few words each, why a verdict needs a second pair of eyes; the warnings have it at length."""
-    doubts = []
-    if diagnosis.networks_disagree:
-        doubts.append("networks disagree")
-    if atypical_cautions(diagnosis.typicality):
-        doubts.append("unusual slices")
-    return doubts
 
 
 def _date(text: str) -> str | None:

@@ -28,8 +28,8 @@ _REASONS: dict[str, Entry] = {
     ),
     "half-a-lung": Entry(
         Severity.REFUSAL,
-        "no signs of disease in {extent_mm:.0f} mm of lungs that are cut off at the {where}; a negative verdict needs at "
-        "least {least_mm:.0f} mm, or whole lungs",
+        "no signs of disease in {extent_mm:.0f} mm of lungs that are cut off at the {where}; a negative verdict needs "
+        "at least {least_mm:.0f} mm, or whole lungs",
         "The part that was not scanned may be infected.",
         "Give a scan of the whole lungs.",
     ),
@@ -53,8 +53,8 @@ _REASONS: dict[str, Entry] = {
     ),
     "slices-beyond-training": Entry(
         Severity.REFUSAL,
-        "the slices differ too much from the classifier's training data: {beyond} of {slices} have an atypicality above "
-        "{limit:.3g}, which 99 % of validation slices stay below (median {median:.3g}, usual is about 1)",
+        "the slices differ too much from the classifier's training data: {beyond} of {slices} have an atypicality "
+        "above {limit:.3g}, which 99 % of validation slices stay below (median {median:.3g}, usual is about 1)",
         "The classifier has not seen such images and must not judge them.",
         "Check that the images are axial slices of a whole chest in a lung window: upright, not inverted, blurred or "
         "noisy. Otherwise have a radiologist look at them.",
@@ -67,8 +67,8 @@ _REASONS: dict[str, Entry] = {
     ),
     "carried-over": Entry(
         Severity.INFO,
-        "carried over from an earlier result of this study; the outlines were edited since, and the measures are of the "
-        "edited outlines",
+        "carried over from an earlier result of this study; the outlines were edited since, and the measures are of "
+        "the edited outlines",
         "The verdict is that of the earlier diagnosis.",
     ),
     "no-lungs-to-measure": Entry(
@@ -88,14 +88,14 @@ _REASONS: dict[str, Entry] = {
 _THE_RULE: dict[str, Entry] = {
     "threshold-by-distance": Entry(
         Severity.INFO,
-        "The paper's rule: positive from {paper_threshold} infected slices {paper_distance_mm:g} mm apart. These slices "
-        "stand for {distance_mm:.3g} mm each, so the threshold is {threshold:.3g} slices.",
+        "The paper's rule: positive from {paper_threshold} infected slices {paper_distance_mm:g} mm apart. These "
+        "slices stand for {distance_mm:.3g} mm each, so the threshold is {threshold:.3g} slices.",
         "How the threshold follows from the paper's rule: the same extent along the patient.",
     ),
     "threshold-by-share": Entry(
         Severity.INFO,
-        "The paper's rule: positive from {paper_threshold} infected slices of {paper_count}. The distance between these "
-        "slices is unknown; the same share of {count} slices is {threshold:.3g}.",
+        "The paper's rule: positive from {paper_threshold} infected slices of {paper_count}. The distance between "
+        "these slices is unknown; the same share of {count} slices is {threshold:.3g}.",
         "How the threshold follows from the paper's rule: the same share of the slices.",
     ),
 }
@@ -125,9 +125,9 @@ _LIMITS: dict[str, Entry] = {
     ),
     "positive-without-opacities": Entry(
         Severity.WARNING,
-        "the networks disagree: the verdict is positive, but the segmenter finds opacities on only {marked} of {slices} "
-        "slices, fewer than the threshold of {threshold:.3g}; the verdict rests on slices with little or nothing "
-        "outlined",
+        "the networks disagree: the verdict is positive, but the segmenter finds opacities on only {marked} of "
+        "{slices} slices, fewer than the threshold of {threshold:.3g}; the verdict rests on slices with little or "
+        "nothing outlined",
         "The segmenter contradicts the classifier.",
         _LOOK,
         short="networks disagree",
@@ -169,7 +169,8 @@ _LIMITS: dict[str, Entry] = {
     ),
     "outlines-outside-lungs": Entry(
         Severity.WARNING,
-        "{percent:.0f} % of the outlined opacities lie outside the given lung mask; they are measured and count as lung",
+        "{percent:.0f} % of the outlined opacities lie outside the given lung mask; they are measured and count as "
+        "lung",
         "Every voxel of given outlines counts.",
         "Check the lung mask and the outlines.",
     ),
@@ -211,4 +212,63 @@ _CHANGES: dict[str, Entry] = {
     ),
 }
 
-ABOUT_RESULT: dict[str, Entry] = _REASONS | _THE_RULE | _LIMITS | _CHANGES
+_COMPARISON: dict[str, Entry] = {
+    "scores-not-comparable": Entry(
+        Severity.WARNING,
+        "the severity scores rest on different regions (lobes and zones) and are not compared",
+        "Lobes were given for one of the two studies only.",
+        "Give lobes for both studies, or for neither.",
+    ),
+    "lung-volumes-differ": Entry(
+        Severity.WARNING,
+        "the lung volumes differ ({earlier_ml:.0f} and {later_ml:.0f} mL) by breath or range of the scan; shares and "
+        "zones change with them, without any change of the disease",
+        "Opacities thin out as the lung fills with air.",
+        "Compare volumes in mL rather than shares.",
+    ),
+    "different-patients": Entry(
+        Severity.WARNING,
+        "the two studies name different patients ({earlier} and {later})",
+        "Patient ID differs.",
+        "Check that the right results were given.",
+        {"earlier": "one patient", "later": "another one"},
+    ),
+    "patient-not-named": Entry(
+        Severity.WARNING,
+        "not both studies name their patient; whether they are of the same one was not checked",
+        "Patient ID is missing.",
+        "Check that both studies are of one patient.",
+    ),
+    "same-study-twice": Entry(
+        Severity.WARNING,
+        "both results are of the same study",
+        "The two inputs have the same content.",
+        "Check that the right results were given.",
+    ),
+    "studies-in-reverse": Entry(
+        Severity.WARNING,
+        "the study given as the later one is older, by {days:day|days}",
+        "The study dates contradict the order of the arguments.",
+        "Exchange the two results.",
+    ),
+    "outlines-by-hand": Entry(
+        Severity.WARNING,
+        "the outlines of the {which} result were drawn or edited by a user; part of the difference may come from "
+        "drawing",
+        "Outlines by hand and by a network differ.",
+    ),
+    "outlined-unequally": Entry(
+        Severity.WARNING,
+        "opacities are outlined on all suspect slices of positive patients, but only on infected slices of others "
+        "(here: {earlier}, then {later}); small ones may be missing there",
+        "The two verdicts differ, or both are not positive.",
+    ),
+    "masks-given-once": Entry(
+        Severity.WARNING,
+        "lungs or lobes were given for only one of the two studies; the shares do not refer to quite the same lungs",
+        "A given mask and lungs that were found differ.",
+        "Give masks for both studies, or for neither.",
+    ),
+}
+
+ABOUT_RESULT: dict[str, Entry] = _REASONS | _THE_RULE | _LIMITS | _CHANGES | _COMPARISON

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jcs_ct.notices.about_files import ABOUT_FILES
@@ -52,9 +52,30 @@ def text(said: Notice) -> str:
     return _TextFormatter().vformat(entry.text, (), {**entry.private, **said.values})
 
 
-def texts(said: Sequence[Notice]) -> tuple[str, ...]:
+def texts(said: Iterable[Notice]) -> tuple[str, ...]:
     """The sentence of each notice."""
     return tuple(text(each) for each in said)
+
+
+def as_document(said: Notice) -> dict[str, Any]:
+    """A notice as JSON holds it, with its sentence."""
+    return {"code": said.code, "severity": str(said.severity), "values": dict(said.values), "text": text(said)}
+
+
+def from_document(fields: Mapping[str, Any]) -> Notice:
+    """The notice that `as_document` wrote. Private values that were taken away stay away.
+
+    Raises:
+        KeyError: a field is missing, or the table has no such code.
+        ValueError: there is no such severity.
+    """
+    values = {name: _from_json(value) for name, value in fields["values"].items()}
+    private = frozenset(CATALOG[fields["code"]].private) & set(values)
+    return Notice(fields["code"], Severity(fields["severity"]), values, private)
+
+
+def _from_json(value: Any) -> Value:
+    return tuple(_from_json(each) for each in value) if isinstance(value, list) else value
 
 
 def _joined(*tables: Mapping[str, Entry]) -> dict[str, Entry]:

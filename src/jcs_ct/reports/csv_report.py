@@ -1,6 +1,6 @@
-"""Tables for spreadsheets and statistics: `slices.csv`, `lesions.csv` and `measures.csv` (RFC 4180, UTF-8).
+"""Tables for spreadsheets and statistics: slices, lesions, measures and notices (RFC 4180, UTF-8).
 
-The columns carry the names of result.json. What is not known is an empty field.
+The columns carry the names of result.json. An unknown value is an empty field.
 """
 
 from __future__ import annotations
@@ -13,19 +13,28 @@ from typing import Any
 
 from jcs_ct.diagnosis.measured import HuBands, Lesion
 from jcs_ct.diagnosis.result import Diagnosis, SliceFinding
+from jcs_ct.notices import text
 from jcs_ct.reports.json_report import plain
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csvs(diagnosis: Diagnosis, folder: Path) -> list[Path]:
-    """Write the three tables into `folder`."""
+    """Write `slices.csv`, `lesions.csv`, `measures.csv` and `notices.csv` into `folder`."""
     findings = [asdict(finding) for finding in diagnosis.slices]
     return [
         _write(folder / "slices.csv", [field.name for field in fields(SliceFinding)], findings),
         _write(folder / "lesions.csv", _lesion_columns(), [_lesion_row(lesion) for lesion in diagnosis.lesions]),
         _write(folder / "measures.csv", ["name", "region", "value", "unit"], _measures(diagnosis)),
+        _write(folder / "notices.csv", ["code", "severity", "reason", "text"], _notices(diagnosis)),
     ]
+
+
+def _notices(diagnosis: Diagnosis) -> Iterable[dict[str, Any]]:
+    """Everything that is said, the reasons of the verdict first."""
+    for reason, said in ((True, diagnosis.reasons), (False, diagnosis.notices)):
+        for each in said:
+            yield {"code": each.code, "severity": each.severity, "reason": reason, "text": text(each)}
 
 
 def _lesion_columns() -> list[str]:

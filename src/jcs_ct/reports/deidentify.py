@@ -1,16 +1,15 @@
 """De-identification: DICOM PS3.15 Annex E, Basic Application Confidentiality Profile, for every report.
 
-A diagnosis is de-identified as a whole, before anything is written, so that no report can hold what the diagnosis no
-longer does. Where the profile names what to take away (Table E.1-1), this module names what may stay: the rest goes,
-private and unknown elements included. UIDs that point to the source are replaced by keyed digests, so that who holds
-the key can tie results to their source, and nobody else.
+A diagnosis is de-identified as a whole, before anything is written, so no report can leak what the diagnosis no longer
+holds. The profile names what to remove (Table E.1-1); this module names what may stay, and removes the rest, private
+and unknown elements included. Notices lose their private values and keep their message. UIDs of the source are replaced
+by keyed digests: only the holder of the key can link results to their source.
 """
 
 from __future__ import annotations
 
 import base64
 import hmac
-import re
 import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from pydicom.dataset import Dataset
 from jcs_ct.diagnosis.decision import Provenance
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
+from jcs_ct.notices import Notice
 from jcs_ct.study.dicom_source import DicomSource
 from jcs_ct.study.volume import InputKind, Study
 
@@ -42,45 +42,6 @@ _KEPT_HEADER = (
 """Elements of the source's header that Table E.1-1 lets stay and that results carry."""
 _KEPT_ATTRIBUTES = frozenset({*_KEPT_HEADER, "SpacingBetweenSlices", "XRayTubeCurrent", "RescaleType"})
 _MAPPED_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
-
-_NUMBER = r"-?[\d.]+"
-_REMARKS = (
-    (r"\d+ DICOM files are not CT images and are left out", ""),
-    (r"\d+ files are damaged or not what their names say, and are left out", ""),
-    (r"left out: the pixels of", "left out: a slice whose pixels cannot be decoded"),
-    (r"left out:", "left out: a damaged file"),
-    (r"\d+ localizer images are left out", ""),
-    (r"\d+ series found", ""),
-    (r"the images are of \d+ patients: only the series read is judged", ""),
-    (r"\d+ orientations are mixed in one series", ""),
-    (r"\d+ of \d+ slices have another matrix or pixel spacing( and are left out|, slices of one kind are needed)?", ""),
-    (r"\d+ slices lie where another one does and are left out", ""),
-    (r"the slices? states? no position or orientation(: no sizes in mm|: ordered by (slice location|instance number), "
-     r"feet or head first unknown)", ""),
-    (r"Rescale Slope or Intercept is missing, as it must not be in CT: stored values are taken as HU", ""),
-    (r"Rescale Slope is 0: all values of such slices are the same", ""),
-    (r"the images went through lossy compression: fine ground glass may be altered", ""),
-    (rf"(a gap|\d+ gaps) between slices that are usually {_NUMBER} mm apart: ({_NUMBER} mm between {_NUMBER} and "
-     rf"{_NUMBER} mm|, | and \d+ more)+; not measured", ""),
-    (rf"the slices are unevenly spaced, {_NUMBER} to {_NUMBER} mm apart", ""),
-    (r"the slices are stacked at a slant of \d+ degrees \(gantry tilt\)", ""),
-    (r".* could not be decoded and is left out", "a picture could not be decoded and is left out"),
-    (rf"pictures of more than 8 bits: grey levels {_NUMBER} to {_NUMBER} are scaled to 0 to 255", ""),
-    (r"the slices have different sizes; padded with 0 to \d+ x \d+ pixels", ""),
-    (r".* states no usable sform or qform", "the file states no usable sform or qform: no sizes in mm, axes taken as "
-     "RAS+"),
-    (r"the pictures do not state their orientation; they were turned by 90° to bring the lungs side by side", ""),
-    (r"The NIfTI files hold a single slice of unknown thickness; it is written as 1 mm\.", ""),
-    (r"The slices are unevenly spaced", ""),
-    (r"segments of the outlines that are neither opacities nor lungs are left out: \d+", ""),
-    (r"whether the outlines belong to this study was told by their geometry only: the input states no UIDs", ""),
-    (r"\d+ % of the outlined opacities lie outside of the given lung mask; they were measured and count as lung", ""),
-    (rf"the classifier looked past the (lungs|outlined opacities): {_NUMBER} % of the activation mapping on the \d+ "
-     rf"infected slice\(s\) lies in them, and they take {_NUMBER} % of what it saw; that these slices are infected is "
-     r"not explained( by what is outlined)?", ""),
-    (r"no opacity was outlined that would explain the \d+ infected slice\(s\)", ""),
-)  # fmt: skip
-"""What remarks may say: a match stays as it is, or as the words beside it; what goes beyond the match may be a name."""
 
 
 @dataclass(frozen=True)
@@ -119,33 +80,32 @@ class UidMap:
 
 
 def deidentified(diagnosis: Diagnosis, uids: UidMap) -> Diagnosis:
-    """The same diagnosis of nobody in particular: no names, dates, places, file names or UIDs of the source."""
-    study = _study(diagnosis.study, uids)
-    slices = tuple(replace(finding, source=study.sources[finding.index]) for finding in diagnosis.slices)
+    """The same diagnosis without names, dates, places, file names and UIDs of the source."""
+    decision = diagnosis.decision
+    made = decision.provenance
     return replace(
         diagnosis,
-        study=study,
-        slices=slices,
+        study=_study(diagnosis.study, uids),
+        decision=replace(
+            decision,
+            reasons=_without_private(decision.reasons),
+            provenance=None if made is None else _provenance(made, uids),
+        ),
+        notices=_without_private(diagnosis.notices),
         provenance=_provenance(diagnosis.provenance, uids),
-        warnings=tuple(dict.fromkeys(safe_remark(warning) for warning in diagnosis.warnings)),
     )
 
 
+def _without_private(notices: tuple[Notice, ...]) -> tuple[Notice, ...]:
+    return tuple(each.deidentified() for each in notices)
+
+
 def _provenance(made: Provenance, uids: UidMap) -> Provenance:
-    """Without the name of a file of outlines, which a person chose; its UID may lead to the patient, too."""
+    """Without the name of the file of outlines, which a person chose. Its UID may lead to the patient, too."""
     if made.outlines is None:
         return made
     uid = made.outlines.sop_uid
     return replace(made, outlines=replace(made.outlines, file=None, sop_uid=None if uid is None else uids.uid(uid)))
-
-
-def safe_remark(text: str) -> str:
-    """A reader's remark without the names of files and series that it may hold."""
-    for pattern, words in _REMARKS:
-        match = re.match(pattern, text)
-        if match is not None:
-            return words or match.group()
-    return "a remark on the input is left out, as it may name files or persons"
 
 
 def _study(study: Study, uids: UidMap) -> Study:
@@ -158,7 +118,7 @@ def _study(study: Study, uids: UidMap) -> Study:
         sop_uids=None if study.sop_uids is None else tuple(map(uids.uid, study.sop_uids)),
         dicom=None if study.dicom is None else _source(study.dicom, uids),
         attributes=_attributes(study.attributes, uids),
-        notices=tuple(found.deidentified() for found in study.notices),
+        notices=_without_private(study.notices),
     )
 
 

@@ -156,7 +156,7 @@ class Derivation:
     def parameters(self) -> dict[str, str]:
         """What a result rests on: the digest of each network, and of outlines that were given in place of them."""
         made = self.diagnosis.provenance
-        networks = made.weights if made.decision is None else made.decision.weights
+        networks = (self.diagnosis.decision.provenance or made).weights
         found = {name: entry.get("sha256", "unknown") for name, entry in networks.items()}
         if made.outlines is not None and made.outlines.sha256 is not None:
             found["outlines"] = made.outlines.sha256

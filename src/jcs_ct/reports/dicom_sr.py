@@ -38,6 +38,7 @@ from pydicom.sr.coding import Code
 from jcs_ct.diagnosis.lung_regions import SIDE_LABELS
 from jcs_ct.diagnosis.measured import Lesion, RegionMeasures, Side
 from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.notices import text, texts
 from jcs_ct.reports import dicom_codes as codes
 from jcs_ct.reports.dicom_objects import MANUFACTURER, MODEL_NAME, RESEARCH_USE, Derivation
 from jcs_ct.reports.dicom_seg import lesion_name, lung_name
@@ -88,7 +89,7 @@ def _observer(derivation: Derivation) -> ObserverContext:
 
 def _algorithm(derivation: Derivation) -> AlgorithmIdentification:
     provenance, parameters = derivation.diagnosis.provenance, derivation.parameters
-    decided = provenance.outlines is None or provenance.decision is not None
+    decided = provenance.outlines is None or derivation.diagnosis.carried_over
     return AlgorithmIdentification(
         name=MODEL_NAME,
         version=provenance.version,
@@ -202,17 +203,17 @@ def _percent(share: float | None) -> float | None:
 
 def _in_words(diagnosis: Diagnosis) -> ContainerContentItem:
     """Qualitative Evaluations: why the verdict is what it is, and what to know about it."""
-    texts = [(codes.CONCLUSION, reason) for reason in diagnosis.reasons]
+    said = [(codes.CONCLUSION, words) for words in texts(diagnosis.reasons)]
     if diagnosis.rule is not None:
-        texts.append((codes.PATIENT_RULE, diagnosis.rule.explanation))
-    texts += [(codes.COMMENT, text) for text in (*diagnosis.warnings, RESEARCH_USE)]
+        said.append((codes.PATIENT_RULE, text(diagnosis.rule.explanation)))
+    said += [(codes.COMMENT, words) for words in (*texts(diagnosis.notices), RESEARCH_USE)]
     container = ContainerContentItem(
         name=codes.QUALITATIVE_EVALUATIONS, relationship_type=RelationshipTypeValues.CONTAINS
     )
     container.ContentSequence = ContentSequence(
         [
-            TextContentItem(name=name, value=text, relationship_type=RelationshipTypeValues.CONTAINS)
-            for name, text in texts
+            TextContentItem(name=name, value=words, relationship_type=RelationshipTypeValues.CONTAINS)
+            for name, words in said
         ]
     )
     return container

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from jcs_ct._version import __version__
-from jcs_ct.diagnosis.follow_up import FollowUp, RegionChange
 from jcs_ct.diagnosis.decision import Verdict
+from jcs_ct.diagnosis.follow_up import FollowUp, RegionChange
 from jcs_ct.errors import UsageError
+from jcs_ct.notices import Notice, as_document, notice, texts
 from jcs_ct.reports import regions
 from jcs_ct.reports.html_report import environment, number
-from jcs_ct.reports.json_report import shipped_schema
+from jcs_ct.reports.json_report import plain, shipped_schema
 from jcs_ct.reports.stored_result import StoredResult
 
-FOLLOW_UP_SCHEMA = "jcs-follow-up/1"
-"""Name and version of the format: the number grows when a reader of the old one would break."""
+FOLLOW_UP_SCHEMA = "jcs-follow-up/2"
+"""Name and version of the format. The number grows when readers of the old one would break."""
 
+_FAMILY = "jcs-follow-up/"
 _JSON, _HTML = "follow_up.json", "follow_up.html"
 
 
@@ -57,8 +59,8 @@ def _refuse_foreign(folder: Path) -> None:
     if not present:
         return
     try:
-        ours = json.loads((folder / _JSON).read_text(encoding="utf-8"))["schema"] == FOLLOW_UP_SCHEMA
-    except (OSError, ValueError, KeyError, TypeError):
+        ours = json.loads((folder / _JSON).read_text(encoding="utf-8"))["schema"].startswith(_FAMILY)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         ours = False
     if not ours:
         raise UsageError(f"{folder} holds {', '.join(present)}, which is no comparison of ours; give another folder")
@@ -72,8 +74,8 @@ def follow_up_document(follow_up: FollowUp, earlier: StoredResult, later: Stored
         "earlier": _study(earlier),
         "later": _study(later),
         "interval_days": _interval(earlier, later),
-        **asdict(follow_up),
-        "remarks": [*study_remarks(earlier, later), *follow_up.remarks],
+        **plain(follow_up),
+        "notices": [as_document(each) for each in (*study_notices(earlier, later), *follow_up.notices)],
     }
 
 
@@ -97,33 +99,32 @@ def _interval(earlier: StoredResult, later: StoredResult) -> int | None:
     return None if a is None or b is None else (b - a).days
 
 
-def study_remarks(earlier: StoredResult, later: StoredResult) -> list[str]:
-    """What the reader should know of the two studies before believing their difference."""
-    remarks = []
+def study_notices(earlier: StoredResult, later: StoredResult) -> tuple[Notice, ...]:
+    """What limits a comparison of two studies, whatever their measures are."""
+    return (*_identity_notices(earlier, later), *_outline_notices(earlier, later))
+
+
+def _identity_notices(earlier: StoredResult, later: StoredResult) -> Iterator[Notice]:
     ids = [result.attributes.get("PatientID") for result in (earlier, later)]
-    if all(ids) and ids[0] != ids[1]:
-        remarks.append(f"The two studies name different patients ({ids[0]} and {ids[1]}).")
     if not all(ids):
-        remarks.append("Not both studies name their patient; whether it is the same one was not checked.")
+        yield notice("patient-not-named")
+    elif ids[0] != ids[1]:
+        yield notice("different-patients", earlier=ids[0], later=ids[1])
     if earlier.digest == later.digest:
-        remarks.append("Both results are of the same study.")
+        yield notice("same-study-twice")
     days = _interval(earlier, later)
     if days is not None and days < 0:
-        remarks.append(f"The study given as the later one is the older, by {-days} days.")
+        yield notice("studies-in-reverse", days=-days)
+
+
+def _outline_notices(earlier: StoredResult, later: StoredResult) -> Iterator[Notice]:
     given = [name for name, result in (("earlier", earlier), ("later", later)) if result.outlines_given]
     if given:
-        remarks.append(
-            f"The outlines of the {' and the '.join(given)} result were drawn or edited by a user, so a part of the "
-            "difference may be one of drawing."
-        )
+        yield notice("outlines-by-hand", which=" and the ".join(given))
     elif earlier.verdict != later.verdict or earlier.verdict is not Verdict.POSITIVE:
-        remarks.append(
-            "Opacities are outlined on all suspect slices of positive patients, but on infected slices only of others "
-            f"(here: {_words(earlier.verdict)}, then {_words(later.verdict)}), so small ones may be missing there."
-        )
+        yield notice("outlined-unequally", earlier=_words(earlier.verdict), later=_words(later.verdict))
     if earlier.given_masks != later.given_masks:
-        remarks.append("Lungs or lobes were given for one of the two studies only; shares are not quite of the same.")
-    return remarks
+        yield notice("masks-given-once")
 
 
 def render_follow_up(follow_up: FollowUp, earlier: StoredResult, later: StoredResult) -> str:
@@ -138,7 +139,7 @@ def render_follow_up(follow_up: FollowUp, earlier: StoredResult, later: StoredRe
         patient=[(label, attributes[key]) for label, key in keywords if attributes.get(key)],
         studies=[("Earlier", earlier, _day(earlier.study_date)), ("Later", later, _day(later.study_date))],
         interval=_interval(earlier, later),
-        remarks=[*study_remarks(earlier, later), *follow_up.remarks],
+        notices=texts((*study_notices(earlier, later), *follow_up.notices)),
         maps=[regions.zone_map(result.measures) for result in (earlier, later)],
         rows=_rows(follow_up, later),
         signed=signed,

@@ -15,10 +15,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jcs_ct.diagnosis.decision import Provenance, Verdict
+from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.diagnosis.measured import Interval, Lesion
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.review import Review
+from jcs_ct.notices import text
 from jcs_ct.reports import charts, pictures, regions
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, usual_spacing
 
@@ -97,7 +98,7 @@ def render_html(diagnosis: Diagnosis) -> str:
         cross_check_note=cross_check_note(diagnosis),
         typicality_note=typicality_note(diagnosis),
         facts=input_facts(study),
-        making=making_facts(diagnosis.provenance),
+        making=making_facts(diagnosis),
     )
 
 
@@ -110,7 +111,7 @@ def heading_of(diagnosis: Diagnosis) -> Heading:
     """The verdict in words; that the networks disagree, and of one carried over to edited outlines that it was."""
     heading = HEADINGS[diagnosis.verdict]
     added = [_DISAGREE] if diagnosis.networks_disagree else []
-    if diagnosis.provenance.decision is not None:
+    if diagnosis.carried_over:
         added.append(_CARRIED_OVER)
     return replace(heading, meaning=" ".join([heading.meaning, *added]))
 
@@ -127,7 +128,7 @@ def environment() -> Environment:
     )
     shared.filters.update(
         number=number, percent=percent, probability=probability, words=words, setting=setting,
-        interval=interval, percents=percents, places=places,
+        interval=interval, percents=percents, places=places, text=text,
     )  # fmt: skip
     return shared
 
@@ -387,14 +388,15 @@ def input_facts(study: Study) -> list[tuple[str, str]]:
     return [*facts, ("Digest (SHA-256)", study.digest)]
 
 
-def making_facts(made: Provenance) -> list[tuple[str, str]]:
+def making_facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     """What made a result: networks, outlines that were given in place of them, and the origin of a decision."""
+    made, decided = diagnosis.provenance, diagnosis.decision.provenance
     facts = [(words(model), setting(weights)) for model, weights in made.weights.items()]
     if made.outlines is not None:
         facts.append(("Networks", "none ran: the outlines were given"))
         stated = {key: value for key, value in asdict(made.outlines).items() if value}
         facts.append(("Outlines", setting(stated)))
-    if made.decision is not None:
-        facts.append(("Decision", f"of an earlier result, made by JCS {made.decision.version}"))
-        facts += [(f"{words(model)} of the decision", setting(entry)) for model, entry in made.decision.weights.items()]
+    if decided is not None and diagnosis.carried_over:
+        facts.append(("Decision", f"of an earlier result, made by JCS {decided.version}"))
+        facts += [(f"{words(model)} of the decision", setting(entry)) for model, entry in decided.weights.items()]
     return facts

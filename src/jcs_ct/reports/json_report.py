@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from enum import Enum
 from importlib import resources
 from pathlib import Path
@@ -15,10 +15,11 @@ import numpy as np
 
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.review import Review
+from jcs_ct.notices import as_document
 from jcs_ct.study.volume import Study, usual_spacing
 
-RESULT_SCHEMA = "jcs-result/1"
-"""Name and version of the format: the number grows when a reader of the old one would break."""
+RESULT_SCHEMA = "jcs-result/2"
+"""Name and version of the format. The number grows when readers of the old one would break; see `result_versions`."""
 
 
 def write_json(diagnosis: Diagnosis, folder: Path) -> list[Path]:
@@ -32,23 +33,29 @@ def write_json(diagnosis: Diagnosis, folder: Path) -> list[Path]:
 def result_document(diagnosis: Diagnosis) -> dict[str, Any]:
     """Everything that `result.json` holds, as plain data.
 
-    A number that is not known, or not finite, is None: JSON has no NaN, and an invented number would be worse.
+    A number that is unknown or not finite is None: JSON has no NaN.
     """
+    rule, check, made = diagnosis.rule, diagnosis.cross_check, diagnosis.decision.provenance
     document = {
         "schema": RESULT_SCHEMA,
         "verdict": diagnosis.verdict,
-        "reasons": diagnosis.reasons,
-        "warnings": diagnosis.warnings,
+        "notices": [
+            *({**as_document(each), "reason": True} for each in diagnosis.reasons),
+            *({**as_document(each), "reason": False} for each in diagnosis.notices),
+        ],
         "probability": diagnosis.probability,
-        "rule": None if diagnosis.rule is None else asdict(diagnosis.rule),
+        "rule": None if rule is None else {**vars(rule), "explanation": as_document(rule.explanation)},
         "slices": [asdict(finding) for finding in diagnosis.slices],
         "lesions": [asdict(lesion) for lesion in diagnosis.lesions],
         "measures": asdict(diagnosis.measures),
         "explanation": None if diagnosis.explanation is None else asdict(diagnosis.explanation),
         "typicality": None if diagnosis.typicality is None else asdict(diagnosis.typicality),
-        "cross_check": None if (look := diagnosis.cross_check) is None else {**asdict(look), "agrees": look.agrees},
+        "cross_check": None if check is None else {**asdict(check), "agrees": check.agrees},
         "input": _input(diagnosis.study),
-        "provenance": asdict(diagnosis.provenance),
+        "provenance": {
+            **asdict(diagnosis.provenance),
+            "decision": asdict(made) if made is not None and diagnosis.carried_over else None,
+        },
         "timing_s": diagnosis.timing_s,
     }
     reduced: dict[str, Any] = plain(document)
@@ -95,7 +102,7 @@ def _input(study: Study) -> dict[str, Any]:
 
 
 def plain(value: object) -> Any:
-    """Reduce numpy scalars, enums, paths, tuples and mappings to what JSON knows; not finite becomes None."""
+    """Reduce numpy scalars, enums, paths, tuples, mappings and dataclasses to what JSON knows; NaN becomes None."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Enum):
@@ -104,6 +111,8 @@ def plain(value: object) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if is_dataclass(value):
+        return plain(vars(value))
     if isinstance(value, Mapping):
         return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

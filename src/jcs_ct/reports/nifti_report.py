@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.notices import Notice, notice
 from jcs_ct.study.volume import Geometry, InputKind, SourceGrid, Study, usual_spacing
 
 # NIfTI uses RAS+, DICOM and Geometry use LPS+: negating x and y converts between the two.
@@ -44,21 +45,18 @@ def write_niftis(diagnosis: Diagnosis, folder: Path) -> list[Path]:
     return [_write(volume, diagnosis.study, folder / f"{name}.nii.gz") for name, volume in made.items()]
 
 
-def nifti_warnings(study: Study) -> list[str]:
-    """What a NIfTI volume of this study cannot express, for the reader of the reports."""
+def nifti_warnings(study: Study) -> tuple[Notice, ...]:
+    """What a NIfTI volume of this study cannot express."""
     geometry = study.geometry
     if study.grid.affine is not None or geometry is None:
-        return []
+        return ()
     if usual_spacing(geometry) is None:
-        return ["The NIfTI files hold a single slice of unknown thickness; it is written as 1 mm."]
-    if _is_uneven(geometry):
-        distances = geometry.slice_distances
-        return [
-            f"The slices are unevenly spaced ({distances.min():.4g} to {distances.max():.4g} mm), which NIfTI cannot "
-            f"express: the NIfTI files are written with the median distance of {np.median(distances):.4g} mm, so that "
-            "positions along the patient are wrong in them. All measures use the real positions."
-        ]
-    return []
+        return (notice("nifti-thickness-unknown"),)
+    if not _is_uneven(geometry):
+        return ()
+    distances = geometry.slice_distances
+    least, most, median = float(distances.min()), float(distances.max()), float(np.median(distances))
+    return (notice("nifti-uneven", least_mm=least, most_mm=most, median_mm=median),)
 
 
 def nifti_affine(study: Study) -> NDArray[np.float64] | None:

@@ -27,6 +27,7 @@ from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.diagnosis.measured import Lesion
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.review import Judgement, Review
+from jcs_ct.notices import Notice, text
 from jcs_ct.reports import charts, html_report
 from jcs_ct.reports.html_report import number, percent, probability
 from jcs_ct.reports.key_slices import KeySlice, font_file, key_slices
@@ -143,21 +144,27 @@ def _verdict(diagnosis: Diagnosis) -> list[Flowable]:
                  [_text(f"{_e(label)}<br/><font color='#5b6975'>{_e(remark)}</font>", "small")
                   for label, _, remark in figures]]  # fmt: skip
         story += [Spacer(1, 2 * mm), _plain_table(cells, _WIDTH / len(figures))]
-    story += [_heading("Reasons"), *(_text(f"• {_e(reason)}") for reason in diagnosis.reasons)]
+    story += [_heading("Reasons"), *_listed(diagnosis.reasons)]
     if diagnosis.verdict is Verdict.POSITIVE:
         story.append(_text(_POSITIVE_NOTE, "muted"))
     for note in (html_report.cross_check_note(diagnosis), html_report.typicality_note(diagnosis)):
         if note:
             story.append(_text(_e(note), "muted"))
     if diagnosis.warnings:
-        story += [_heading("Warnings"), *(_text(f"• {_e(warning)}") for warning in diagnosis.warnings)]
+        story += [_heading("Warnings"), *_listed(diagnosis.warnings)]
+    if diagnosis.remarks:
+        story += [_heading("Notes"), *_listed(diagnosis.remarks)]
     return story
+
+
+def _listed(notices: tuple[Notice, ...]) -> list[Flowable]:
+    return [_text(f"• {_e(text(each))}") for each in notices]
 
 
 def _rule(diagnosis: Diagnosis) -> list[Flowable]:
     if diagnosis.rule is None:
         return []
-    words = f"{diagnosis.rule.explanation} {charts.stability(diagnosis.rule)}"
+    words = f"{text(diagnosis.rule.explanation)} {charts.stability(diagnosis.rule)}"
     return [_heading("Patient rule"), _text(_e(words))]
 
 
@@ -228,7 +235,7 @@ def _lesion_cells(lesion: Lesion) -> list[str]:
 def _provenance(diagnosis: Diagnosis) -> list[Flowable]:
     made = diagnosis.provenance
     facts = [("Software", f"JCS {made.version}")]
-    facts += html_report.making_facts(made)
+    facts += html_report.making_facts(diagnosis)
     facts += html_report.input_facts(diagnosis.study)
     rows = [[_text(_e(label), "small"), _text(_e(value), "small")] for label, value in facts]
     return [_heading("Provenance"), _table(rows, [48 * mm, _WIDTH - 48 * mm])]

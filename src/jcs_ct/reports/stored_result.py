@@ -1,4 +1,4 @@
-"""Results folders read back: what a comparison needs of `result.json`, and what edited outlines carry over of it."""
+"""Reads results folders back: what a comparison needs, and the decision that edited outlines carry over."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from jcs_ct.diagnosis.remeasure import EarlierResult
 from jcs_ct.diagnosis.decision import (
     CrossCheck,
+    Decision,
     ExplanationCheck,
     Provenance,
     RuleOutcome,
+    SliceScore,
     ThresholdStep,
     TypicalityCheck,
     Verdict,
 )
 from jcs_ct.diagnosis.measured import HuBands, Interval, Measures, RegionMeasures, RegionScore, SeverityScore
-from jcs_ct.diagnosis.result import SliceFinding
 from jcs_ct.errors import UsageError
-from jcs_ct.reports.json_report import RESULT_SCHEMA
+from jcs_ct.notices import from_document
+from jcs_ct.reports.result_versions import READABLE, upgraded
 
 
 @dataclass(frozen=True)
 class StoredResult:
-    """A diagnosis as far as `result.json` holds it and a comparison needs it."""
+    """The part of `result.json` that a comparison needs."""
 
     folder: Path
     verdict: Verdict
@@ -55,7 +56,7 @@ def read_result(folder: Path) -> StoredResult:
     """Read a results folder of `jcs diagnose`.
 
     Raises:
-        UsageError: the folder holds no `result.json` of this format.
+        UsageError: the folder holds no readable `result.json`.
     """
     with _document(folder) as document:
         made = document["provenance"]
@@ -70,30 +71,34 @@ def read_result(folder: Path) -> StoredResult:
         )
 
 
-def read_decision(folder: Path) -> EarlierResult:
-    """Read from a results folder what edited outlines carry over: the decision and what it rests on.
+def read_decision(folder: Path) -> Decision:
+    """Read the decision of a results folder, to carry it over to edited outlines. Activation maps are not stored.
 
     Raises:
-        UsageError: the folder holds no `result.json` of this format.
+        UsageError: the folder holds no readable `result.json`.
     """
     with _document(folder) as document:
-        return EarlierResult(
-            digest=document["input"]["digest"],
+        provenance = document["provenance"]
+        return Decision(
             verdict=Verdict(document["verdict"]),
-            reasons=tuple(document["reasons"]),
+            reasons=tuple(from_document(each) for each in document["notices"] if each["reason"]),
             probability=document["probability"],
             rule=_rule(document["rule"]),
-            slices=tuple(SliceFinding(**finding) for finding in document["slices"]),
-            provenance=_provenance(document["provenance"]),
+            scores=tuple(
+                SliceScore(each["probability"], each["infected"], each.get("atypicality"))
+                for each in document["slices"]
+            ),
             explanation=_explanation(document.get("explanation")),
             typicality=_typicality(document.get("typicality")),
             cross_check=_cross_check(document.get("cross_check")),
+            digest=document["input"]["digest"],
+            provenance=_provenance(provenance.get("decision") or provenance),
         )
 
 
 @contextmanager
 def _document(folder: Path) -> Iterator[dict[str, Any]]:
-    """The content of `result.json`; what is not as its schema says ends in a UsageError, within the block too."""
+    """The content of `result.json` in its present version. Errors within the block become a UsageError, too."""
     path = folder / "result.json"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -102,10 +107,10 @@ def _document(folder: Path) -> Iterator[dict[str, Any]]:
             f"{path} cannot be read ({error}); expected a results folder that jcs diagnose wrote"
         ) from error
     found = document.get("schema") if isinstance(document, dict) else None
-    if found != RESULT_SCHEMA:
-        raise UsageError(f"{path} is of the format {found}, expected {RESULT_SCHEMA}: diagnose the study again")
+    if found not in READABLE:
+        raise UsageError(f"{path} is of the format {found}, expected one of {', '.join(READABLE)}: diagnose again")
     try:
-        yield document
+        yield upgraded(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path} is not as its schema says ({error!r}): diagnose the study again") from error
 
@@ -113,7 +118,8 @@ def _document(folder: Path) -> Iterator[dict[str, Any]]:
 def _rule(fields: dict[str, Any] | None) -> RuleOutcome | None:
     if fields is None:
         return None
-    return RuleOutcome(**{**fields, "curve": tuple(ThresholdStep(**step) for step in fields["curve"])})
+    curve, explanation = tuple(ThresholdStep(**step) for step in fields["curve"]), from_document(fields["explanation"])
+    return RuleOutcome(**{**fields, "curve": curve, "explanation": explanation})
 
 
 def _explanation(fields: dict[str, Any] | None) -> ExplanationCheck | None:
@@ -133,18 +139,11 @@ def _interval(fields: dict[str, float] | None) -> Interval | None:
 
 
 def _provenance(fields: dict[str, Any]) -> Provenance:
-    """Without the source of outlines, which edited ones replace."""
-    decision = fields.get("decision")
-    return Provenance(
-        fields["version"],
-        fields["weights"],
-        fields["settings"],
-        decision=None if decision is None else _provenance(decision),
-    )
+    return Provenance(fields["version"], fields["weights"], fields["settings"])
 
 
 def _measures(fields: dict[str, Any]) -> Measures:
-    """Measures from JSON; keys that the first version did not write may be absent."""
+    """Measures from JSON; keys that early releases of version 1 did not write may be absent."""
     bands, severity = fields.get("hu_bands"), fields.get("severity")
     lungs, zones, lobes = (
         tuple(RegionMeasures(**region) for region in fields.get(name, ())) for name in ("lungs", "zones", "lobes")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.notices import texts
 
 
 def one_line_summary(diagnosis: Diagnosis, folder: Path) -> str:
     """Verdict, reasons, the main measures, and which file of the results folder to open."""
-    words = [f"{diagnosis.verdict}: {'; '.join(diagnosis.reasons)}"]
+    words = [f"{diagnosis.verdict}: {'; '.join(texts(diagnosis.reasons))}"]
     if diagnosis.probability is not None:
         words.append(f"probability {diagnosis.probability:.2f}")
     if diagnosis.measures.lesion_volume_ml is not None:

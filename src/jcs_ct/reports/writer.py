@@ -34,7 +34,7 @@ Report = Callable[[Diagnosis, Path], list[Path]]
 
 _FILES = (
     "report.html", "report.pdf", "lesions.nii.gz", "activation.nii.gz", "lungs.nii.gz", "slices.csv", "lesions.csv",
-    "measures.csv", "result.json",
+    "measures.csv", "notices.csv", "result.json",
 )  # fmt: skip
 _OUR_PICTURE = re.compile(r"\d{3,}\.png")
 _OUR_OBJECT = re.compile(r"(lesions\.seg|lungs\.seg|report\.sr|report\.pdf|activation\.pm|key-\d{2,}\.sc)\.dcm")
@@ -64,8 +64,8 @@ def write_reports(diagnosis: Diagnosis, out_dir: Path, formats: Collection[Repor
     out_dir = out_dir.resolve()
     _refuse_foreign(out_dir)
     if ReportFormat.NIFTI in wanted:
-        warnings = tuple(w for w in nifti_warnings(diagnosis.study) if w not in diagnosis.warnings)
-        diagnosis = replace(diagnosis, warnings=diagnosis.warnings + warnings)
+        said = dict.fromkeys((*diagnosis.notices, *nifti_warnings(diagnosis.study)))
+        diagnosis = replace(diagnosis, notices=tuple(said))
     reports = _reports(wanted)
     try:
         with _staging_folder(out_dir) as staging:

@@ -14,6 +14,7 @@ from typing import Any
 from jcs_ct.jobs import revisions
 from jcs_ct.jobs.job import Job
 from jcs_ct.jobs.queue import JobQueue
+from jcs_ct.reports.result_versions import upgraded
 from jcs_ct.service.problems import RefusedError
 from jcs_ct.service.schemas import ResultFile
 
@@ -59,13 +60,12 @@ def file(reports: Path, name: str) -> Path:
 
 
 def document(reports: Path) -> dict[str, Any]:
-    """`result.json`.
+    """`result.json` in its present version, whichever version wrote it.
 
     Raises:
         RefusedError: The result holds none.
     """
-    content: dict[str, Any] = json.loads(file(reports, "result.json").read_text(encoding="utf-8"))
-    return content
+    return upgraded(json.loads(file(reports, "result.json").read_text(encoding="utf-8")))
 
 
 def media_type(path: Path) -> str:

@@ -41,7 +41,7 @@ class Summary(Document):
     lesion_share_of_lung: float | None = None
     severity: int | None = None
     doubts: list[str] = []
-    """Why the verdict should be looked at before others of its kind, in a few words each."""
+    """Why this verdict needs a second pair of eyes, in a few words each."""
     patient: Patient | None = None
     study_date: str | None = None
     description: str | None = None

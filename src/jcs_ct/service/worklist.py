@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from jcs_ct.errors import NoSuchJobError
 from jcs_ct.jobs.job import Job, JobState
 from jcs_ct.jobs.queue import JobQueue
+from jcs_ct.notices import CATALOG
 from jcs_ct.service.schemas import JobDocument, JobList, Summary
 
 NODE = "pacs"
@@ -66,6 +67,9 @@ def _moment(seconds: float) -> datetime:
 
 def _summary(job: Job) -> Summary:
     try:
-        return Summary.model_validate(dict(job.summary))
-    except ValidationError:  # of a task other than ours
+        summary = Summary.model_validate(dict(job.summary))
+    except ValidationError:  # written by another task
         return Summary()
+    # Jobs of earlier versions hold words in place of codes.
+    doubts = dict.fromkeys(CATALOG[each].short if each in CATALOG else each for each in summary.doubts)
+    return summary.model_copy(update={"doubts": list(doubts)})

@@ -2,6 +2,7 @@
 
 import { make, show } from "./dom.js";
 import { ml, number, percent, probability, UNKNOWN } from "./format.js";
+import { warningsOf } from "./notices.js";
 import { ComparisonPanel } from "./panels/comparison.js";
 import { decisionPanel } from "./panels/decision.js";
 import { FilesPanel } from "./panels/files.js";
@@ -42,7 +43,8 @@ export class StudySide {
     this.lesions.render(result, labels);
     measuresPanel(this.measures, result);
     decisionPanel(this.decision, result, revisions);
-    this.tabs.name("decision", result.warnings.length ? `Decision (${result.warnings.length} ⚠)` : "Decision");
+    const warnings = warningsOf(result).length;
+    this.tabs.name("decision", warnings ? `Decision (${warnings} ⚠)` : "Decision");
   }
 
   renderGlance({ rule, measures, probability: p, review }) {

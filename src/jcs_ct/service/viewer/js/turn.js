@@ -5,8 +5,8 @@
 
 import { readVoxels } from "./nifti.js";
 
-/** What the service says of a study that it has turned. */
-export const wasTurned = (result) => result.input.spacing_mm === null && result.warnings.some((text) => text.includes("turned by 90°"));
+/** Whether the service has turned the study. */
+export const wasTurned = (result) => result.input.spacing_mm === null && result.notices.some(({ code }) => code === "quarter-turn");
 
 export const turnedShape = ([slices, rows, columns]) => [slices, columns, rows];
 

@@ -54,7 +54,7 @@ function change(told) {
     make("table", { "aria-label": "Change by region" }, make("thead", {}, make("tr", {}, columns.map((text, k) => make("th", { scope: "col", class: k ? "number" : null, title: text === "Points" ? "Change of the share of the region with opacities, in percentage points" : null, text })))),
       make("tbody", {}, rows.map((row) => make("tr", {}, make("th", { scope: "row", text: capital(row.name) }), make("td", { class: "number", text: of(row.earlier) }), make("td", { class: "number", text: of(row.later) }),
         withMl && make("td", { class: `number ${tone(row.change_ml)}`, text: signed(row.change_ml) }), make("td", { class: `number ${tone(row.change_points)}`, text: signed(row.change_points) }))))),
-    told.remarks.length > 0 && make("ul", { class: "remarks" }, told.remarks.map((text) => make("li", { class: "notice", text }))),
+    told.notices.length > 0 && make("ul", { class: "remarks" }, told.notices.map(({ text }) => make("li", { class: "notice", text }))),
   ];
 }
 

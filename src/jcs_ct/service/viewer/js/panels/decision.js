@@ -2,6 +2,7 @@
 
 import { make, show } from "../dom.js";
 import { day, moment, number, person, probability } from "../format.js";
+import { warningsOf } from "../notices.js";
 import { ruleChart } from "../rule_chart.js";
 import { facts } from "./measures.js";
 
@@ -10,9 +11,10 @@ export function decisionPanel(node, result, revisions) {
   const decision = provenance.decision || provenance;
   const used = decision.settings?.rule?.paper_threshold ?? null;
   show(node,
-    make("h2", { text: "Reasons" }), remarks(result.reasons, "notice plain"),
-    result.warnings.length > 0 && [make("h2", { text: "Warnings" }), remarks(result.warnings, "notice")],
-    rule && [make("h2", { text: "The rule" }), make("p", { text: rule.explanation }),
+    listed("Reasons", result.notices.filter(({ reason }) => reason), "notice plain"),
+    listed("Warnings", warningsOf(result), "notice"),
+    listed("Notes", result.notices.filter(({ reason, severity }) => !reason && severity === "info"), "notice plain"),
+    rule && [make("h2", { text: "The rule" }), make("p", { text: rule.explanation.text }),
       make("dl", { class: "facts" }, facts([
         ["Infected slices", `${rule.infected_slices} of ${rule.assessed_slices} assessed`], ["Threshold", `${number(rule.threshold, 4)} slices`],
         ["Infected extent", rule.infected_extent_mm === null ? null : `${number(rule.infected_extent_mm)} mm`], ["Patient's probability", `${probability(result.probability)} (of the slice that decides; slices are calibrated, the patient is not)`]])),
@@ -22,7 +24,8 @@ export function decisionPanel(node, result, revisions) {
     make("details", {}, make("summary", { text: "Input and versions" }), make("dl", { class: "facts" }, facts(made(result, decision)))));
 }
 
-const remarks = (texts, kind) => make("ul", { class: "remarks" }, texts.map((text) => make("li", { class: kind, text })));
+const listed = (heading, notices, kind) => notices.length > 0 && [
+  make("h2", { text: heading }), make("ul", { class: "remarks" }, notices.map(({ text }) => make("li", { class: kind, text })))];
 
 const KINDS = { diagnosis: "Diagnosis", correction: "Corrected", sign_off: "Signed off" };
 
