@@ -45,7 +45,6 @@ STUDIES = {
 WHOLE = ("dicom/ricord-001012", "dicom/lung-pet-ct-dx-A0002")
 """Studies that show more than the lungs."""
 PLOTS = ROOT / "docs" / "calibration"
-REPRODUCTION = "<!-- reproduction -->"
 START, END = "<!-- results -->", "<!-- /results -->"
 
 
@@ -187,29 +186,27 @@ def _figure(results: dict[str, Any], source: str, name: str) -> str:
 
 
 README_INTRO = """\
-Default weights, on data that took no part in any step of training; 95 % bootstrap intervals by patient or what comes
-nearest to it. The whole studies are not untouched: they were looked at while the lung search was built and when slice
-probabilities were calibrated (on other data). Nor are the test slices with masks: they were looked at after each of the
-segmenter's four rounds, and one of their faults, consolidation cut off by the crop, is among those mended since. Study
-by study: [docs/results.md](docs/results.md), made by `python experiments/default_weights.py --data DIR`.
+Default weights on data that no training step used; 95 % bootstrap intervals by patient. The whole studies were seen
+while the lung search was built, and the test slices with masks after each training round of the segmenter. All figures:
+[docs/results.md](docs/results.md), made by `python experiments/default_weights.py --data DIR`.
 """
 README_FIGURES = (
     (
-        "lesion Dice per image, mean, threshold 0.5, the 48 test slices of the 50/48 split of `covid-19-ct100`",
+        "Dice per image, 48 test slices of the 50/48 split of `covid-19-ct100`",
         "covid-19-ct100",
         "dice_per_image",
     ),
-    ("the same, pooled over pixels", "covid-19-ct100", "dice_pooled"),
-    ("the same slices as `covid-semiseg` has them, mean per image", "covid-semiseg", "dice_per_image"),
-    ("of it ground glass, mean over the slices that show it", "covid-semiseg", "ground_glass_dice"),
-    ("of it consolidation, likewise", "covid-semiseg", "consolidation_dice"),
+    ("Dice over all pixels, same slices", "covid-19-ct100", "dice_pooled"),
+    ("Dice per image, same slices as in `covid-semiseg`", "covid-semiseg", "dice_per_image"),
+    ("ground glass Dice, slices that show it", "covid-semiseg", "ground_glass_dice"),
+    ("consolidation Dice, slices that show it", "covid-semiseg", "consolidation_dice"),
     (
-        "uninfected slices with more than 1 % of the lung marked, `sars-cov-2-ct` test split",
+        "uninfected slices with over 1 % of the lung marked, `sars-cov-2-ct` test split",
         "sars-cov-2-ct",
         "falsely_marked",
     ),
-    ("slice AUC, `sars-cov-2-ct` test split, groups kept apart", "sars-cov-2-ct", "slice_auc"),
-    ("slice AUC, `ucsd-covid-ct`, the authors' test split", "ucsd-covid-ct", "slice_auc"),
+    ("slice AUC, `sars-cov-2-ct` test split by patient", "sars-cov-2-ct", "slice_auc"),
+    ("slice AUC, `ucsd-covid-ct`, authors' test split", "ucsd-covid-ct", "slice_auc"),
 )
 
 
@@ -217,15 +214,12 @@ def summary(results: dict[str, Any]) -> str:
     """The few figures that the README shows."""
     rows = [(words, _figure(results, source, name)) for words, source, name in README_FIGURES]
     false = results["uninfected_study"]
-    marks = [("the same, all lung slices of `lung-pet-ct-dx-A0002`", f"{false['falsely_marked']:.3f}")]
+    marks = [("the same, uninfected patient with a tumour (`lung-pet-ct-dx-A0002`)", f"{false['falsely_marked']:.3f}")]
     in_diagnosis = f"{false['falsely_marked_in_diagnosis']:.3f}"
-    marks.append(("the same in its diagnosis", in_diagnosis))
+    marks.append(("the same in that patient's diagnosis", in_diagnosis))
     rows[6:6] = marks  # beside the row that says what "the same" is
-    if "probe" in results:
-        probe = results["probe"]
-        rows.insert(9, ("the same of a linear probe on ImageNet VGG-16 features", f"{probe['test_slice_auc']:.3f}"))
-    rows.append(("infected series of `coronacases` called positive", called_positive(results)))
-    rows.append(("the others: warned of, as the networks disagree", _warned(results)))
+    rows.append(("infected `coronacases` series called positive", called_positive(results)))
+    rows.append(("of the others, warned that the networks disagree", _warned(results)))
     for row in results["verdicts"]:
         if not row["study"].startswith("coronacases"):
             expected, verdict = (row[key].replace("_", " ") for key in ("expected", "verdict"))
@@ -238,20 +232,11 @@ def write(results: dict[str, Any]) -> None:
     """Put the figures where people read them."""
     (ROOT / "docs/results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     intro = "Made by `python experiments/default_weights.py --data DIR`; raw figures in `docs/results.json`."
-    probe = results.get("probe")
-    beside = ""
-    if probe is not None:
-        low, high = probe["test_interval_95"]
-        beside = (
-            f"\n\nA linear probe on {probe['features']}, on the same split of `{probe['source']}`: test slice AUC "
-            f"{probe['test_slice_auc']:.3f} ({low:.3f} to {high:.3f}), validation {probe['val_slice_auc']:.3f} "
-            "(`python experiments/vgg_probe.py`)."
-        )
     page = ROOT / "docs/results.md"
-    _, start, reproduction = page.read_text(encoding="utf-8").partition(REPRODUCTION)  # another script's
     plots = " ".join(f"![{path.stem}](calibration/{path.name})" for path in sorted(PLOTS.glob("*.png")))
-    text = f"# Results\n\n## The default weights\n\n{intro}\n\n{as_markdown(results)}{beside}\n\n{plots}\n"
-    page.write_text(f"{text}\n{start}{reproduction}", encoding="utf-8")
+    page.write_text(
+        f"# Results of the default weights\n\n{intro}\n\n{as_markdown(results)}\n\n{plots}\n", encoding="utf-8"
+    )
     readme = ROOT / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split(START, 1)
     after = rest.split(END, 1)[1]
@@ -296,9 +281,6 @@ def main() -> None:
         results = json.loads((ROOT / "docs/results.json").read_text(encoding="utf-8"))
     else:
         results = measured(arguments.data, Diagnoser(arguments.weights))
-    probe = ROOT / "docs" / "probe.json"
-    if probe.exists():
-        results["probe"] = json.loads(probe.read_text(encoding="utf-8"))
     write(results)
 
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))  # as a script, only its own folder is on the path
 
 from experiments.reproduction import cases, data, figures, folds, maps, tables  # noqa: E402
 from experiments.reproduction.evaluated import Evaluated  # noqa: E402
-from experiments.reproduction.page import into_results, write_page  # noqa: E402
+from experiments.reproduction.page import write_page  # noqa: E402
 from experiments.reproduction.plan import PRESETS  # noqa: E402
 from experiments.reproduction.runs import Place, held_out_slices  # noqa: E402
 
@@ -70,9 +70,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sources")
     parser.add_argument("--output", type=Path, default=ROOT / "runs" / "reproduce")
     parser.add_argument("--page", type=Path, default=None, help="folder of the page")
-    parser.add_argument(
-        "--results", type=Path, default=None, help="docs/results.md, to put the page's text into; give --page beside it"
-    )
     parser.add_argument("--imagenet", type=Path, default=None, help="torchvision-shaped ImageNet VGG-16 weights")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
     parser.add_argument("--devices", type=int, default=1, help="GPUs, trained on with DDP")
@@ -89,8 +86,6 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for path in reproduce(place, wanted, page):
             print(path)
-        if given.results is not None:
-            into_results(page, given.results)
     except JcsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from experiments.reproduction.evaluated import Evaluated
-from experiments.reproduction.page import into_results, write_page
+from experiments.reproduction.page import write_page
 from experiments.reproduction.parts import Figure, Table
 from experiments.reproduction.plan import (
     ABLATION,
@@ -245,26 +245,12 @@ def test_everything_runs_from_the_command_line(shared_data: Path, tmp_path: Path
     shutil.rmtree(tmp_path / "runs")
 
 
-def test_the_page_takes_its_place_in_the_results(tmp_path: Path) -> None:
-    results = tmp_path / "results.md"
-    results.write_text(
-        "# Results\n\nours\n\n<!-- reproduction -->\nold\n<!-- /reproduction -->\nend\n", encoding="utf-8"
-    )
+def test_the_page_shows_tables_and_figures_twice(tmp_path: Path) -> None:
     table = Table("t", "Table V: parts", "how", ("a", "b"), [("1", "2")])
     figure = Figure("figure9", "Figure 9", "caption", "figure9.png")
-    write_page([table], [figure], tmp_path / "page", "--preset cpu")
-    for _ in range(2):  # again is the same as once
-        into_results(tmp_path / "page", results)
-        text = results.read_text(encoding="utf-8")
-        assert text.startswith("# Results\n\nours\n")
-        assert text.endswith("<!-- /reproduction -->\nend\n")
-        assert "old" not in text
-        assert "## Reproduction" in text
-        assert "### Table V: parts" in text
-        assert "](page/figure9.png)" in text
-    results.write_text("# Results\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="found no place"):
-        into_results(tmp_path / "page", results)
+    for path in write_page([table], [figure], tmp_path / "page", "--preset cpu"):
+        text = path.read_text(encoding="utf-8")
+        assert all(part in text for part in ("--preset cpu", "Table V: parts", "how", "figure9.png", "caption"))
 
 
 def test_data_that_are_not_there_are_an_error_of_one_line(tmp_path: Path) -> None:

@@ -152,7 +152,8 @@ def _systems(found: Figures) -> list[str]:
         for row in found["rows"]
     ]  # fmt: skip
     note = (
-        "Random weights: time does not depend on them. What each is worth is in Table VII of [results.md](results.md)."
+        "Random weights: time does not depend on them. Their accuracy is in Table VII of the "
+        "[reproduction](reproduction/README.md)."
     )
     return ["## Systems", "", *_table(head, rows), "", note]
 

@@ -17,7 +17,7 @@ UNUSUAL = 0.95
 """A slice farther out than this share of validation slices is unusual: worth a warning."""
 BEYOND = 0.99
 """One farther out than this share is beyond what the classifier may judge. At 0.95 a source that was left out of the
-fit would lose a fifth of its patients (docs/architecture.md)."""
+fit would lose a fifth of its patients (docs/decisions/020-out-of-distribution.md)."""
 
 
 @dataclass(frozen=True)
