@@ -24,7 +24,8 @@ from experiments.generalising.authors_split import authors_split  # noqa: E402
 from experiments.generalising.folds import five_folds  # noqa: E402
 from experiments.generalising.left_out import left_out  # noqa: E402
 from experiments.generalising.outlines import outlines  # noqa: E402
-from experiments.generalising.place import Place, Result  # noqa: E402
+from experiments.generalising.results import Result  # noqa: E402
+from experiments.workspace import Workspace  # noqa: E402
 
 from jcs_ct.errors import JcsError  # noqa: E402
 
@@ -76,9 +77,9 @@ def _shown(value: float | str | Sequence[float]) -> str:
     return str(value) if isinstance(value, (int, str)) else ", ".join(f"{one:.3f}" for one in value)
 
 
-def generalise(wanted: Iterable[str], place: Place, docs: Path) -> None:
+def generalise(wanted: Iterable[str], workspace: Workspace, docs: Path) -> None:
     """Make the protocols that are wanted, keep the figures of the others, and write the two files."""
-    made = {name: [vars(result) for result in PROTOCOLS[name](place)] for name in wanted}
+    made = {name: [vars(result) for result in PROTOCOLS[name](workspace)] for name in wanted}
     target = docs / "generalisation.json"
     # Read after the hours that this takes: another run may have written the other protocol meanwhile.
     kept = (json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}) | made
@@ -99,7 +100,7 @@ def main() -> int:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        generalise(given.what, Place(given.data, given.output, given.imagenet, given.workers), ROOT / "docs")
+        generalise(given.what, Workspace(given.data, given.output, given.imagenet, given.workers), ROOT / "docs")
     except JcsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -23,7 +23,7 @@ from experiments.reproduction import cases, data, figures, folds, maps, tables  
 from experiments.reproduction.evaluated import Evaluated  # noqa: E402
 from experiments.reproduction.page import write_page  # noqa: E402
 from experiments.reproduction.plan import PRESETS  # noqa: E402
-from experiments.reproduction.runs import Place, held_out_slices  # noqa: E402
+from experiments.reproduction.runs import Reproduction, held_out_slices  # noqa: E402
 
 from jcs_ct.errors import JcsError  # noqa: E402
 
@@ -32,34 +32,36 @@ NAMES = ("table2", "table4", "folds", "figure6", "figure8", *TRAINED)
 """In the order of the page."""
 
 
-def reproduce(place: Place, wanted: tuple[str, ...], page: Path) -> list[Path]:
+def reproduce(reproduction: Reproduction, wanted: tuple[str, ...], page: Path) -> list[Path]:
     """Make the tables and figures that are wanted and the page with them.
 
     Args:
-        place: data, runs and preset.
+        reproduction: data, runs and preset.
         wanted: of `NAMES`.
         page: folder of the page.
     """
     made_tables, made_figures = [], []
     if "table2" in wanted:
-        made_tables.append(cases.table_2(place))
+        made_tables.append(cases.table_2(reproduction))
     if "table4" in wanted:
-        table, figure = cases.table_4(place, page)
+        table, figure = cases.table_4(reproduction, page)
         made_tables.append(table)
         made_figures.append(figure)
     if {"figure6", "figure8"} & set(wanted):
-        made_figures += data.figures_6_and_8(place, page)
+        made_figures += data.figures_6_and_8(reproduction, page)
     if set(wanted) & set(TRAINED):
-        evaluated = Evaluated(place, held_out_slices(place))
+        evaluated = Evaluated(reproduction, held_out_slices(reproduction))
         made_tables += [table(evaluated) for name, table in tables.TABLES.items() if name in wanted]
         if "figure9" in wanted:
-            table, figure = maps.figure_9(place, evaluated.slices, page)
+            table, figure = maps.figure_9(reproduction, evaluated.slices, page)
             made_tables.append(table)
             made_figures.append(figure)
         made_figures += [figure(evaluated, page) for name, figure in figures.FIGURES.items() if name in wanted]
     if "folds" in wanted:
-        made_tables.append(folds.folds(place))
-    return write_page(made_tables, made_figures, page, f"--preset {place.preset.name} --precision {place.precision}")
+        made_tables.append(folds.folds(reproduction))
+    return write_page(
+        made_tables, made_figures, page, f"--preset {reproduction.preset.name} --precision {reproduction.precision}"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,14 +79,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=1, help="trainings side by side, on a CPU with as many cores")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    place = Place(
-        given.data, given.output, PRESETS[given.preset], given.imagenet, given.device, given.devices, given.precision,
-        given.workers,
+    reproduction = Reproduction(
+        given.data, given.output, given.imagenet, given.workers, given.device, given.devices,
+        preset=PRESETS[given.preset], precision=given.precision,
     )  # fmt: skip
     wanted = NAMES if "all" in given.what else tuple(given.what)
-    page = given.page or place.folder / "page"
+    page = given.page or reproduction.folder / "page"
     try:
-        for path in reproduce(place, wanted, page):
+        for path in reproduce(reproduction, wanted, page):
             print(path)
     except JcsError as error:
         print(f"error: {error}", file=sys.stderr)

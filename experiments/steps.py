@@ -28,9 +28,9 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt  # after the choice of a backend that needs no screen
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, only its own folder is on the path
-from experiments.generalising.place import Place
 from experiments.generalising.readings import READINGS, Probabilities, marked_share
-from experiments.generalising.runs import groups_of, said_by, train_missing
+from experiments.generalising.runs import groups_of, said_by, train_runs
+from experiments.workspace import Workspace
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, PreparedSlices, prepare_records
 from jcs_ct.datasets.sources import read_source
@@ -138,26 +138,26 @@ def auc_name(source: str, reading: str) -> str:
     return f"AUC, {source}, {reading}"
 
 
-def step_configs(place: Place) -> dict[str, TrainConfig]:
+def step_configs(workspace: Workspace) -> dict[str, TrainConfig]:
     """The run of each step, by its folder."""
-    encoder = str(place.output / "encoder-default" / "encoder.safetensors")
+    encoder = str(workspace.output / "encoder-default" / "encoder.safetensors")
     config = replace(load_config(CONFIG), init={"encoder": encoder})
     configs = {}
     for step in STEPS:
-        taken = step.masks_of and str(_weights(_folder(step.masks_of), place))
+        taken = step.masks_of and str(_weights(_folder(step.masks_of), workspace))
         config = replace(config, pseudo_masks=taken, **step.changes)
-        configs[step.folder] = replace(config, **place.settings)
+        configs[step.folder] = replace(config, **workspace.settings)
     return configs
 
 
-def _weights(folder: str, place: Place) -> Path:
-    return place.output / folder / "segmenter.safetensors"
+def _weights(folder: str, workspace: Workspace) -> Path:
+    return workspace.output / folder / "segmenter.safetensors"
 
 
-def train_in_order(configs: Mapping[str, TrainConfig], place: Place) -> None:
+def train_in_order(configs: Mapping[str, TrainConfig], workspace: Workspace) -> None:
     """Train side by side what waits for nothing, then what takes masks from one of these."""
     for waits in (False, True):
-        train_missing({name: own for name, own in configs.items() if (own.pseudo_masks is not None) == waits}, place)
+        train_runs({name: own for name, own in configs.items() if (own.pseudo_masks is not None) == waits}, workspace)
 
 
 Parts = dict[str, PreparedSlices]
@@ -236,22 +236,22 @@ def _figure(name: str, figure: Callable[[NDArray[np.int64]], float | None], grou
     return Figure(value, *bootstrap_interval(figure, groups))
 
 
-def judge_all(configs: Mapping[str, TrainConfig], place: Place) -> list[Row]:
+def judge_all(configs: Mapping[str, TrainConfig], workspace: Workspace) -> list[Row]:
     """A row a step; the last step seen twice; the weights that ship."""
     shipped = load_config(SHIPPED / "segmenter.config.yaml")
     *_, last = configs
-    parts = judged_slices(place.data, configs[last].input_size)
+    parts = judged_slices(workspace.data, configs[last].input_size)
     rows = []
     for step in STEPS:
-        look = partial(said_by, _weights(step.folder, place), configs[step.folder])
+        look = partial(said_by, _weights(step.folder, workspace), configs[step.folder])
         rows.append(Row(step.name, step.adds, judge(look, parts)))
-    look = partial(said_by, _weights(last, place), configs[last], mirrored=True)
+    look = partial(said_by, _weights(last, workspace), configs[last], mirrored=True)
     adds = "the last step once more, averaged with what it says of the mirror image"
     rows.append(Row("mirrored look", adds, judge(look, parts)))
     look = partial(said_by, SHIPPED / "segmenter.safetensors", shipped)
     height, width = shipped.input_size
     adds = f"no step: what ships, trained for longer and in several rounds, at {height}×{width}"
-    rows.append(Row("the default weights", adds, judge(look, judged_slices(place.data, shipped.input_size))))
+    rows.append(Row("the default weights", adds, judge(look, judged_slices(workspace.data, shipped.input_size))))
     return rows
 
 
@@ -347,11 +347,11 @@ def read_rows(path: Path) -> list[Row]:
     return [replace(Row(**row), figures={name: Figure(*own) for name, own in row["figures"].items()}) for row in kept]
 
 
-def compare(place: Place, docs: Path) -> None:
+def compare(workspace: Workspace, docs: Path) -> None:
     """Train what is missing, judge everything, and write it down."""
-    configs = step_configs(place)
-    train_in_order(configs, place)
-    write(judge_all(configs, place), docs)
+    configs = step_configs(workspace)
+    train_in_order(configs, workspace)
+    write(judge_all(configs, workspace), docs)
 
 
 def main() -> int:
@@ -364,7 +364,7 @@ def main() -> int:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        compare(Place(given.data, given.output, given.imagenet, given.workers), ROOT / "docs")
+        compare(Workspace(given.data, given.output, given.imagenet, given.workers), ROOT / "docs")
     except JcsError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

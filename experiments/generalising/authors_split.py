@@ -5,22 +5,23 @@ from __future__ import annotations
 import numpy as np
 from experiments.generalising.figures import auc_with_interval, of_slices
 from experiments.generalising.left_out import LEFT_OUT, left_out_config
-from experiments.generalising.place import Figures, Place, Result
-from experiments.generalising.runs import groups_of, labelled_slices, train_missing
+from experiments.generalising.results import Figures, Result
+from experiments.generalising.runs import groups_of, labelled_slices, train_runs
 from experiments.generalising.within_source import evidence_within
+from experiments.workspace import Workspace
 
 from jcs_ct.evaluation.metrics import sensitivity_specificity
 
 SPLIT = "ucsd-covid-ct"
 
 
-def authors_split(place: Place) -> list[Result]:
+def authors_split(workspace: Workspace) -> list[Result]:
     """The test slices once; reading, strength and scaling are chosen on the validation slices."""
-    name, config = f"empty-{LEFT_OUT[SPLIT]}", left_out_config(LEFT_OUT[SPLIT], place)
-    train_missing({name: config}, place)
-    slices = labelled_slices(SPLIT, config, place)
+    name, config = f"empty-{LEFT_OUT[SPLIT]}", left_out_config(LEFT_OUT[SPLIT], workspace)
+    train_runs({name: config}, workspace)
+    slices = labelled_slices(SPLIT, config, workspace)
     known, judged = slices.split("val"), slices.split("test")
-    reading, origins = evidence_within(name, config, slices, place)
+    reading, origins = evidence_within(name, config, slices, workspace)
     results, truth = [], judged.infected == 1
     for by, each in origins.items():
         try:

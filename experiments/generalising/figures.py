@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from experiments.generalising.place import Figures
+from experiments.generalising.results import Figures
 from numpy.typing import NDArray
 
 from jcs_ct.evaluation.calibration import brier_score, expected_calibration_error

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from experiments.generalising import place as places
+from experiments.generalising import results as protocol_results
 from experiments.generalising.figures import Judged, auc, best_rule, of_groups, of_slices
-from experiments.generalising.place import Figures, Place, Result
-from experiments.generalising.runs import encoder_of, groups_of, labelled_slices, train_missing
+from experiments.generalising.results import Figures, Result
+from experiments.generalising.runs import encoder_of, groups_of, labelled_slices, train_runs
 from experiments.generalising.within_source import evidence_within
+from experiments.workspace import Workspace
 
 from jcs_ct.datasets.folds import Fold, refolded
 from jcs_ct.training.config import TrainConfig, load_config
@@ -21,28 +22,30 @@ HARDLY_ILL = ("c051", "c068")
 one shows an opacity, and of the 70 of the other few do. They are in all figures but the one that leaves them out."""
 
 
-def fold_config(number: int, place: Place) -> TrainConfig:
+def fold_config(number: int, workspace: Workspace) -> TrainConfig:
     """The segmenter of one fold."""
-    settings = place.settings | {"fold": f"{FOLDED}:{number}of{COUNT}"}
-    return replace(load_config(places.CONFIGS / "segmenter.yaml"), init=encoder_of("default", place), **settings)
+    settings = workspace.settings | {"fold": f"{FOLDED}:{number}of{COUNT}"}
+    return replace(
+        load_config(protocol_results.CONFIGS / "segmenter.yaml"), init=encoder_of("default", workspace), **settings
+    )
 
 
-def five_folds(place: Place) -> list[Result]:
+def five_folds(workspace: Workspace) -> list[Result]:
     """Every slice once, judged by what learned from other groups.
 
     How marks are read, how strongly the features' line is drawn, what probability that is, and what a group's is of
     those of its slices, is chosen on the validation folds.
     """
-    runs = {f"fold{number}": fold_config(number, place) for number in range(1, COUNT + 1)}
-    train_missing(runs, place)
+    runs = {f"fold{number}": fold_config(number, workspace) for number in range(1, COUNT + 1)}
+    train_runs(runs, workspace)
     known: dict[str, list[Judged]] = {}
     judged: dict[str, list[Judged]] = {}
     readings = []
     for name, config in runs.items():
-        slices = labelled_slices(FOLDED, config, place)
+        slices = labelled_slices(FOLDED, config, workspace)
         slices.records = refolded(slices.records, Fold.parse(str(config.fold)))
         validation, test = slices.split("val"), slices.split("test")
-        reading, found = evidence_within(name, config, slices, place)
+        reading, found = evidence_within(name, config, slices, workspace)
         readings.append(reading)
         labels = validation.infected == 1, groups_of(validation)
         for by, each in found.items():

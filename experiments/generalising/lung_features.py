@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from experiments.generalising.figures import auc
-from experiments.generalising.place import Place
+from experiments.workspace import Workspace
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from jcs_ct.datasets.prepared import PreparedSlices
+from jcs_ct.errors import UsageError
 from jcs_ct.models.vgg import VGGEncoder
 
 BLOCKS = slice(2, 5)
@@ -47,22 +48,24 @@ def pooled(features: Tensor, lung: Tensor) -> Tensor:
     return torch.cat([mean, (features * (share > INSIDE)).amax((2, 3))], 1)
 
 
-def lung_features(slices: PreparedSlices, place: Place) -> Features:
+def lung_features(slices: PreparedSlices, workspace: Workspace) -> Features:
     """(N, F) of slices, kept beside the runs."""
     digest = hashlib.sha256(slices.images.tobytes() + slices.lung_masks.tobytes()).hexdigest()[:16]
-    kept = place.output / "features" / f"{digest}.npy"
+    kept = workspace.output / "features" / f"{digest}.npy"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".partial.npy")
-        np.save(partial, _lung_features(slices, place))
+        np.save(partial, _lung_features(slices, workspace))
         partial.replace(kept)
     return np.asarray(np.load(kept), np.float32)
 
 
 @torch.inference_mode()
-def _lung_features(slices: PreparedSlices, place: Place) -> Features:
+def _lung_features(slices: PreparedSlices, workspace: Workspace) -> Features:
+    if workspace.imagenet is None:
+        raise UsageError("found no ImageNet VGG-16 weights; give their file by --imagenet")
     encoder = VGGEncoder().eval()
-    encoder.load_imagenet(load_file(place.imagenet))
+    encoder.load_imagenet(load_file(workspace.imagenet))
     encoder = encoder.to(memory_format=torch.channels_last)
     parts = []
     for start in range(0, len(slices), 8):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from experiments.generalising.evidence import Evidence, from_origins
 from experiments.generalising.lung_features import fitted, lung_features
-from experiments.generalising.place import Place
 from experiments.generalising.readings import best_reading, evidence
 from experiments.generalising.runs import of_split, outlined
+from experiments.workspace import Workspace
 
 from jcs_ct.datasets.prepared import PreparedSlices
 from jcs_ct.training.config import TrainConfig
 
 
 def evidence_within(
-    name: str, config: TrainConfig, slices: PreparedSlices, place: Place
+    name: str, config: TrainConfig, slices: PreparedSlices, workspace: Workspace
 ) -> tuple[str, dict[str, Evidence]]:
     """The reading that was chosen, and the evidence from each origin, of the validation and the test slices.
 
@@ -21,15 +21,15 @@ def evidence_within(
         name: of the run whose segmenter marks; it saw no test slice.
         config: that run's.
         slices: of one source, with their splits; the training slices draw the line through lung features.
-        place: of the runs.
+        workspace: of the runs.
     """
     validation, test = slices.split("val"), slices.split("test")
-    marks = outlined(name, config, validation, place)
+    marks = outlined(name, config, validation, workspace)
     reading = best_reading([(marks, validation)])
     by_marks = Evidence(
-        evidence(reading, marks, validation), evidence(reading, outlined(name, config, test, place), test)
+        evidence(reading, marks, validation), evidence(reading, outlined(name, config, test, workspace), test)
     )
-    features, infected = lung_features(slices, place), slices.infected == 1
+    features, infected = lung_features(slices, workspace), slices.infected == 1
     taught, known, judged = (of_split(slices, each) for each in ("train", "val", "test"))
     line = fitted([(features[taught], infected[taught])], (features[known], infected[known]))
     by_features = Evidence(line(features[known]), line(features[judged]))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.reproduction.parts import Figure
-from experiments.reproduction.runs import SOURCE, Place
+from experiments.reproduction.runs import SOURCE, Reproduction
 
 from jcs_ct.datasets.statistics import statistics
 from jcs_ct.evaluation.plots import plot_attributes, plot_segmentation_set
 
 
-def figures_6_and_8(place: Place, folder: Path) -> list[Figure]:
+def figures_6_and_8(reproduction: Reproduction, folder: Path) -> list[Figure]:
     """Areas, places, widths and heights of the opacities, and how many a slice has."""
-    (found,) = statistics(place.data / SOURCE)
+    (found,) = statistics(reproduction.data / SOURCE)
     told = found.as_dict()
     plot_attributes(found.opacities, folder / "figure6.png")
     plot_segmentation_set(found.counts, found.opacities, folder / "figure8.png")

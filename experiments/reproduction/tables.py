@@ -40,8 +40,8 @@ def _paper(system: System) -> tuple[str, str, str]:
 
 
 def _protocol(evaluated: Evaluated) -> str:
-    place, preset = evaluated.place, evaluated.place.preset
-    size = f"{preset.input_size[0]} × {preset.input_size[1]}, size `{preset.size}`, precision {place.precision}"
+    reproduction, preset = evaluated.reproduction, evaluated.reproduction.preset
+    size = f"{preset.input_size[0]} × {preset.input_size[1]}, size `{preset.size}`, precision {reproduction.precision}"
     return (
         f"Ours: trained on the 50 training slices of the 50/48 split of covid-19-ct100 (8 of them choose the "
         f"checkpoint), {preset.settings['steps']} steps of 4 slices at {size}; {len(evaluated.slices)} test slices, "
@@ -104,7 +104,7 @@ def table_7(evaluated: Evaluated) -> Table:
     evaluated.all(COMPARED)
     rows = []
     for system in COMPARED:
-        found, price = evaluated(system), cost(system, evaluated.place.preset)
+        found, price = evaluated(system), cost(system, evaluated.reproduction.preset)
         rows.append(
             (
                 system.label,
@@ -145,11 +145,13 @@ def ranking(evaluated: Evaluated) -> str:
 
 def _rates(evaluated: Evaluated) -> str:
     """At which learning rate each peer was trained."""
-    preset = evaluated.place.preset
+    preset = evaluated.reproduction.preset
     if not preset.peer_rates:
         return ""
     usual = preset.settings["learning_rate"]
-    changed = {peer.label: at_its_rate(peer, evaluated.place).settings.get("learning_rate", usual) for peer in PEERS}
+    changed = {
+        peer.label: at_its_rate(peer, evaluated.reproduction).settings.get("learning_rate", usual) for peer in PEERS
+    }
     shown = ", ".join(f"{label} ({rate:g})" for label, rate in changed.items() if rate != usual)
     return (
         f"The learning rate is {usual:g}; peers with a validation Dice below {LEARNS_BADLY:g} were tried at "

@@ -41,18 +41,18 @@ def handed_in(visit: Visit, study: Path, progress: str) -> Locator:
 def moved_and_overlaid(visit: Visit, name: str) -> None:
     """Slices are moved, windows chosen, overlays toggled: the picture follows."""
     page = visit.page
-    pictures = [visit.canvas.screenshot()]
+    pictures, start = [visit.picture()], visit.slice()
     visit.axial.press("ArrowRight")
     visit.axial.press("ArrowRight")
-    page.wait_for_timeout(500)
-    pictures.append(visit.canvas.screenshot())
+    expect(visit.axial).to_have_value(str(start + 2))
+    visit.settle()
+    pictures.append(visit.picture(unlike=pictures))
     for overlay in ("Opacities", "Activation"):
         page.locator("label.check", has_text=overlay).click()
-        page.wait_for_timeout(12_000 if overlay == "Activation" else 500)
-        pictures.append(visit.canvas.screenshot())
+        pictures.append(visit.picture(unlike=pictures))
         visit.shoot(f"{name}-{overlay.lower()}")
         page.locator("label.check", has_text=overlay).click()
-    assert len(set(pictures)) == len(pictures)
+        assert visit.picture(unlike=pictures[-1:]) == pictures[1]  # as before the overlay
 
 
 @pytest.mark.slow
