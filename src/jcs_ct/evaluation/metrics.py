@@ -1,4 +1,4 @@
-"""Figures of merit. Each says over what it averages, as Dice per image and pooled Dice differ by five points."""
+"""Metrics. Each states what it averages over: Dice per image and pooled Dice differ by five points."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FALSELY_MARKED_SHARE = 0.01
 """An uninfected slice counts as falsely marked if more than this share of its lung is."""
 
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
-"""At which Dice is looked at where a best one is asked for."""
+"""Candidates where the best threshold is searched."""
 
 
 def dice_per_image(predicted: Any, truth: Any) -> Any:
@@ -33,7 +33,7 @@ def dice_per_image(predicted: Any, truth: Any) -> Any:
 
 
 def dice_by_threshold(values: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(len(THRESHOLDS),): Dice of what lies above each of them, of one image.
+    """(len(THRESHOLDS),): Dice of one image above each threshold.
 
     Args:
         values: (H, W) in 0..1.
@@ -64,7 +64,7 @@ def roc_auc(positive: NDArray[np.bool_], score: NDArray[np.floating[Any]]) -> fl
 
 
 def sensitivity_specificity(positive: NDArray[np.bool_], called: NDArray[np.bool_]) -> tuple[float, float]:
-    """Share of the positive that are called so, share of the negative that are not; NaN where a class is missing."""
+    """Share of positives called positive, and of negatives called negative; NaN if a class is missing."""
     with np.errstate(invalid="ignore"):
         return (
             float(np.float64((called & positive).sum()) / positive.sum()),
@@ -85,7 +85,7 @@ def bootstrap_interval(
     Args:
         figure: takes positions (M,) of the drawn members, returns the figure or None where it is not defined.
         groups: (N,) group of each member.
-        draws: how many resamples.
+        draws: number of resamples.
         level: of the interval.
         seed: of the resampling.
         centred: subtract the bootstrap estimate of bias, the mean over all draws minus the figure itself, and cut the
