@@ -28,7 +28,7 @@ class Crop(NamedTuple, Generic[S]):
 
     @classmethod
     def of(cls, values: NDArray[S], first: tuple[int, int] = (0, 0)) -> Crop[S] | None:
-        """A view of the non-zero part of a picture, or None; its first pixel is at row and column `first` of the slice."""
+        """A view of the non-zero part of a picture, or None; `first` is the row and column of its first pixel."""
         marked = values if values.dtype == bool else values != 0
         rows = np.flatnonzero(marked.any(1))
         if not len(rows):
