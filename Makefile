@@ -17,9 +17,10 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 DEMO_OUTPUT ?= demo-output
 PYTEST_ARGS ?=
-# Tests run in parallel, one process a core. A file stays in one process, so that its tests share their fixtures.
+# Tests run in parallel, one process a core. A file stays in one process, so that its tests share their fixtures, and
+# files start in the order of tests/conftest.py, the longest first.
 PYTEST_WORKERS ?= logical
-PYTEST_PARALLEL := -n $(PYTEST_WORKERS) --dist loadfile
+PYTEST_PARALLEL := -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # Debian packages that the tests need; only root installs them. They validate DICOM objects (dciodvfy), print reports
 # (dsrdump, pdftotext), serve as archive and peers (orthanc, dcmtk), make certificates (openssl) and show the page
 # (chromium).

@@ -1,9 +1,9 @@
-"""Put the default weights to every test that needs no training, and write the figures into docs/ and the README.
+"""Evaluate the default weights in every way that needs no training, and write the figures into docs/ and the README.
 
     python experiments/default_weights.py --data ../shared/data
 
 Writes docs/results.json, docs/results.md, plots in docs/calibration, and the part of README.md between its two markers.
-Nothing there is typed by hand. About fifteen minutes on two cores.
+All of it is generated. About fifteen minutes on two cores.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ START, END = "<!-- results -->", "<!-- /results -->"
 
 
 def verdicts(diagnoser: Diagnoser, data: Path) -> list[dict[str, Any]]:
-    """Whole-study verdicts. None of these studies was trained on in any way."""
+    """Verdicts on whole studies, none of which was used for training."""
     expected = dict(STUDIES)
     expected |= {f"coronacases/{p.name}": "positive" for p in sorted((data / "coronacases").iterdir()) if p.is_dir()}
     rows = []
@@ -78,7 +78,7 @@ def verdicts(diagnoser: Diagnoser, data: Path) -> list[dict[str, Any]]:
 
 
 def marks_on_uninfected_study(diagnoser: Diagnoser, folder: Path) -> dict[str, Any]:
-    """False marks on a patient without COVID-19: of the segmenter alone on every lung slice, and of a diagnosis."""
+    """False marks on a patient without COVID-19: by the segmenter alone on every lung slice, and in a diagnosis."""
     study = read_study(folder)
     slices = find_lung_slices(study, diagnoser.segmenter.input_size)
     if slices is None:
@@ -98,7 +98,7 @@ def marks_on_uninfected_study(diagnoser: Diagnoser, folder: Path) -> dict[str, A
 
 
 def beside_the_lungs(diagnoser: Diagnoser, folder: Path) -> dict[str, Any]:
-    """Atypicality of the slices of a study that a diagnosis leaves out, as it would cut them: neck and abdomen."""
+    """Atypicality of slices of neck and abdomen, which a diagnosis leaves out, cropped as it would crop them."""
     usual, study = required_usual(diagnoser), read_study(folder)
     normal, size = normal_study(study), diagnoser.classifier.input_size
     box = normal.box(size)
@@ -112,7 +112,7 @@ def beside_the_lungs(diagnoser: Diagnoser, folder: Path) -> dict[str, Any]:
 
 
 def called_positive(results: dict[str, Any]) -> str:
-    """How many of the infected series are called so."""
+    """Number of infected series that are called positive."""
     series = [row for row in results["verdicts"] if row["study"].startswith("coronacases")]
     return f"{sum(row['verdict'] == row['expected'] for row in series)} of {len(series)}"
 
@@ -122,7 +122,7 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines = ["| source | protocol | figure | value | 95 % interval |", "|---|---|---|---|---|"]
     for trial in results["benchmarks"]:
         for name, value in trial["figures"].items():
-            if name.startswith("beyond_"):  # one for each kind of strange picture: told in one row below
+            if name.startswith("beyond_"):  # one for each kind of corruption: shown in one row below
                 continue
             interval = trial["intervals_95"].get(name)
             between = "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
@@ -170,13 +170,13 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 
 def _warned(results: dict[str, Any]) -> str:
-    """Of the infected series that are not called so, how many carry the warning that the networks disagree."""
+    """Number of missed infected series that carry the warning that the networks disagree."""
     missed = [row for row in results["verdicts"] if row["expected"] == "positive" != row["verdict"]]
     return f"{sum(row['networks_agree'] is False for row in missed)} of {len(missed)}"
 
 
 def _figure(results: dict[str, Any], source: str, name: str) -> str:
-    """A figure of a trial with its interval."""
+    """A figure of a benchmark with its interval."""
     for trial in results["benchmarks"]:
         if trial["source"] == source and name in trial["figures"]:
             interval = trial["intervals_95"].get(name)
@@ -217,7 +217,7 @@ def summary(results: dict[str, Any]) -> str:
     marks = [("the same, uninfected patient with a tumour (`lung-pet-ct-dx-A0002`)", f"{false['falsely_marked']:.3f}")]
     in_diagnosis = f"{false['falsely_marked_in_diagnosis']:.3f}"
     marks.append(("the same in that patient's diagnosis", in_diagnosis))
-    rows[6:6] = marks  # beside the row that says what "the same" is
+    rows[6:6] = marks  # below the row that "the same" refers to
     rows.append(("infected `coronacases` series called positive", called_positive(results)))
     rows.append(("of the others, warned that the networks disagree", _warned(results)))
     for row in results["verdicts"]:
@@ -229,7 +229,7 @@ def summary(results: dict[str, Any]) -> str:
 
 
 def write(results: dict[str, Any]) -> None:
-    """Put the figures where people read them."""
+    """Write the figures into docs/ and the README."""
     (ROOT / "docs/results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     intro = "Made by `python experiments/default_weights.py --data DIR`; raw figures in `docs/results.json`."
     page = ROOT / "docs/results.md"
@@ -270,7 +270,7 @@ def measured(data: Path, diagnoser: Diagnoser) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run everything and write it down."""
+    """Evaluate everything and write it down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--data", type=Path, help="folder that holds the data sources; without it, figures at hand are written anew"

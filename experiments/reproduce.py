@@ -2,9 +2,9 @@
 
     python experiments/reproduce.py all --preset cpu --data ../shared/data --imagenet vgg16_imagenet.safetensors
 
-What is named is made: `table2`, `table4` to `table7`, `figure6`, `figure8` (one gives both), `figure9` to `figure11`,
-`worst`, `folds` (five folds, beyond the paper), or `all`. Runs are kept below `runs/reproduce/PRESET` and taken up
-where they stopped; asking again trains nothing twice. The page is written into `--page` (by default beside the runs).
+Makes what is named: `table2`, `table4` to `table7`, `figure6`, `figure8` (one gives both), `figure9` to `figure11`,
+`worst`, `folds` (five folds, beyond the paper), or `all`. Runs are kept below `runs/reproduce/PRESET` and resume
+where they stopped; nothing is trained twice. The page is written into `--page` (by default beside the runs).
 Presets: `smoke` (a test of the machinery), `cpu` (the results that are kept; hours on two cores), `paper` (as
 published; needs a GPU: `--device cuda --precision bf16-mixed --devices 2`).
 """
@@ -33,7 +33,7 @@ NAMES = ("table2", "table4", "folds", "figure6", "figure8", *TRAINED)
 
 
 def reproduce(reproduction: Reproduction, wanted: tuple[str, ...], page: Path) -> list[Path]:
-    """Make the tables and figures that are wanted and the page with them.
+    """Make the wanted tables and figures and their page.
 
     Args:
         reproduction: data, runs and preset.
@@ -65,7 +65,7 @@ def reproduce(reproduction: Reproduction, wanted: tuple[str, ...], page: Path) -
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse, reproduce, say where the page is."""
+    """Parse, reproduce, print the paths of the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="+", choices=[*NAMES, "all"])
     parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu")
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
     parser.add_argument("--devices", type=int, default=1, help="GPUs, trained on with DDP")
     parser.add_argument("--precision", default="32-true", help="Lightning's; bf16-mixed on a GPU")
-    parser.add_argument("--workers", type=int, default=1, help="trainings side by side, on a CPU with as many cores")
+    parser.add_argument("--workers", type=int, default=1, help="trainings in parallel, on a CPU with as many cores")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     reproduction = Reproduction(

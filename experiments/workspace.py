@@ -38,7 +38,7 @@ class Workspace:
     """Trainings in parallel, on a CPU."""
     device: str = "cpu"
     devices: int = 1
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     """Override those of every config."""
 
     @property

@@ -1,4 +1,4 @@
-"""`docs/speed.md` from the figures of all sections that were measured; nothing on it is typed by hand."""
+"""Generate `docs/speed.md` from the figures of all sections."""
 
 from __future__ import annotations
 
@@ -219,4 +219,4 @@ RENDERED: dict[str, Callable[[Figures], list[str]]] = {
     "precision": _precision,
     "gpu": _gpu,
 }
-"""In the order of the page."""
+"""Sections in the order of the page."""

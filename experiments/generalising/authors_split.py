@@ -1,4 +1,4 @@
-"""The split that a source's authors publish: by what a segmenter marks that saw nothing of it, and by lung features."""
+"""The published split of a source: by marks of a segmenter that was not trained on it, and by lung features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPLIT = "ucsd-covid-ct"
 
 
 def authors_split(workspace: Workspace) -> list[Result]:
-    """The test slices once; reading, strength and scaling are chosen on the validation slices."""
+    """Evaluate the test slices once; reading, regularisation and scaling are chosen on the validation slices."""
     name, config = f"empty-{LEFT_OUT[SPLIT]}", left_out_config(LEFT_OUT[SPLIT], workspace)
     train_runs({name: config}, workspace)
     slices = labelled_slices(SPLIT, config, workspace)
@@ -26,7 +26,7 @@ def authors_split(workspace: Workspace) -> list[Result]:
     for by, each in origins.items():
         try:
             _, said = each.probabilities(known.infected == 1, groups_of(known))
-        except ValueError:  # no line to make probabilities of; what remains is their order
+        except ValueError:  # no calibration exists; only the order is evaluated
             figures: Figures = {"slices": len(judged), **auc_with_interval(truth, each.judged, groups_of(judged))}
         else:
             figures = of_slices(said, truth, groups_of(judged)) | _at_half(said > 0.5, truth)

@@ -18,8 +18,8 @@ RULES: dict[str, Callable[[NDArray[Any]], Any]] = {
     "median": np.median,
     "mean of the three highest": lambda said: np.sort(said)[-3:].mean(),
 }
-"""What a group's probability is of those of its slices. The last is kin to the patient rule, by which a few slices
-decide however many the others are."""
+"""How slice probabilities are aggregated per group. The last rule resembles the patient rule, by which a few slices
+decide however many others there are."""
 Judged = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]
 """Probability of infection, whether infected and group, of each slice."""
 
@@ -41,7 +41,7 @@ def of_slices(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArr
     Args:
         said: (N,) probability of infection.
         truth: (N,) whether they are infected.
-        groups: (N,) patient of each, or what comes nearest.
+        groups: (N,) patient of each slice, or the closest known grouping.
     """
     return {
         "slices": len(said),
@@ -52,7 +52,7 @@ def of_slices(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArr
 
 
 def best_rule(known: Sequence[Judged]) -> str:
-    """The rule whose AUC over groups is the highest, on average over sets of slices that may be looked at."""
+    """The rule with the highest mean AUC over groups, on sets of slices used for choices."""
 
     def found(rule: str) -> float:
         return float(np.mean([auc(infected, said) for said, infected, _ in (_by_group(*one, rule) for one in known)]))

@@ -18,8 +18,8 @@ from jcs_ct.training.config import TrainConfig, load_config
 
 FOLDED, COUNT = "sars-cov-2-ct", 5
 HARDLY_ILL = ("c051", "c068")
-"""Groups that are called infected and were looked at after the figures, by no radiologist: none of the 39 slices of the
-one shows an opacity, and of the 70 of the other few do. They are in all figures but the one that leaves them out."""
+"""Groups labelled infected that were inspected after the evaluation, not by a radiologist: none of the 39 slices of the
+first and few of the 70 of the second show an opacity. They are in all figures except the one that leaves them out."""
 
 
 def fold_config(number: int, workspace: Workspace) -> TrainConfig:
@@ -31,10 +31,9 @@ def fold_config(number: int, workspace: Workspace) -> TrainConfig:
 
 
 def five_folds(workspace: Workspace) -> list[Result]:
-    """Every slice once, judged by what learned from other groups.
+    """Evaluate every slice once, by networks trained on other groups.
 
-    How marks are read, how strongly the features' line is drawn, what probability that is, and what a group's is of
-    those of its slices, is chosen on the validation folds.
+    Reading, regularisation, calibration and aggregation per group are chosen on the validation folds.
     """
     runs = {f"fold{number}": fold_config(number, workspace) for number in range(1, COUNT + 1)}
     train_runs(runs, workspace)

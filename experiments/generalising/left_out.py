@@ -1,4 +1,4 @@
-"""Each labelled source in turn, judged by what saw nothing of it."""
+"""Each labelled source in turn, evaluated by networks that were not trained on it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from jcs_ct.training.config import TrainConfig, load_config
 from jcs_ct.training.losses import LEAST_BURDEN
 
 LEFT_OUT = {"sars-cov-2-ct": "mosmed-slices", "mosmed-slices": "sars-cov-2-ct", "ucsd-covid-ct": "sars-cov-2-ct"}
-"""Each source that is left out, and whose uninfected slices teach what is no lesion. Two of them share a run."""
+"""Each source that is left out, and the source of the uninfected training slices. Two of them share a run."""
 
 
 def left_out_config(empty: str, workspace: Workspace) -> TrainConfig:
-    """The segmenter whose empty masks are of one source, and who sees the reader's masks beside it only."""
+    """The segmenter trained on the reader's masks and on empty masks of one source."""
     config = load_config(protocol_results.CONFIGS / "left_out.yaml")
     batch = tuple(replace(g, sources=(empty,)) if g.kind == "uninfected" else g for g in config.batch)
     return replace(config, batch=batch, init=encoder_of("teacher", workspace), **workspace.settings)
 
 
 def left_out(workspace: Workspace) -> list[Result]:
-    """How marks are read, and the line through lung features, come from the other labelled sources."""
+    """Evaluate each source; reading and regression come from the other labelled sources."""
     runs = {f"empty-{empty}": left_out_config(empty, workspace) for empty in sorted(set(LEFT_OUT.values()))}
     train_runs(runs, workspace)
     results = []
@@ -54,7 +54,7 @@ def _left_out(
     known: list[tuple[Probabilities, PreparedSlices]],
     workspace: Workspace,
 ) -> Result:
-    """Of all slices of the source, by their marks; `known` are those that may be chosen by, with theirs."""
+    """Figures of all slices of the source; `known` are marks and slices used for choices."""
     judged, reading = slices[source], best_reading(known)
     by_marks = Evidence(
         np.concatenate([evidence(reading, said, one) for said, one in known]), evidence(reading, marks, judged)
@@ -69,7 +69,7 @@ def _left_out(
 
 
 def _by_features(source: str, slices: dict[str, PreparedSlices], workspace: Workspace) -> Evidence:
-    """A line that the training slices of the other sources draw, and their validation slices choose."""
+    """Regression fitted on training slices of the other sources and chosen on their validation slices."""
     taught: list[tuple[Features, NDArray[np.bool_]]] = []
     known: list[tuple[Features, NDArray[np.bool_]]] = []
     for each in slices:
@@ -88,6 +88,6 @@ def _falsely_marked(slices: PreparedSlices, marks: Probabilities) -> Figures:
     if not empty.any():  # the uninfected figures of ucsd-covid-ct show other disease
         return {}
     share = marked_share(marks[empty], slices.lung_masks[empty], 0.5)
-    limit = FALSELY_MARKED_SHARE - LEAST_BURDEN  # as the share holds the latter
+    limit = FALSELY_MARKED_SHARE - LEAST_BURDEN  # because the share includes the latter
     name = f"uninfected slices with more than {100 * limit:.1f} % of the lungs marked"
     return {name: float((share > FALSELY_MARKED_SHARE).mean())}

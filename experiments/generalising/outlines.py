@@ -21,11 +21,11 @@ from jcs_ct.training.config import TrainConfig, load_config
 FOLDED, COUNT = "covid-19-ct100", 5
 THRESHOLD = 0.5
 Pairs = list[tuple[NDArray[np.float32], NDArray[np.bool_]]]
-"""Probability of lesion, and what the reader marked, (H, W) each, of some slices."""
+"""Lesion probability and reader's mask, (H, W) each, of some slices."""
 
 
 def outlines_config(number: int, workspace: Workspace) -> TrainConfig:
-    """The segmenter of one fold: it learns from the four others, and its last weights are kept."""
+    """The segmenter of one fold, trained on the four others; its last weights are kept."""
     config = load_config(protocol_results.CONFIGS / "outlines.yaml")
     settings = workspace.settings | {"fold": f"{FOLDED}:{number}of{COUNT}"}
     return replace(config, init=encoder_of(config.size, workspace), **settings)
@@ -64,7 +64,7 @@ def _interval(dice: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _outlined(name: str, config: TrainConfig, mirrored: bool, workspace: Workspace) -> Pairs:
-    """Of the slices of a fold."""
+    """Predictions and masks of the slices of a fold."""
     slices = prepare([FOLDED], workspace.data, config.input_size, workspace.cache)
     slices.records = refolded(slices.records, Fold.parse(str(config.fold)))
     test = slices.split("test")

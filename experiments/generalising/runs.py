@@ -1,4 +1,4 @@
-"""What all protocols share: the encoders that their runs start from, and what a trained segmenter says of slices."""
+"""What all protocols share: the encoders that runs start from, and predictions of trained segmenters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NARROWED_ON = "sars-cov-2-ct"
 
 
 def encoder_of(size: str, workspace: Workspace) -> dict[str, str]:
-    """What a run of one size starts from."""
+    """Initial weights of a run of one size."""
     return {"encoder": str(workspace.output / f"encoder-{size}" / "encoder.safetensors")}
 
 
@@ -38,19 +38,19 @@ def train_runs(runs: dict[str, TrainConfig], workspace: Workspace) -> None:
 
 
 def outlined(name: str, config: TrainConfig, slices: PreparedSlices, workspace: Workspace) -> Probabilities:
-    """What a run's segmenter says of slices, seen once as in a diagnosis."""
+    """Predictions of a run's segmenter, each slice seen once as in a diagnosis."""
     return said_by(workspace.output / name / "segmenter.safetensors", config, slices)
 
 
 @torch.inference_mode()
 def said_by(weights: Path, config: TrainConfig, slices: PreparedSlices, mirrored: bool = False) -> Probabilities:
-    """What a segmenter says of slices.
+    """Lesion probabilities (N, H, W) of slices by a segmenter.
 
     Args:
         weights: safetensors.
-        config: what they were trained with; tells the network's size and precision.
+        config: of their training; gives the network's size and precision.
         slices: at the config's input size.
-        mirrored: look at each slice's mirror image as well, and average.
+        mirrored: average with the prediction for each slice's mirror image.
 
     Raises:
         WeightsError: the weights are missing or of another network.
@@ -74,16 +74,16 @@ def said_by(weights: Path, config: TrainConfig, slices: PreparedSlices, mirrored
 
 
 def labelled_slices(source: str, config: TrainConfig, workspace: Workspace) -> PreparedSlices:
-    """All slices of a source whose label is known, as a run sees them."""
+    """All labelled slices of a source, prepared as for a run."""
     found = prepare([source], workspace.data, config.input_size, workspace.cache)
     return found.subset(found.infected >= 0)
 
 
 def groups_of(slices: PreparedSlices) -> NDArray[np.str_]:
-    """(N,): patient of each slice, or what comes nearest."""
+    """(N,): patient of each slice, or the closest known grouping."""
     return np.array([record.group for record in slices.records])
 
 
 def of_split(slices: PreparedSlices, name: str) -> NDArray[np.bool_]:
-    """(N,): which slices are of a split."""
+    """(N,): whether each slice is in a split."""
     return np.array([record.split == name for record in slices.records], bool)

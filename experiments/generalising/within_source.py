@@ -1,4 +1,4 @@
-"""A source judged by what was learned from it: all is chosen on its validation slices, its test slices are judged."""
+"""Evaluation within a source: choices are made on its validation slices, its test slices are evaluated."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from jcs_ct.training.config import TrainConfig
 def evidence_within(
     name: str, config: TrainConfig, slices: PreparedSlices, workspace: Workspace
 ) -> tuple[str, dict[str, Evidence]]:
-    """The reading that was chosen, and the evidence from each origin, of the validation and the test slices.
+    """The chosen reading, and the evidence from each origin for the validation and the test slices.
 
     Args:
-        name: of the run whose segmenter marks; it saw no test slice.
+        name: of the run whose segmenter marks; it was trained on no test slice.
         config: that run's.
-        slices: of one source, with their splits; the training slices draw the line through lung features.
+        slices: of one source, with their splits; the regression is fitted on the training slices.
         workspace: of the runs.
     """
     validation, test = slices.split("val"), slices.split("test")

@@ -49,7 +49,7 @@ def table_2(reproduction: Reproduction) -> Table:
 
 PAPER_TABLE_4 = {15: (96.0, 91.5), 20: (95.0, 92.0), 25: (95.0, 93.0), 30: (94.5, 93.5)}
 PAPER_SLICES = 325
-"""The middle of the 250 to 400 slices a case that the paper's thresholds count in."""
+"""Middle of the 250 to 400 slices per case that the paper's thresholds refer to."""
 
 
 def patients(reproduction: Reproduction, diagnoser: Diagnoser) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

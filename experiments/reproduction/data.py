@@ -1,4 +1,4 @@
-"""Figures 6 and 8: what the reader has outlined. Figure 7 tells of patients, of whom pictures do not."""
+"""Figures 6 and 8: the reader's outlines. Figure 7 shows patients, about whom pictures say nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jcs_ct.evaluation.plots import plot_attributes, plot_segmentation_set
 
 
 def figures_6_and_8(reproduction: Reproduction, folder: Path) -> list[Figure]:
-    """Areas, places, widths and heights of the opacities, and how many a slice has."""
+    """Areas, positions, widths and heights of the opacities, and their number per slice."""
     (found,) = statistics(reproduction.data / SOURCE)
     told = found.as_dict()
     plot_attributes(found.opacities, folder / "figure6.png")

@@ -1,4 +1,4 @@
-"""Systems trained where they are missing, and their scores."""
+"""Scores of systems, which are trained if they are missing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Evaluated:
         return self.kept[system.key]
 
     def all(self, systems: Iterable[System]) -> None:
-        """Train and evaluate many with a progress bar, first seeds first: what is there early is a whole table."""
+        """Train and evaluate several with a progress bar, first seeds first: a whole table is there early."""
         systems, preset = list(systems), self.reproduction.preset
         train_all(((system, preset.seeds[0]) for system in systems), self.reproduction, "first seed")
         others = [other for system in systems for other in other_rates(system, self.reproduction)]
@@ -47,12 +47,12 @@ class Evaluated:
             self(system)
 
     def predicted(self, system: System, seed: int) -> list[NDArray[np.uint8]]:
-        """Of every slice, by the system at its own learning rate; see `runs.predictions`."""
+        """Predictions for every slice by the system at its own learning rate; see `runs.predictions`."""
         return predictions(at_its_rate(system, self.reproduction), seed, self.reproduction, self.slices)
 
 
 def other_rates(system: System, reproduction: Reproduction) -> list[System]:
-    """A peer that learns badly with the first seed, at the other learning rates."""
+    """The peer at the other learning rates, if it learns badly with the first seed."""
     rates = reproduction.preset.peer_rates
     if not is_peer(system) or not rates or _validated(system, reproduction) >= LEARNS_BADLY:
         return []
@@ -62,8 +62,8 @@ def other_rates(system: System, reproduction: Reproduction) -> list[System]:
 def at_its_rate(system: System, reproduction: Reproduction) -> System:
     """A system at the learning rate with the best validation Dice, first seed.
 
-    A rate that suits a decoder with batch normalization can be too high for one without: a peer that learned nothing
-    would be easy to beat.
+    A rate that suits a decoder with batch normalization can be too high for one without. Beating a peer that learned
+    nothing would mean nothing.
     """
     others = other_rates(system, reproduction)
     return max((system, *others), key=lambda one: _validated(one, reproduction)) if others else system

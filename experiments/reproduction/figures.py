@@ -1,4 +1,4 @@
-"""Figures 10 and 11 again, and a gallery of the worst, as PNG and SVG."""
+"""Figures 10 and 11, and a gallery of the worst slices."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ slice."""
 
 
 def folds(reproduction: Reproduction) -> Table:
-    """Every slice once, outlined by a segmenter that was not trained on it."""
+    """Table of every slice once, outlined by a segmenter that was not trained on it."""
     train_all([(part, 0) for part in _parts()], reproduction, "folds")
     parts = left_out(reproduction)
     dice = [scores([values for values, _ in part], [one for _, one in part]).dice for part in parts]
@@ -42,7 +42,7 @@ def folds(reproduction: Reproduction) -> Table:
 
 
 def left_out(reproduction: Reproduction) -> list[list[tuple[NDArray[np.uint8], HeldOutSlice]]]:
-    """By fold, its slices with what a segmenter trained on the other folds says of them; see `predictions`."""
+    """By fold, predictions of a segmenter trained on the other folds, with their slices; see `predictions`."""
     out = []
     for part in _parts():
         slices = held_out_slices(reproduction, part.settings["fold"])

@@ -25,9 +25,9 @@ from jcs_ct.training.batches import FixedBatches
 from jcs_ct.training.run import load_weights
 
 LABELLED = "sars-cov-2-ct"
-"""Whose test slices tell what the map costs the decision."""
+"""Source whose test slices show what the map costs the decision."""
 COLUMNS = 5
-"""Slices of the picture."""
+"""Number of slices in the picture."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Explained:
 
 
 def figure_9(reproduction: Reproduction, slices: list[HeldOutSlice], folder: Path) -> tuple[Table, Figure]:
-    """Train the classifiers that are missing, hold their maps against masks, and draw some."""
+    """Train the missing classifiers, compare their maps with masks, and draw some."""
     labelled = prepare([LABELLED], reproduction.data, reproduction.preset.map_size, reproduction.cache).split("test")
     if reproduction.preset.slices is not None:
         few = np.linspace(0, len(labelled) - 1, 4 * reproduction.preset.slices).astype(int)

@@ -1,4 +1,4 @@
-"""One page of all tables and figures, as HTML and as Markdown; nothing on it is typed by hand."""
+"""One generated page of all tables and figures, as HTML and as Markdown."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from experiments.reproduction.parts import Figure, Table
 from jinja2 import Environment
 
 INTRO = (
-    "The paper's images are not public, so its figures cannot be checked as such; what can be checked is whether each "
-    "part helps and how the systems compare, on data that anyone can have and under one protocol. Made by "
+    "The paper's images are not public, so its figures cannot be checked directly. This page checks whether each part "
+    "helps and how the systems compare, on public data and under one protocol. Made by "
     "`python experiments/reproduce.py all {options} --data DIR --imagenet FILE`."
 )
 HTML = """<!doctype html>

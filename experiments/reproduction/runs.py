@@ -38,7 +38,7 @@ class Reproduction(Workspace):
 
     @property
     def folder(self) -> Path:
-        """Of this preset."""
+        """Folder of this preset."""
         return self.output / self.preset.name
 
 
@@ -52,10 +52,7 @@ class HeldOutSlice:
 
 
 def held_out_slices(reproduction: Reproduction, fold: str | None = None) -> list[HeldOutSlice]:
-    """The 48 test slices of the 50/48 split, or those of a fold (or as many as the preset looks at).
-
-    At their own resolution.
-    """
+    """The 48 test slices of the 50/48 split, or those of a fold, at their own resolution; at most `preset.slices`."""
     records = read_source(SOURCE, reproduction.data)
     if fold is not None:
         records = refolded(records, Fold.parse(fold))
@@ -70,7 +67,7 @@ def held_out_slices(reproduction: Reproduction, fold: str | None = None) -> list
 
 
 def starts(reproduction: Reproduction, seed: int) -> dict[str, Path]:
-    """Weights that systems start from: of ImageNet, at the preset's width, and ours for what learns on."""
+    """Weights that systems start from: ImageNet's at the preset's width, and ours for continued training."""
     found: dict[str, Path] = {}
     if reproduction.imagenet is not None:
         found["encoder"] = _warm_start("encoder", {"imagenet": reproduction.imagenet}, 1, reproduction)
@@ -85,7 +82,7 @@ def starts(reproduction: Reproduction, seed: int) -> dict[str, Path]:
 
 
 def _warm_start(task: str, init: dict[str, Path], steps: int, reproduction: Reproduction) -> Path:
-    """Weights that several systems share the start from, made once."""
+    """Initial weights that several systems share, made once."""
     preset = reproduction.preset
     batch = (BatchGroup(12, tuple(sorted({name for group in EXPLAINED for name in group.sources}))),)
     config = TrainConfig(
@@ -142,9 +139,9 @@ def network_of(system: System, preset: Preset) -> nn.Module:
 def predictions(
     system: System, seed: int, reproduction: Reproduction, slices: list[HeldOutSlice]
 ) -> list[NDArray[np.uint8]]:
-    """Lesion probability (H, W) of every test slice as 0..255, at its own resolution; nothing is cleared.
+    """Lesion probability (H, W) of every test slice as 0..255, at its own resolution, without postprocessing.
 
-    Kept beside the run, so that a table asked for again costs nothing.
+    Cached beside the run.
     """
     folder = trained(system, seed, reproduction)
     kept = folder / f"test{len(slices)}.npz"
@@ -171,6 +168,6 @@ def _predicted(network: nn.Module, one: HeldOutSlice, preset: Preset) -> NDArray
 
 
 def summary_of(folder: Path) -> dict[str, object]:
-    """What a run says of itself."""
+    """A run's summary."""
     found: dict[str, object] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     return found

@@ -19,9 +19,10 @@ SHARED = REPOSITORY.parent / "shared" / "data" / "dicom"
 DIAGNOSING_MS = 480_000
 
 
-def zip_of(folder: Path, target: Path) -> Path:
+def zip_of(folder: Path, target: Path, every: int = 1) -> Path:
+    """Every so many-th file of a folder."""
     with zipfile.ZipFile(target, "w") as archive:
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir())[::every]:
             archive.write(path, f"{folder.name}/{path.name}")
     return target
 
@@ -73,7 +74,7 @@ def test_two_patients_from_upload_to_signed_objects(browser: Browser, tmp_path: 
         source = SHARED / "ricord-001012"
         if not source.exists():
             source = EXAMPLES / "coronacases_001"
-        covid = handed_in(visit, zip_of(source, tmp_path / f"{source.name}.zip"), r"\d\d")
+        covid = handed_in(visit, zip_of(source, tmp_path / f"{source.name}.zip", every=4), r"\d\d")
         expect(covid).to_contain_text("Positive", timeout=DIAGNOSING_MS)
         visit.shoot("worklist-real")
 
