@@ -1,4 +1,4 @@
-"""Cross-validation by patient and by source: nothing that is judged was seen, and figures as computed by hand."""
+"""Cross-validation by patient and by source: no evaluated slice was trained on, figures match those by hand."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_the_reading_is_best_over_all_sources_that_are_known() -> None:
 
 
 def _knowing(name: str, config: Any, slices: PreparedSlices, workspace: Workspace) -> np.ndarray:
-    """In place of what a network says: infected slices are marked more than others, by chance."""
+    """In place of a network's predictions: infected slices are marked more than others, with noise."""
     assert (workspace.output / name / "segmenter.safetensors").exists()
     del config
     share = np.random.default_rng(0).uniform(0.1, 0.4, len(slices)) + 0.2 * (slices.infected == 1)
@@ -159,7 +159,7 @@ def _knowing(name: str, config: Any, slices: PreparedSlices, workspace: Workspac
 
 
 def _telling(slices: PreparedSlices, workspace: Workspace) -> np.ndarray:
-    """In place of what VGG-16 sees, which is nothing while its weights are random."""
+    """In place of VGG-16 features, which mean nothing with random weights."""
     del workspace
     random = np.random.default_rng(len(slices))
     return np.asarray(random.normal(size=(len(slices), 3)) + (slices.infected == 1)[:, None], np.float32)

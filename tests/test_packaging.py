@@ -1,4 +1,4 @@
-"""What a user gets by installing: light imports, one version, complete package data, working commands, silence."""
+"""What an installation provides: light imports, one version, complete package data, no network access."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The reproduction of the paper's tables: resumable, honest about other settings, and figures as computed by hand."""
+"""The reproduction of the paper's tables: runs resume, other settings are refused, figures match those by hand."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_a_run_of_other_settings_is_refused(reproduction: Reproduction) -> None:
         trained(MINISEG, 0, replace(reproduction, preset=longer))
 
 
-def test_an_interrupted_run_is_taken_up(reproduction: Reproduction, tmp_path: Path) -> None:
+def test_an_interrupted_run_is_resumed(reproduction: Reproduction, tmp_path: Path) -> None:
     elsewhere = replace(reproduction, output=tmp_path)
     folder = trained(MINISEG, 0, elsewhere)
     (folder / "summary.json").unlink()  # as if it had been stopped before its end
@@ -163,7 +163,7 @@ def test_an_interrupted_run_is_taken_up(reproduction: Reproduction, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_runs_parallel_map_are_those_that_are_missing(reproduction: Reproduction, tmp_path: Path) -> None:
+def test_only_missing_runs_are_trained_in_parallel(reproduction: Reproduction, tmp_path: Path) -> None:
     elsewhere = replace(reproduction, output=tmp_path, workers=2)
     there = trained(MINISEG, 0, elsewhere) / "segmenter.safetensors"
     before = there.stat().st_mtime_ns
@@ -176,7 +176,7 @@ def test_runs_parallel_map_are_those_that_are_missing(reproduction: Reproduction
     assert config.steps == reproduction.preset.joint_steps
 
 
-def test_an_error_in_a_run_parallel_map_reaches_the_caller(reproduction: Reproduction, tmp_path: Path) -> None:
+def test_an_error_in_a_parallel_run_reaches_the_caller(reproduction: Reproduction, tmp_path: Path) -> None:
     nowhere = replace(reproduction, data=tmp_path / "nowhere", output=tmp_path, workers=2)
     with pytest.raises(JcsError):
         train_all([(MINISEG, 0), (MINISEG, 1)], nowhere, "runs")

@@ -1,4 +1,4 @@
-"""What each step gains: one thing at a time, in an order that can be trained, judged on slices that nothing saw."""
+"""What each step gains: one addition at a time, in an order that can be trained, evaluated on unseen slices."""
 
 from __future__ import annotations
 

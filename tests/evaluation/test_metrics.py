@@ -1,4 +1,4 @@
-"""Figures of merit against values worked out by hand and against scikit-learn's and torchmetrics'."""
+"""Metrics against values worked out by hand and against scikit-learn's and torchmetrics'."""
 
 from __future__ import annotations
 
