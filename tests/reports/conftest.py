@@ -77,7 +77,7 @@ def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_])
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def diagnosis() -> Diagnosis:
     """Positive, of a DICOM series in HU: 5 mm slices, 2.6 mm pixels."""
     places = np.array(PHANTOM.positions)
@@ -97,7 +97,7 @@ def diagnosis() -> Diagnosis:
     return diagnose(study, PHANTOM.lesion_mask, PHANTOM.lung_mask)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def picture_diagnosis() -> Diagnosis:
     """Positive, of pictures of two sizes: the odd ones are padded from 128 x 128 (rows, columns) out of 100 x 110."""
     extents = np.array([[0, 128, 0, 128] if k % 2 == 0 else [14, 114, 9, 119] for k in range(40)])
@@ -115,7 +115,7 @@ def picture_diagnosis() -> Diagnosis:
     return diagnose(study, PHANTOM.lesion_mask & own, PHANTOM.lung_mask & own)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def nifti_diagnosis() -> Diagnosis:
     """Positive, of an oblique NIfTI file whose axes run A, I, R."""
     # stored axes (row, z, column) of the canonical volume; row and z count backwards
@@ -140,7 +140,7 @@ def nifti_diagnosis() -> Diagnosis:
     return diagnose(study, PHANTOM.lesion_mask, PHANTOM.lung_mask)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def not_assessable(diagnosis: Diagnosis) -> Diagnosis:
     """Read, but not judged."""
     return replace(
@@ -158,7 +158,7 @@ def not_assessable(diagnosis: Diagnosis) -> Diagnosis:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sure_diagnosis(diagnosis: Diagnosis) -> Diagnosis:
     """The one in HU, with intervals of all volumes and checks of its explanation and its slices."""
     volume, share = diagnosis.measures.lesion_volume_ml, diagnosis.measures.lesion_share_of_lung
