@@ -29,7 +29,7 @@ from matplotlib import pyplot as plt  # after the choice of a backend that needs
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, only its own folder is on the path
 from experiments.generalising.readings import READINGS, Probabilities, marked_share
-from experiments.generalising.runs import groups_of, said_by, train_runs
+from experiments.generalising.runs import groups_of, predict_slices, train_runs
 from experiments.workspace import Workspace
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, PreparedSlices, prepare_records
@@ -243,12 +243,12 @@ def judge_all(configs: Mapping[str, TrainConfig], workspace: Workspace) -> list[
     parts = judged_slices(workspace.data, configs[last].input_size)
     rows = []
     for step in STEPS:
-        look = partial(said_by, _weights(step.folder, workspace), configs[step.folder])
+        look = partial(predict_slices, _weights(step.folder, workspace), configs[step.folder])
         rows.append(Row(step.name, step.adds, judge(look, parts)))
-    look = partial(said_by, _weights(last, workspace), configs[last], mirrored=True)
+    look = partial(predict_slices, _weights(last, workspace), configs[last], mirrored=True)
     adds = "the last step once more, averaged with what it says of the mirror image"
     rows.append(Row("mirrored look", adds, judge(look, parts)))
-    look = partial(said_by, SHIPPED / "segmenter.safetensors", shipped)
+    look = partial(predict_slices, SHIPPED / "segmenter.safetensors", shipped)
     height, width = shipped.input_size
     adds = f"no step: what ships, trained for longer and in several rounds, at {height}×{width}"
     rows.append(Row("the default weights", adds, judge(look, judged_slices(workspace.data, shipped.input_size))))

@@ -14,7 +14,7 @@ from experiments.generalisation import PROTOCOLS, as_markdown, generalise
 from experiments.generalising import authors_split, folds, left_out, outlines, within_source
 from experiments.generalising import results as protocol_results
 from experiments.generalising.evidence import Evidence, from_origins
-from experiments.generalising.figures import best_rule, of_groups, of_slices
+from experiments.generalising.figures import best_rule, group_figures, slice_figures
 from experiments.generalising.folds import fold_config
 from experiments.generalising.left_out import LEFT_OUT, left_out_config
 from experiments.generalising.lung_features import fitted, lung_features, pooled
@@ -76,7 +76,7 @@ def test_groups_are_judged_by_the_mean_of_their_slices() -> None:
     said = np.array([0.9, 0.1, 0.8, 0.6, 0.2, 0.2], np.float32)
     truth = np.array([True, True, True, False, False, False])
     groups = np.array(["a", "a", "b", "c", "d", "d"])
-    slices, by_group = of_slices(said, truth, groups), of_groups(said, truth, groups)
+    slices, by_group = slice_figures(said, truth, groups), group_figures(said, truth, groups)
     assert slices["AUC"] == pytest.approx(6 / 9)  # 0.1 is below all three, 0.9 and 0.8 above
     assert by_group["groups"] == 4
     assert by_group["AUC"] == pytest.approx(3 / 4)  # 0.5 and 0.8 against 0.6 and 0.2
@@ -91,8 +91,8 @@ def test_rule_for_groups_is_the_one_that_tells_known_groups_best() -> None:
     truth = groups == "few"
     rule = best_rule([(said, truth, groups)])
     assert rule == "mean of the three highest"
-    assert of_groups(said, truth, groups, rule)["AUC"] == 1
-    assert of_groups(said, truth, groups)["AUC"] == 0
+    assert group_figures(said, truth, groups, rule)["AUC"] == 1
+    assert group_figures(said, truth, groups)["AUC"] == 0
 
 
 def test_evidence_is_added_in_the_spread_of_the_known_slices() -> None:
@@ -188,7 +188,7 @@ def test_all_protocols_are_trained_judged_and_written(
     monkeypatch.setattr(left_out, "LEFT_OUT", both)
     monkeypatch.setattr(authors_split, "SPLIT", "sars-cov-2-ct")  # there are no phantoms of ucsd-covid-ct
     for module in (within_source, left_out):
-        monkeypatch.setattr(module, "outlined", _knowing)
+        monkeypatch.setattr(module, "predict_run", _knowing)
         monkeypatch.setattr(module, "lung_features", _telling)
     without_ucsd = tmp_path / "configs"
     without_ucsd.mkdir()

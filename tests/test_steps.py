@@ -12,7 +12,7 @@ import pytest
 import torch
 from experiments import steps
 from experiments.generalising.readings import Probabilities
-from experiments.generalising.runs import said_by
+from experiments.generalising.runs import predict_slices
 from experiments.steps import DICE, LABELLED, MARKED, POOLED, SHOWN_READINGS, STEPS, Figure, Row, auc_name
 from experiments.workspace import Workspace
 
@@ -119,11 +119,11 @@ def test_a_mirrored_look_is_the_mean_of_both(workspace: Workspace, tmp_path: Pat
     slices = prepare(["covid-19-ct100"], workspace.data, (64, 80))
     slices = slices.subset(np.arange(len(slices)) < 1)
     mirrored = dataclasses.replace(slices, images=np.ascontiguousarray(slices.images[:, :, ::-1]))
-    once, other = said_by(weights, config, slices), said_by(weights, config, mirrored)[:, :, ::-1]
+    once, other = predict_slices(weights, config, slices), predict_slices(weights, config, mirrored)[:, :, ::-1]
     assert np.abs(once - other).max() > 0.01
-    assert said_by(weights, config, slices, mirrored=True) == pytest.approx((once + other) / 2, abs=1e-5)
+    assert predict_slices(weights, config, slices, mirrored=True) == pytest.approx((once + other) / 2, abs=1e-5)
     with pytest.raises(WeightsError):
-        said_by(tmp_path / "none.safetensors", config, slices)
+        predict_slices(tmp_path / "none.safetensors", config, slices)
 
 
 def test_steps_are_trained_in_order_judged_and_written(
@@ -149,7 +149,7 @@ def test_steps_are_trained_in_order_judged_and_written(
 
     monkeypatch.setattr(steps, "STEPS", (STEPS[3], STEPS[5]))  # one takes masks from the other
     monkeypatch.setattr(steps, "train_runs", in_this_process)
-    monkeypatch.setattr(steps, "said_by", knowing)
+    monkeypatch.setattr(steps, "predict_slices", knowing)
     steps.compare(workspace, tmp_path)
     assert rounds == [["look-alikes"], ["labels"]]
     expected = [("look-alikes", False), ("labels", False), ("labels", True), ("weights", False)]

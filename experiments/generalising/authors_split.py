@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from experiments.generalising.figures import auc_with_interval, of_slices
+from experiments.generalising.figures import auc_with_interval, slice_figures
 from experiments.generalising.left_out import LEFT_OUT, left_out_config
 from experiments.generalising.results import Figures, Result
 from experiments.generalising.runs import groups_of, labelled_slices, train_runs
@@ -29,7 +29,7 @@ def authors_split(workspace: Workspace) -> list[Result]:
         except ValueError:  # no calibration exists; only the order is evaluated
             figures: Figures = {"slices": len(judged), **auc_with_interval(truth, each.judged, groups_of(judged))}
         else:
-            figures = of_slices(said, truth, groups_of(judged)) | _at_half(said > 0.5, truth)
+            figures = slice_figures(said, truth, groups_of(judged)) | _at_half(said > 0.5, truth)
         results.append(Result(SPLIT, f"authors' split, by {by}; test slices", figures))
     results[0].figures["reading, chosen on validation slices"] = reading
     return results

@@ -35,7 +35,7 @@ def auc_with_interval(truth: NDArray[np.bool_], score: NDArray[Any], groups: NDA
     return {"AUC": auc(truth, score), "AUC, 95 % interval": list(auc_interval(truth, score, groups))}
 
 
-def of_slices(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArray[np.str_]) -> Figures:
+def slice_figures(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArray[np.str_]) -> Figures:
     """Figures of slices.
 
     Args:
@@ -60,10 +60,10 @@ def best_rule(known: Sequence[Judged]) -> str:
     return max(RULES, key=found)
 
 
-def of_groups(
+def group_figures(
     said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArray[np.str_], rule: str = "mean"
 ) -> Figures:
-    """Figures of groups by one of the rules; other arguments as of `of_slices`."""
+    """Figures of groups by one of the rules; other arguments as of `slice_figures`."""
     by_group, infected, names = _by_group(said, truth, groups, rule)
     level, sensitivity, specificity = _at_specificity(by_group, infected)
     return {

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from experiments.generalising import results as protocol_results
-from experiments.generalising.figures import Judged, auc, best_rule, of_groups, of_slices
+from experiments.generalising.figures import Judged, auc, best_rule, group_figures, slice_figures
 from experiments.generalising.results import Figures, Result
 from experiments.generalising.runs import encoder_of, groups_of, labelled_slices, train_runs
 from experiments.generalising.within_source import evidence_within
@@ -17,7 +17,7 @@ from jcs_ct.datasets.folds import Fold, refolded
 from jcs_ct.training.config import TrainConfig, load_config
 
 FOLDED, COUNT = "sars-cov-2-ct", 5
-HARDLY_ILL = ("c051", "c068")
+DOUBTFUL_GROUPS = ("c051", "c068")
 """Groups labelled infected that were inspected after the evaluation, not by a radiologist: none of the 39 slices of the
 first and few of the 70 of the second show an opacity. They are in all figures except the one that leaves them out."""
 
@@ -58,12 +58,12 @@ def five_folds(workspace: Workspace) -> list[Result]:
 
 def _results(by: str, known: Sequence[Judged], judged: Sequence[Judged]) -> Iterator[Result]:
     said, truth, groups = (np.concatenate([fold[part] for fold in judged]) for part in range(3))
-    seen = ~np.isin(groups, HARDLY_ILL)
+    seen = ~np.isin(groups, DOUBTFUL_GROUPS)
     protocol, rule = f"{COUNT} folds by group, by {by}", best_rule(known)
-    of_every_slice = of_slices(said, truth, groups) | {
+    of_every_slice = slice_figures(said, truth, groups) | {
         "AUC of each fold": [round(auc(one, score), 3) for score, one, _ in judged],
-        f"AUC without groups {' and '.join(HARDLY_ILL)}": auc(truth[seen], said[seen]),
+        f"AUC without groups {' and '.join(DOUBTFUL_GROUPS)}": auc(truth[seen], said[seen]),
     }
     yield Result(FOLDED, f"{protocol}; slices", of_every_slice)
     chosen: Figures = {"probability of a group, of those of its slices": rule}
-    yield Result(FOLDED, f"{protocol}; groups", of_groups(said, truth, groups, rule) | chosen)
+    yield Result(FOLDED, f"{protocol}; groups", group_figures(said, truth, groups, rule) | chosen)

@@ -11,7 +11,7 @@ from experiments.generalising.figures import auc, auc_with_interval
 from experiments.generalising.lung_features import Features, fitted, lung_features
 from experiments.generalising.readings import READINGS, Probabilities, best_reading, evidence, marked_share
 from experiments.generalising.results import Figures, Result
-from experiments.generalising.runs import encoder_of, groups_of, labelled_slices, of_split, outlined, train_runs
+from experiments.generalising.runs import encoder_of, groups_of, in_split, labelled_slices, predict_run, train_runs
 from experiments.workspace import Workspace
 from numpy.typing import NDArray
 
@@ -40,8 +40,8 @@ def left_out(workspace: Workspace) -> list[Result]:
         name = f"empty-{empty}"
         slices = {each: labelled_slices(each, runs[name], workspace) for each in LEFT_OUT}
         known = [one.split("val") for each, one in slices.items() if each != source]
-        said = [(outlined(name, runs[name], one, workspace), one) for one in known]
-        marks = outlined(name, runs[name], slices[source], workspace)
+        said = [(predict_run(name, runs[name], one, workspace), one) for one in known]
+        marks = predict_run(name, runs[name], slices[source], workspace)
         results.append(_left_out(source, empty, slices, marks, said, workspace))
     return results
 
@@ -76,7 +76,7 @@ def _by_features(source: str, slices: dict[str, PreparedSlices], workspace: Work
         if each != source:
             features, infected = lung_features(slices[each], workspace), slices[each].infected == 1
             for split, target in (("train", taught), ("val", known)):
-                own = of_split(slices[each], split)
+                own = in_split(slices[each], split)
                 target.append((features[own], infected[own]))
     every = np.concatenate([one for one, _ in known]), np.concatenate([one for _, one in known])
     line = fitted(taught, every)

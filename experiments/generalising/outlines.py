@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from experiments.generalising import results as protocol_results
 from experiments.generalising.results import Figures, Result
-from experiments.generalising.runs import encoder_of, said_by, train_runs
+from experiments.generalising.runs import encoder_of, predict_slices, train_runs
 from experiments.workspace import Workspace
 from numpy.typing import NDArray
 
@@ -68,7 +68,7 @@ def _outlined(name: str, config: TrainConfig, mirrored: bool, workspace: Workspa
     slices = prepare([FOLDED], workspace.data, config.input_size, workspace.cache)
     slices.records = refolded(slices.records, Fold.parse(str(config.fold)))
     test = slices.split("test")
-    said = said_by(workspace.output / name / "segmenter.safetensors", config, test, mirrored)
+    said = predict_slices(workspace.output / name / "segmenter.safetensors", config, test, mirrored)
     pairs = []
     for record, patch in zip(test.records, said, strict=True):
         normal = normalize_slice(record, config.input_size)

@@ -37,13 +37,13 @@ def train_runs(runs: dict[str, TrainConfig], workspace: Workspace) -> None:
     train_missing(runs, workspace)
 
 
-def outlined(name: str, config: TrainConfig, slices: PreparedSlices, workspace: Workspace) -> Probabilities:
+def predict_run(name: str, config: TrainConfig, slices: PreparedSlices, workspace: Workspace) -> Probabilities:
     """Predictions of a run's segmenter, each slice seen once as in a diagnosis."""
-    return said_by(workspace.output / name / "segmenter.safetensors", config, slices)
+    return predict_slices(workspace.output / name / "segmenter.safetensors", config, slices)
 
 
 @torch.inference_mode()
-def said_by(weights: Path, config: TrainConfig, slices: PreparedSlices, mirrored: bool = False) -> Probabilities:
+def predict_slices(weights: Path, config: TrainConfig, slices: PreparedSlices, mirrored: bool = False) -> Probabilities:
     """Lesion probabilities (N, H, W) of slices by a segmenter.
 
     Args:
@@ -84,6 +84,6 @@ def groups_of(slices: PreparedSlices) -> NDArray[np.str_]:
     return np.array([record.group for record in slices.records])
 
 
-def of_split(slices: PreparedSlices, name: str) -> NDArray[np.bool_]:
+def in_split(slices: PreparedSlices, name: str) -> NDArray[np.bool_]:
     """(N,): whether each slice is in a split."""
     return np.array([record.split == name for record in slices.records], bool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from experiments.generalising.evidence import Evidence, from_origins
 from experiments.generalising.lung_features import fitted, lung_features
 from experiments.generalising.readings import best_reading, evidence
-from experiments.generalising.runs import of_split, outlined
+from experiments.generalising.runs import in_split, predict_run
 from experiments.workspace import Workspace
 
 from jcs_ct.datasets.prepared import PreparedSlices
@@ -24,13 +24,13 @@ def evidence_within(
         workspace: of the runs.
     """
     validation, test = slices.split("val"), slices.split("test")
-    marks = outlined(name, config, validation, workspace)
+    marks = predict_run(name, config, validation, workspace)
     reading = best_reading([(marks, validation)])
     by_marks = Evidence(
-        evidence(reading, marks, validation), evidence(reading, outlined(name, config, test, workspace), test)
+        evidence(reading, marks, validation), evidence(reading, predict_run(name, config, test, workspace), test)
     )
     features, infected = lung_features(slices, workspace), slices.infected == 1
-    taught, known, judged = (of_split(slices, each) for each in ("train", "val", "test"))
+    taught, known, judged = (in_split(slices, each) for each in ("train", "val", "test"))
     line = fitted([(features[taught], infected[taught])], (features[known], infected[known]))
     by_features = Evidence(line(features[known]), line(features[judged]))
     return reading, from_origins(lesion_marks=by_marks, lung_features=by_features)
