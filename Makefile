@@ -17,9 +17,13 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 DEMO_OUTPUT ?= demo-output
 PYTEST_ARGS ?=
-# Debian packages that the tests need; installed by root only. They validate the DICOM objects (dciodvfy), print the
-# reports (dsrdump, pdftotext), are the archive and the peers that objects are sent to, make certificates, and are the
-# browser that the page is looked at in.
+# Tests run in parallel, one process a core. A file stays in one process, so that its tests share their fixtures, and
+# files start in the order of tests/conftest.py, the longest first.
+PYTEST_WORKERS ?= logical
+PYTEST_PARALLEL := -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
+# Debian packages that the tests need; only root installs them. They validate DICOM objects (dciodvfy), print reports
+# (dsrdump, pdftotext), serve as archive and peers (orthanc, dcmtk), make certificates (openssl) and show the page
+# (chromium).
 DEBIAN_PACKAGES ?= dicom3tools dcmtk orthanc orthanc-dicomweb poppler-utils openssl chromium
 
 BIN := $(VENV)/bin
@@ -30,7 +34,7 @@ PACKAGE_FILES := pyproject.toml README.md LICENSE NOTICE \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo check test format clean
+.PHONY: demo check quick test format clean
 
 demo: $(DEMO_INSTALLED)
 	scripts/demo.sh $(DEMO_VENV) $(DEMO_OUTPUT)
@@ -43,7 +47,11 @@ check: $(INSTALLED)
 
 test: $(INSTALLED)
 	scripts/debian-packages.sh $(DEBIAN_PACKAGES)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+
+# What a change needs again and again: no whole studies, no browser, no archive, no training. CI runs all tests.
+quick: $(INSTALLED)
+	$(BIN)/python -m pytest $(PYTEST_PARALLEL) -m "not slow" $(PYTEST_ARGS)
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
@@ -52,14 +60,14 @@ format: $(INSTALLED)
 clean:
 	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUTPUT) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
-# The package is installed in place, so only a change of what it needs asks for a new installation.
+# The package is installed in place, so only a change of its requirements needs a new installation.
 $(INSTALLED): pyproject.toml constraints.txt src/jcs_ct/_version.py
 	scripts/make-venv.sh $(PYTHON) $(VENV)
 	@echo "Installing jcs-ct with all extras into $(VENV) (torch included; the first time takes minutes)"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,evaluate,serve,pacs,benchmark,test,dev]'
 	@touch $@
 
-# As a user installs it: a copy of the package and what diagnosing needs.
+# As a user installs it: a copy of the package and the requirements for diagnosing.
 $(DEMO_INSTALLED): $(PACKAGE_FILES)
 	scripts/make-venv.sh $(PYTHON) $(DEMO_VENV)
 	@echo "Installing jcs-ct into $(DEMO_VENV)"

@@ -16,11 +16,11 @@ from jcs_ct import Diagnoser, read_study
 from jcs_ct.diagnosis.cross_check import MARKED_SHARE
 
 EXTENT_MM = 300.0
-"""What the slices of a case reach over along the patient, however many they are."""
+"""Extent of a case along the patient in mm, for any number of slices."""
 
 
 class Case(StrEnum):
-    """What is in a case."""
+    """Content of a case."""
 
     INFECTED = "infected"
     """`ricord-001012`: a positive patient, JPEG Lossless."""

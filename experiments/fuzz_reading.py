@@ -1,11 +1,11 @@
-"""Damages valid files in many ways and sees whether reading them ends as it must.
+"""Damage valid files in many ways and check how reading them ends.
 
     python experiments/fuzz_reading.py --count 10000
     python experiments/fuzz_reading.py --only 4711        # one mutation again, with its traceback
 
 Each mutation follows from the seed and its number alone. Reading one must end in a study or in an error of ours, within
 10 s, within 2 GB of memory, with one printable line as its message and nothing left in the folder for temporary files.
-Mutations are read in a process of their own, as a decoder may end the process: that is a failure, too.
+Mutations are read in a separate process, because a decoder may crash it, which is a failure as well.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ class Outcome:
     detail: str
     seconds: float
     peak_bytes: int
-    """Most memory that the reading process has held until then."""
+    """Peak memory of the reading process so far."""
 
     @property
     def failed(self) -> bool:
-        """Whether this is not how reading may end."""
+        """Whether reading ended in a way that is not allowed."""
         return self.what not in ("study", "refused")
 
 
 def read_one(whole: mutations.Inputs, number: int, seed: int, folder: Path) -> Outcome:
-    """Write mutation `number` below `folder`, read it, and judge how that ended."""
+    """Write mutation `number` below `folder`, read it, and classify the outcome."""
     target = mutations.mutated(whole, number, seed, folder / "input")
     scratch = folder / "scratch"
     tempfile.tempdir = str(scratch)
@@ -81,7 +81,7 @@ def _serve(pipe: Connection, inputs: Path, seed: int, folder: Path) -> None:
 
 
 def fuzz(numbers: list[int], seed: int, inputs: Path, work: Path) -> Iterator[Outcome]:
-    """Read the mutations one by one in a process that is replaced where it dies, hangs or has grown."""
+    """Read the mutations one by one in a process that is replaced if it dies, hangs or grows."""
     context = multiprocessing.get_context("spawn")
     process, pipe, started = None, None, 0
     for number in numbers:
@@ -104,7 +104,7 @@ def fuzz(numbers: list[int], seed: int, inputs: Path, work: Path) -> Iterator[Ou
 
 
 def _answer(pipe: Connection, number: int) -> Outcome:
-    # A hang is told from a busy machine by far more than the time allowed; the child says how long it took itself.
+    # A hang must exceed the allowed time by far, because the machine may be busy; the child reports its own time.
     limit = 6 * MAX_SECONDS
     try:
         if pipe.poll(limit):

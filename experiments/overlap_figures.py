@@ -1,8 +1,8 @@
-"""What the search for near-identical slices finds on public data, where the answer is known.
+"""Measure the search for near-identical slices on public data, where the answer is known.
 
     python experiments/overlap_figures.py --data ../shared/data [--cache runs/cache]
 
-Writes docs/overlap.json: how alike slices of different patients can be, slices that are one, and copies of slices.
+Writes docs/overlap.json: similarity of slices of different patients, of identical slices, and of copies.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIZE = (192, 256)
 OTHERS = ("coronacases", "covid-19-ct100", "mosmed-slices", "sars-cov-2-ct", "ucsd-covid-ct")
 COPIED = "sars-cov-2-ct"
 LOW = 0.5
-"""Only pairs that correlate above this are listed: enough to tell the highest."""
+"""Only pairs that correlate above this are listed, enough to find the highest."""
 
 
 def main() -> None:
@@ -89,7 +89,7 @@ def _neighbours(slices: PreparedSlices, thumbs: NDArray[np.float32]) -> dict[str
 
 
 def _same(first: NDArray[np.float32], second: NDArray[np.float32]) -> dict[str, int]:
-    """How many of the first are found among the second, which holds them all, turned and cropped."""
+    """Number of the first slices that are found among the second, which has them all, turned and cropped."""
     return {"slices": len(first), "found": len({pair.first for pair in alike(first, second)})}
 
 
@@ -104,7 +104,7 @@ def _half(image: Image.Image) -> Image.Image:
 
 
 def _window(image: Image.Image) -> Image.Image:
-    """As under a window of two thirds of the width, its middle a tenth lower."""
+    """The slice under a window of two thirds of the width, its centre a tenth lower."""
     grey = np.asarray(image, np.float32)
     return Image.fromarray(np.clip((grey - 127.5) * 1.5 + 127.5 + 25.5, 0, 255).astype(np.uint8))
 
@@ -115,7 +115,7 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def _found(change: Callable[[Image.Image], Image.Image], data: Path) -> dict[str, int]:
-    """How many slices are still alike to themselves once they were changed."""
+    """Number of slices that are still similar to themselves after a change."""
     records = read_source(COPIED, data)
     with TemporaryDirectory() as folder:
         copies = [_copy(record, Path(folder) / f"{k:05d}.png", change) for k, record in enumerate(records)]

@@ -1,11 +1,11 @@
-"""What each step on the way to the default weights gains.
+"""Measure what each training step of the default segmenter gains.
 
     python experiments/steps.py --data DIR --imagenet FILE
 
-Trains one small segmenter a step, each with one thing more than the one before, and judges all of them on slices that
-none of them was trained on or chosen by; beside them the weights that ship. Runs are kept below `--output` and taken up
-where they stopped; who moves the run away that later ones take masks from must move those away as well. Writes
-docs/steps.json, docs/steps.md and docs/images/steps.svg.
+Trains one small segmenter for each step, which adds one thing to the step before, and evaluates all of them and the
+shipped weights on slices that no step was trained on or chosen by. Runs are kept below `--output` and resume where they
+stopped. If you move a run away that later runs take masks from, move those away as well. Writes docs/steps.json,
+docs/steps.md and docs/images/steps.svg.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt  # after the choice of a backend that needs no screen
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, only its own folder is on the path
-from experiments.generalising.place import Place
 from experiments.generalising.readings import READINGS, Probabilities, marked_share
-from experiments.generalising.runs import groups_of, said_by, train_missing
+from experiments.generalising.runs import groups_of, predict_slices, train_runs
+from experiments.workspace import Workspace
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, PreparedSlices, prepare_records
 from jcs_ct.datasets.sources import read_source
@@ -46,8 +46,8 @@ OUTLINED, LABELLED = "covid-19-ct100", ("sars-cov-2-ct", "mosmed-slices", "ucsd-
 UNINFECTED = "sars-cov-2-ct"
 """Whose uninfected slices must stay unmarked; those of ucsd-covid-ct show other disease."""
 SPLITS = {OUTLINED: "test", "sars-cov-2-ct": "test", "mosmed-slices": "val", "ucsd-covid-ct": "test"}
-"""What is judged. No step is trained on these slices, and the checkpoint is chosen by other ones; mosmed-slices has no
-test split, so its validation slices are kept out of that choice."""
+"""Evaluated splits. No step is trained on these slices or chooses its checkpoint by them; mosmed-slices has no test
+split, so its validation slices are kept out of that choice."""
 SHOWN_READINGS = ("surest 200 pixels", "lesion burden")
 DICE, POOLED, MARKED = "Dice per image", "Dice over all pixels", "falsely marked"
 SURE = 0.5
@@ -55,11 +55,11 @@ SURE = 0.5
 
 @dataclass(frozen=True)
 class Step:
-    """One thing more than the step before."""
+    """A step: one addition to the step before."""
 
     name: str
     adds: str
-    """For who reads the page."""
+    """Description for the page."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings that differ from those of the step before."""
     masks_of: str | None = None
@@ -67,7 +67,7 @@ class Step:
 
     @property
     def folder(self) -> str:
-        """Of its run."""
+        """Name of its run's folder."""
         return _folder(self.name)
 
 
@@ -126,7 +126,7 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """What one segmenter reaches."""
+    """Figures of one segmenter."""
 
     name: str
     adds: str
@@ -134,34 +134,34 @@ class Row:
 
 
 def auc_name(source: str, reading: str) -> str:
-    """How the AUC of a source is called among the figures."""
+    """Name of a source's AUC among the figures."""
     return f"AUC, {source}, {reading}"
 
 
-def step_configs(place: Place) -> dict[str, TrainConfig]:
+def step_configs(workspace: Workspace) -> dict[str, TrainConfig]:
     """The run of each step, by its folder."""
-    encoder = str(place.output / "encoder-default" / "encoder.safetensors")
+    encoder = str(workspace.output / "encoder-default" / "encoder.safetensors")
     config = replace(load_config(CONFIG), init={"encoder": encoder})
     configs = {}
     for step in STEPS:
-        taken = step.masks_of and str(_weights(_folder(step.masks_of), place))
+        taken = step.masks_of and str(_weights(_folder(step.masks_of), workspace))
         config = replace(config, pseudo_masks=taken, **step.changes)
-        configs[step.folder] = replace(config, **place.settings)
+        configs[step.folder] = replace(config, **workspace.settings)
     return configs
 
 
-def _weights(folder: str, place: Place) -> Path:
-    return place.output / folder / "segmenter.safetensors"
+def _weights(folder: str, workspace: Workspace) -> Path:
+    return workspace.output / folder / "segmenter.safetensors"
 
 
-def train_in_order(configs: Mapping[str, TrainConfig], place: Place) -> None:
-    """Train side by side what waits for nothing, then what takes masks from one of these."""
+def train_in_order(configs: Mapping[str, TrainConfig], workspace: Workspace) -> None:
+    """Train the runs without prerequisites in parallel, then those that take masks from them."""
     for waits in (False, True):
-        train_missing({name: own for name, own in configs.items() if (own.pseudo_masks is not None) == waits}, place)
+        train_runs({name: own for name, own in configs.items() if (own.pseudo_masks is not None) == waits}, workspace)
 
 
 Parts = dict[str, PreparedSlices]
-"""What is judged, by source."""
+"""Evaluated slices by source."""
 
 
 def judged_slices(data: Path, size: tuple[int, int]) -> Parts:
@@ -176,8 +176,8 @@ def judge(look: Callable[[PreparedSlices], Probabilities], parts: Parts) -> dict
     """All figures of one segmenter.
 
     Args:
-        look: gives what it says of slices.
-        parts: what it is judged on.
+        look: returns the segmenter's probabilities for slices.
+        parts: evaluated slices.
 
     Raises:
         DataError: a split lacks the slices that a figure needs.
@@ -209,7 +209,7 @@ def outlines(said: Probabilities, slices: PreparedSlices) -> dict[str, Figure]:
 def falsely_marked(said: Probabilities, slices: PreparedSlices) -> Figure:
     """Share of the uninfected slices with more than 1 % of the lungs marked."""
     empty = slices.mask_kinds == EMPTY_MASK
-    # The reading holds a small constant, for its logarithm; it is no part of the lungs.
+    # The reading includes a small constant for its logarithm, which is removed here.
     share = marked_share(said[empty], slices.lung_masks[empty], SURE) - LEAST_BURDEN
     too_much = share > FALSELY_MARKED_SHARE
     return _figure(MARKED, lambda k: float(too_much[k].mean()), groups_of(slices)[empty])
@@ -236,22 +236,22 @@ def _figure(name: str, figure: Callable[[NDArray[np.int64]], float | None], grou
     return Figure(value, *bootstrap_interval(figure, groups))
 
 
-def judge_all(configs: Mapping[str, TrainConfig], place: Place) -> list[Row]:
-    """A row a step; the last step seen twice; the weights that ship."""
+def judge_all(configs: Mapping[str, TrainConfig], workspace: Workspace) -> list[Row]:
+    """A row for each step, one for the last step with mirrored views, one for the shipped weights."""
     shipped = load_config(SHIPPED / "segmenter.config.yaml")
     *_, last = configs
-    parts = judged_slices(place.data, configs[last].input_size)
+    parts = judged_slices(workspace.data, configs[last].input_size)
     rows = []
     for step in STEPS:
-        look = partial(said_by, _weights(step.folder, place), configs[step.folder])
+        look = partial(predict_slices, _weights(step.folder, workspace), configs[step.folder])
         rows.append(Row(step.name, step.adds, judge(look, parts)))
-    look = partial(said_by, _weights(last, place), configs[last], mirrored=True)
+    look = partial(predict_slices, _weights(last, workspace), configs[last], mirrored=True)
     adds = "the last step once more, averaged with what it says of the mirror image"
     rows.append(Row("mirrored look", adds, judge(look, parts)))
-    look = partial(said_by, SHIPPED / "segmenter.safetensors", shipped)
+    look = partial(predict_slices, SHIPPED / "segmenter.safetensors", shipped)
     height, width = shipped.input_size
     adds = f"no step: what ships, trained for longer and in several rounds, at {height}×{width}"
-    rows.append(Row("the default weights", adds, judge(look, judged_slices(place.data, shipped.input_size))))
+    rows.append(Row("the default weights", adds, judge(look, judged_slices(workspace.data, shipped.input_size))))
     return rows
 
 
@@ -261,16 +261,16 @@ def as_markdown(rows: Sequence[Row]) -> str:
     lines = [
         "# What each step gains", "",
         "Made by `python experiments/steps.py --data DIR --imagenet FILE`; raw figures in `steps.json`. Each row is a",
-        "segmenter of default size, with one thing more than the row above. All start from ImageNet's VGG-16, made",
-        "narrow, and learn for 300 steps from batches of eight slices of 192×256 pixels, with one seed",
-        "(`configs/steps/segmenter.yaml`); eight slices of `covid-19-ct100` choose the checkpoint. The last row alone",
-        "is of the default weights. Nothing was chosen by these figures.", "",
-        f"Judged are, by split: {judged}.",
-        "No step has seen them; the default weights were validated on those of `mosmed-slices`. Marks are compared at",
-        "the network's input size and at a probability of 0.5, so figures differ a little from those at full",
-        "resolution in [results.md](results.md). Intervals: 95 %, bootstrap by patient or what comes nearest to",
-        "it. They tell how far the choice of slices moves a row, and not what another seed would: small differences",
-        "between rows may be chance.", "",
+        "segmenter of default size that adds one thing to the row above. All start from the narrowed ImageNet VGG-16",
+        "and train for 300 steps with batches of eight slices of 192×256 pixels and one seed",
+        "(`configs/steps/segmenter.yaml`); eight slices of `covid-19-ct100` choose the checkpoint. Only the last row",
+        "shows the default weights. Nothing was chosen by these figures.", "",
+        f"Evaluated splits: {judged}.",
+        "No step was trained on them; the default weights were validated on those of `mosmed-slices`. Marks are",
+        "compared at the network's input size and a probability of 0.5, so figures differ slightly from those at full",
+        "resolution in [results.md](results.md). Intervals: 95 %, bootstrap by patient or group. They show how much",
+        "the choice of slices changes a row, not how much another seed would. Small differences between rows may be",
+        "chance.", "",
         "![Dice, falsely marked slices and AUC of each step.](images/steps.svg)", "",
         "## Outlines", "",
         "Falsely marked: uninfected slices of `sars-cov-2-ct` with more than 1 % of the lungs marked.", "",
@@ -299,12 +299,12 @@ def _table(rows: Sequence[Row], columns: Mapping[str, str], adds: bool = False) 
 
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73")
-"""Told apart by colour-blind readers too."""
+"""Distinguishable for colour-blind readers."""
 _MARKERS = ("o", "s", "^")
 
 
 def plot(rows: Sequence[Row], path: Path) -> Path:
-    """Three panels beside one list of the steps; what is no step lies below a line."""
+    """Three panels beside one list of the steps; rows that are not steps are below a line."""
     figure, panels = plt.subplots(1, 3, figsize=(11, 0.42 * len(rows) + 1.6), sharey=True, layout="constrained")
     by_source = {auc_name(source, SHOWN_READINGS[0]): source for source in LABELLED}
     shown = ({DICE: "mean of slices", POOLED: "all pixels"}, {MARKED: ""}, by_source)
@@ -320,7 +320,7 @@ def plot(rows: Sequence[Row], path: Path) -> Path:
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(title, fontsize=10)
-        if len(series) > 1:  # below, where no row can lie
+        if len(series) > 1:  # below the rows
             compact = {"columnspacing": 1.0, "handletextpad": 0.2, "fontsize": 8, "frameon": False}
             axes.legend(ncols=len(series), loc="upper center", bbox_to_anchor=(0.5, -0.08), **compact)
     names = [f"+ {row.name}" if 0 < number < len(STEPS) else row.name for number, row in enumerate(rows)]
@@ -334,7 +334,7 @@ def plot(rows: Sequence[Row], path: Path) -> Path:
 
 
 def write(rows: Sequence[Row], docs: Path) -> None:
-    """Put the figures, the page and the picture where people read them."""
+    """Write the figures, the page and the picture."""
     docs.mkdir(parents=True, exist_ok=True)
     (docs / "steps.json").write_text(json.dumps([vars(row) for row in rows], indent=2) + "\n", encoding="utf-8")
     (docs / "steps.md").write_text(as_markdown(rows), encoding="utf-8")
@@ -342,29 +342,29 @@ def write(rows: Sequence[Row], docs: Path) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """What `write` has kept."""
+    """Read the figures that `write` stored."""
     kept = json.loads(path.read_text(encoding="utf-8"))
     return [replace(Row(**row), figures={name: Figure(*own) for name, own in row["figures"].items()}) for row in kept]
 
 
-def compare(place: Place, docs: Path) -> None:
-    """Train what is missing, judge everything, and write it down."""
-    configs = step_configs(place)
-    train_in_order(configs, place)
-    write(judge_all(configs, place), docs)
+def compare(workspace: Workspace, docs: Path) -> None:
+    """Train what is missing, evaluate everything, and write it down."""
+    configs = step_configs(workspace)
+    train_in_order(configs, workspace)
+    write(judge_all(configs, workspace), docs)
 
 
 def main() -> int:
-    """Parse, train, judge, write."""
+    """Parse, train, evaluate, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sources")
     parser.add_argument("--imagenet", type=Path, required=True, help="torchvision-shaped ImageNet VGG-16 weights")
     parser.add_argument("--output", type=Path, default=ROOT / "runs" / "steps")
-    parser.add_argument("--workers", type=int, default=1, help="trainings side by side")
+    parser.add_argument("--workers", type=int, default=1, help="trainings in parallel")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        compare(Place(given.data, given.output, given.imagenet, given.workers), ROOT / "docs")
+        compare(Workspace(given.data, given.output, given.imagenet, given.workers), ROOT / "docs")
     except JcsError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# debian-packages.sh [PACKAGE...]: install the Debian packages that are missing. Needs root; others are told what to do.
+# debian-packages.sh [PACKAGE...]: install missing Debian packages. Needs root; for other users it prints what to do.
 set -euo pipefail
 
 missing=()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# demo.sh VENV OUTPUT: diagnose both examples and say where the reports are.
+# demo.sh VENV OUTPUT: diagnose both examples and print the paths of the reports.
 #
-# Ends with the worst exit code of `jcs diagnose`, so that a failed or not assessable study is not hidden.
+# Exits with the highest exit code of `jcs diagnose`, so that a failed or not assessable study is not hidden.
 set -uo pipefail
 venv=$1
 output=$2

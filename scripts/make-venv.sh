@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# make-venv.sh PYTHON FOLDER: make a virtual environment, unless the folder already holds one that works.
+# make-venv.sh PYTHON FOLDER: create a virtual environment, unless the folder has a working one.
 #
-# Debian splits the venv module off Python; where it is missing and we are root, its package is installed.
+# Debian packages the venv module separately; if it is missing and we are root, the package is installed.
 set -euo pipefail
 python=$1
 folder=$2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,48 @@ import pytest
 from tests import own_data
 from tests.command_line import CommandLine
 
-_BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One process a core: threads of OpenMP that wait for each other by spinning would take the others' time.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+LONG_FILES = (
+    "pacs/test_archive.py",
+    "jobs/test_kills.py",
+    "training/test_run.py",
+    "pacs/test_command.py",
+    "service/test_browser*.py",
+    "service/test_openapi.py",
+    "service/test_load.py",
+    "service/test_process.py",
+    "service/test_reviews.py",
+    "jobs/test_corrections.py",
+    "test_reproduce.py",
+    "test_generalisation.py",
+    "test_steps.py",
+    "training/test_own_training.py",
+    "diagnosis/test_geometry.py",
+    "test_cli.py",
+)
+"""Test files that start browsers, archives or many processes, train, or diagnose whole studies. They run first, so that
+no process of a parallel run is left alone with a long file; `make quick` leaves them out."""
+_TESTS = Path(__file__).resolve().parent
+_BESIDE_THE_REPOSITORY = _TESTS.parents[1] / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of long files as slow, and put them first."""
+    places = {item: _place(item.path) for item in items}
+    for item, place in places.items():
+        if place < len(LONG_FILES):
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=places.__getitem__)
+
+
+def _place(path: Path) -> int:
+    """Index of the pattern in `LONG_FILES` that a file matches, and their number if none does."""
+    name = path.relative_to(_TESTS).as_posix() if path.is_relative_to(_TESTS) else ""
+    return next((k for k, pattern in enumerate(LONG_FILES) if fnmatch(name, pattern)), len(LONG_FILES))
 
 
 @pytest.fixture(scope="session")

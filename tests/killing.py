@@ -1,4 +1,4 @@
-"""Processes that are killed at a line that is named by a count; for scripts, as it forks."""
+"""Kill processes at a line given by a count; for scripts, because it forks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work side by side gives what work one after the other gives, and no more of it at once than is allowed."""
+"""Parallel work returns the results of serial work, and never exceeds the allowed number of cores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2])
-def test_no_more_is_done_at_once_than_is_allowed(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_cores_are_used_than_allowed(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "_free", lambda: 8)
     lock, running, most = threading.Lock(), 0, 0
 
@@ -40,7 +40,7 @@ def test_no_more_is_done_at_once_than_is_allowed(limit: int, monkeypatch: pytest
     assert most == limit
 
 
-def test_work_that_shares_out_work_of_its_own_stays_on_its_core(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nested_parallel_work_stays_on_its_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "_free", lambda: 8)
     with cores.at_most(2):
         assert cores.parallel_map(lambda _: cores.cores(), range(4)) == [1] * 4

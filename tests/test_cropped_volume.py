@@ -1,4 +1,4 @@
-"""What is kept of a volume, and that nothing of it is lost."""
+"""Cropped volumes keep every value, and memory only for bounding boxes."""
 
 from __future__ import annotations
 

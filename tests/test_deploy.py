@@ -1,4 +1,4 @@
-"""The files of deploy/ as far as they can be checked without Docker: what they name exists, and programs take them."""
+"""The files of deploy/, as far as they can be checked without Docker: named files exist, and programs accept them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exported networks: order, scale, backends that agree, and files that are none."""
+"""Exported networks: order, scale, agreement of backends, and files that are not networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cross-validation by patient and by source: nothing that is judged was seen, and figures as computed by hand."""
+"""Cross-validation by patient and by source: no evaluated slice was trained on, figures match those by hand."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import pytest
 import torch
 from experiments.generalisation import PROTOCOLS, as_markdown, generalise
 from experiments.generalising import authors_split, folds, left_out, outlines, within_source
-from experiments.generalising import place as places
+from experiments.generalising import results as protocol_results
 from experiments.generalising.evidence import Evidence, from_origins
-from experiments.generalising.figures import best_rule, of_groups, of_slices
+from experiments.generalising.figures import best_rule, group_figures, slice_figures
 from experiments.generalising.folds import fold_config
 from experiments.generalising.left_out import LEFT_OUT, left_out_config
 from experiments.generalising.lung_features import fitted, lung_features, pooled
 from experiments.generalising.outlines import outlines_config
-from experiments.generalising.place import Place, Result
 from experiments.generalising.readings import READINGS, best_reading
-from experiments.generalising.runs import labelled_slices, train_missing
+from experiments.generalising.results import Result
+from experiments.generalising.runs import labelled_slices, train_runs
+from experiments.workspace import Workspace
 
 from jcs_ct.datasets.prepared import PreparedSlices
 from jcs_ct.errors import UsageError
@@ -32,16 +33,16 @@ SHORT = {"steps": 1, "validate_every": 1, "input_size": (64, 80), "precision": "
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Phantoms as data, one step a training, random weights as those of ImageNet."""
     folder = tmp_path_factory.mktemp("generalisation")
     write_imagenet(folder / "imagenet.safetensors")
-    return Place(write_mini_data(folder / "data"), folder / "runs", folder / "imagenet.safetensors", settings=SHORT)
+    return Workspace(write_mini_data(folder / "data"), folder / "runs", folder / "imagenet.safetensors", settings=SHORT)
 
 
 @pytest.mark.parametrize(("left_out", "empty"), LEFT_OUT.items())
 def test_nothing_of_a_source_that_is_left_out_is_seen(left_out: str, empty: str, tmp_path: Path) -> None:
-    config = left_out_config(empty, Place(tmp_path, tmp_path, tmp_path / "imagenet"))
+    config = left_out_config(empty, Workspace(tmp_path, tmp_path, tmp_path / "imagenet"))
     seen = {source for group in config.batch for source in group.sources} | set(config.validation)
     assert seen == {"covid-19-ct100", empty}
     assert left_out not in seen
@@ -50,11 +51,11 @@ def test_nothing_of_a_source_that_is_left_out_is_seen(left_out: str, empty: str,
 
 
 def test_each_group_of_the_folded_source_is_judged_once(tmp_path: Path) -> None:
-    place = Place(tmp_path, tmp_path, tmp_path)
-    names = [fold_config(number, place).fold for number in range(1, 6)]
+    workspace = Workspace(tmp_path, tmp_path, tmp_path)
+    names = [fold_config(number, workspace).fold for number in range(1, 6)]
     assert names == [f"sars-cov-2-ct:{number}of5" for number in range(1, 6)]
-    assert [outlines_config(k, place).fold for k in range(1, 6)] == [f"covid-19-ct100:{k}of5" for k in range(1, 6)]
-    assert outlines_config(1, place).train_on_validation == ("covid-19-ct100",), "four of five parts teach"
+    assert [outlines_config(k, workspace).fold for k in range(1, 6)] == [f"covid-19-ct100:{k}of5" for k in range(1, 6)]
+    assert outlines_config(1, workspace).train_on_validation == ("covid-19-ct100",), "four of five parts teach"
 
 
 def test_readings_as_computed_by_hand() -> None:
@@ -75,7 +76,7 @@ def test_groups_are_judged_by_the_mean_of_their_slices() -> None:
     said = np.array([0.9, 0.1, 0.8, 0.6, 0.2, 0.2], np.float32)
     truth = np.array([True, True, True, False, False, False])
     groups = np.array(["a", "a", "b", "c", "d", "d"])
-    slices, by_group = of_slices(said, truth, groups), of_groups(said, truth, groups)
+    slices, by_group = slice_figures(said, truth, groups), group_figures(said, truth, groups)
     assert slices["AUC"] == pytest.approx(6 / 9)  # 0.1 is below all three, 0.9 and 0.8 above
     assert by_group["groups"] == 4
     assert by_group["AUC"] == pytest.approx(3 / 4)  # 0.5 and 0.8 against 0.6 and 0.2
@@ -90,8 +91,8 @@ def test_rule_for_groups_is_the_one_that_tells_known_groups_best() -> None:
     truth = groups == "few"
     rule = best_rule([(said, truth, groups)])
     assert rule == "mean of the three highest"
-    assert of_groups(said, truth, groups, rule)["AUC"] == 1
-    assert of_groups(said, truth, groups)["AUC"] == 0
+    assert group_figures(said, truth, groups, rule)["AUC"] == 1
+    assert group_figures(said, truth, groups)["AUC"] == 0
 
 
 def test_evidence_is_added_in_the_spread_of_the_known_slices() -> None:
@@ -149,24 +150,24 @@ def test_the_reading_is_best_over_all_sources_that_are_known() -> None:
     assert best_reading([known(by_share)]) == "lesion burden"
 
 
-def _knowing(name: str, config: Any, slices: PreparedSlices, place: Place) -> np.ndarray:
-    """In place of what a network says: infected slices are marked more than others, by chance."""
-    assert (place.output / name / "segmenter.safetensors").exists()
+def _knowing(name: str, config: Any, slices: PreparedSlices, workspace: Workspace) -> np.ndarray:
+    """In place of a network's predictions: infected slices are marked more than others, with noise."""
+    assert (workspace.output / name / "segmenter.safetensors").exists()
     del config
     share = np.random.default_rng(0).uniform(0.1, 0.4, len(slices)) + 0.2 * (slices.infected == 1)
     return np.broadcast_to(share[:, None, None], slices.images.shape).astype(np.float32)
 
 
-def _telling(slices: PreparedSlices, place: Place) -> np.ndarray:
-    """In place of what VGG-16 sees, which is nothing while its weights are random."""
-    del place
+def _telling(slices: PreparedSlices, workspace: Workspace) -> np.ndarray:
+    """In place of VGG-16 features, which mean nothing with random weights."""
+    del workspace
     random = np.random.default_rng(len(slices))
     return np.asarray(random.normal(size=(len(slices), 3)) + (slices.infected == 1)[:, None], np.float32)
 
 
-def test_features_of_a_source_are_kept(place: Place, tmp_path: Path) -> None:
-    slices = labelled_slices("mosmed-slices", left_out_config("mosmed-slices", place), place)
-    own = replace(place, output=tmp_path)
+def test_features_of_a_source_are_kept(workspace: Workspace, tmp_path: Path) -> None:
+    slices = labelled_slices("mosmed-slices", left_out_config("mosmed-slices", workspace), workspace)
+    own = replace(workspace, output=tmp_path)
     first = lung_features(slices, own)
     assert first.shape == (len(slices), 2 * (256 + 512 + 512))
     (kept,) = (tmp_path / "features").glob("*.npy")
@@ -177,7 +178,7 @@ def test_features_of_a_source_are_kept(place: Place, tmp_path: Path) -> None:
 
 
 def test_all_protocols_are_trained_judged_and_written(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = {"mosmed-slices": "sars-cov-2-ct", "sars-cov-2-ct": "mosmed-slices"}
     for module in (folds, outlines):
@@ -187,14 +188,14 @@ def test_all_protocols_are_trained_judged_and_written(
     monkeypatch.setattr(left_out, "LEFT_OUT", both)
     monkeypatch.setattr(authors_split, "SPLIT", "sars-cov-2-ct")  # there are no phantoms of ucsd-covid-ct
     for module in (within_source, left_out):
-        monkeypatch.setattr(module, "outlined", _knowing)
+        monkeypatch.setattr(module, "predict_run", _knowing)
         monkeypatch.setattr(module, "lung_features", _telling)
     without_ucsd = tmp_path / "configs"
     without_ucsd.mkdir()
-    for path in places.CONFIGS.glob("*.yaml"):
+    for path in protocol_results.CONFIGS.glob("*.yaml"):
         (without_ucsd / path.name).write_text(path.read_text(encoding="utf-8").replace(", ucsd-covid-ct", ""))
-    monkeypatch.setattr(places, "CONFIGS", without_ucsd)
-    generalise(list(PROTOCOLS), place, tmp_path)
+    monkeypatch.setattr(protocol_results, "CONFIGS", without_ucsd)
+    generalise(list(PROTOCOLS), workspace, tmp_path)
     found = json.loads((tmp_path / "generalisation.json").read_text(encoding="utf-8"))
     assert [each["protocol"].split("by ")[-1] for each in found["folds"]] == [
         f"{by}; {what}" for by in ("lesion marks", "lung features", "both") for what in ("slices", "groups")
@@ -211,7 +212,7 @@ def test_all_protocols_are_trained_judged_and_written(
     assert at_a_glance.count("| `mosmed-slices` |") == 3, "by marks, by features, by both"
     assert at_a_glance.count("| Dice per image |") == 2
     with pytest.raises(UsageError, match="other settings"):
-        train_missing({"fold1": fold_config(2, place)}, place)
+        train_runs({"fold1": fold_config(2, workspace)}, workspace)
 
 
 def test_the_committed_page_is_that_of_the_committed_figures() -> None:

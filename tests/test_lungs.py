@@ -1,4 +1,4 @@
-"""Lungs of phantoms, whose truth is known, and what only looks like lung."""
+"""Lungs of phantoms of known truth, and regions that only look like lung."""
 
 from __future__ import annotations
 

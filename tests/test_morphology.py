@@ -1,4 +1,4 @@
-"""Our shapes are SciPy's and scikit-image's, only faster."""
+"""Morphology equals SciPy's and scikit-image's."""
 
 from __future__ import annotations
 

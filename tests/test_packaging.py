@@ -1,4 +1,4 @@
-"""What a user gets by installing: light imports, one version, complete package data, working commands, silence."""
+"""What an installation provides: light imports, one version, complete package data, no network access."""
 
 import json
 import os
@@ -12,25 +12,11 @@ from pathlib import Path
 import pytest
 
 import jcs_ct
+from tests.conftest import LONG_FILES
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "jcs_ct"
 TRAINING_ONLY = {"torch", "torchvision", "timm", "lightning", "torchmetrics", "onnx", "tensorboard"}
-GROUPS = {"train", "evaluate", "user", "pacs"}
-"""Commands that have commands."""
-COMMANDS = [
-    "diagnose",
-    "measure",
-    "compare",
-    "train",
-    "evaluate",
-    "export",
-    "quantise",
-    "calibrate",
-    "serve",
-    "user",
-    "pacs",
-]
 
 
 def run_python(code: str, *, home: Path | None = None) -> str:
@@ -164,30 +150,9 @@ def test_licence_and_notice_are_there() -> None:
     assert "Simonyan" in (ROOT / "NOTICE").read_text()
 
 
-def test_commands_in_the_readme_exist() -> None:
-    text = (ROOT / "README.md").read_text()
-    used = set(re.findall(r"^\$? ?jcs ([a-z]+(?: [a-z]+)?)(?= |$)", text, flags=re.MULTILINE))
-    assert {command.split()[0] for command in used} == set(COMMANDS)
-    for command in used:
-        # A second word is a subcommand where the command has some, else its first argument.
-        words = command.split() if command.split()[0] in GROUPS else command.split()[:1]
-        done = run_tool("jcs", *words, "--help")
-        assert done.returncode == 0, f"jcs {command}: {done.stderr}"
-
-
-def test_options_in_the_readme_exist() -> None:
-    text = (ROOT / "README.md").read_text()
-    for line in re.findall(r"^jcs .+$", text, flags=re.MULTILINE):
-        words = line.split("#")[0].split()[1:]
-        command = words[:2] if words[0] in GROUPS else words[:1]
-        offered = run_tool("jcs", *command, "--help").stdout
-        for option in [word for word in words if word.startswith("-")]:
-            assert re.search(rf"(?<![\w-]){option}(?![\w-])", offered), f"{line!r}: no option {option}"
-
-
-@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?://|#)([^)#]+)", (ROOT / "README.md").read_text()))
-def test_links_in_the_readme_lead_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
+@pytest.mark.parametrize("pattern", LONG_FILES)
+def test_long_files_of_tests_are_there(pattern: str) -> None:
+    assert list((ROOT / "tests").glob(pattern))
 
 
 def test_imports_keep_to_the_layers() -> None:

@@ -1,4 +1,4 @@
-"""The phantoms' truth has to be true, or tests that lean on it prove nothing."""
+"""The phantoms' truth is true; other tests rely on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One form for every source, and the way back to the voxel grid."""
+"""Normalized slices from every source, and the way back to the voxel grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reproduction of the paper's tables: resumable, honest about other settings, and figures as computed by hand."""
+"""The reproduction of the paper's tables: runs resume, other settings are refused, figures match those by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from experiments.reproduction.evaluated import Evaluated
-from experiments.reproduction.page import into_results, write_page
+from experiments.reproduction.page import write_page
 from experiments.reproduction.parts import Figure, Table
 from experiments.reproduction.plan import (
     ABLATION,
@@ -29,7 +29,7 @@ from experiments.reproduction.plan import (
 )
 from experiments.reproduction.runs import (
     HeldOutSlice,
-    Place,
+    Reproduction,
     finished,
     held_out_slices,
     predictions,
@@ -53,10 +53,10 @@ MINISEG = System("miniseg", "MiniSeg")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def reproduction(tmp_path_factory: pytest.TempPathFactory) -> Reproduction:
     """Phantoms as data, two steps a training."""
     folder = tmp_path_factory.mktemp("reproduce")
-    return Place(write_mini_data(folder / "data"), folder / "runs", PRESETS["smoke"], None)
+    return Reproduction(write_mini_data(folder / "data"), folder / "runs", preset=PRESETS["smoke"])
 
 
 def one_slice(truth: NDArray[np.bool_]) -> HeldOutSlice:
@@ -127,42 +127,44 @@ def test_the_papers_recipe_is_the_papers() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("system", [JCS, MAPS[2]], ids=["segmenter", "classifier"])
-def test_the_papers_preset_takes_some_steps_on_a_cpu(place: Place, tmp_path: Path, system: System) -> None:
+def test_the_papers_preset_takes_some_steps_on_a_cpu(
+    reproduction: Reproduction, tmp_path: Path, system: System
+) -> None:
     paper = PRESETS["paper"]
     short = {"steps": 2, "validate_every": 2}
     preset = replace(
         paper, settings=paper.settings | short, classifier_settings=paper.classifier_settings | short,
         explained_factor=1,
     )  # fmt: skip
-    folder = trained(system, 0, replace(place, output=tmp_path, preset=preset))
+    folder = trained(system, 0, replace(reproduction, output=tmp_path, preset=preset))
     assert summary_of(folder)["kept_step"] == 2
     shutil.rmtree(folder)
 
 
-def test_a_finished_run_is_not_trained_again(place: Place) -> None:
-    folder = trained(MINISEG, 0, place)
+def test_a_finished_run_is_not_trained_again(reproduction: Reproduction) -> None:
+    folder = trained(MINISEG, 0, reproduction)
     before = (folder / "segmenter.safetensors").stat().st_mtime_ns
-    assert trained(MINISEG, 0, place) == folder
+    assert trained(MINISEG, 0, reproduction) == folder
     assert (folder / "segmenter.safetensors").stat().st_mtime_ns == before
 
 
-def test_a_run_of_other_settings_is_refused(place: Place) -> None:
-    trained(MINISEG, 0, place)
-    longer = replace(place.preset, settings={**place.preset.settings, "learning_rate": 0.5})
+def test_a_run_of_other_settings_is_refused(reproduction: Reproduction) -> None:
+    trained(MINISEG, 0, reproduction)
+    longer = replace(reproduction.preset, settings={**reproduction.preset.settings, "learning_rate": 0.5})
     with pytest.raises(UsageError, match="other settings"):
-        trained(MINISEG, 0, replace(place, preset=longer))
+        trained(MINISEG, 0, replace(reproduction, preset=longer))
 
 
-def test_an_interrupted_run_is_taken_up(place: Place, tmp_path: Path) -> None:
-    elsewhere = replace(place, output=tmp_path)
+def test_an_interrupted_run_is_resumed(reproduction: Reproduction, tmp_path: Path) -> None:
+    elsewhere = replace(reproduction, output=tmp_path)
     folder = trained(MINISEG, 0, elsewhere)
     (folder / "summary.json").unlink()  # as if it had been stopped before its end
     assert (trained(MINISEG, 0, elsewhere) / "summary.json").exists()
 
 
 @pytest.mark.slow
-def test_runs_parallel_map_are_those_that_are_missing(place: Place, tmp_path: Path) -> None:
-    elsewhere = replace(place, output=tmp_path, workers=2)
+def test_only_missing_runs_are_trained_in_parallel(reproduction: Reproduction, tmp_path: Path) -> None:
+    elsewhere = replace(reproduction, output=tmp_path, workers=2)
     there = trained(MINISEG, 0, elsewhere) / "segmenter.safetensors"
     before = there.stat().st_mtime_ns
     train_all([(MINISEG, 0), (MINISEG, 1), (CONTINUED, 0)], elsewhere, "runs")
@@ -171,17 +173,17 @@ def test_runs_parallel_map_are_those_that_are_missing(place: Place, tmp_path: Pa
     # What it goes on from, and for as long as the joint model.
     config = load_config(trained(CONTINUED, 0, elsewhere) / "config.yaml")
     assert Path(config.init["segmenter"]).parent == trained(JCS, 0, elsewhere)
-    assert config.steps == place.preset.joint_steps
+    assert config.steps == reproduction.preset.joint_steps
 
 
-def test_an_error_in_a_run_parallel_map_reaches_the_caller(place: Place, tmp_path: Path) -> None:
-    nowhere = replace(place, data=tmp_path / "nowhere", output=tmp_path, workers=2)
+def test_an_error_in_a_parallel_run_reaches_the_caller(reproduction: Reproduction, tmp_path: Path) -> None:
+    nowhere = replace(reproduction, data=tmp_path / "nowhere", output=tmp_path, workers=2)
     with pytest.raises(JcsError):
         train_all([(MINISEG, 0), (MINISEG, 1)], nowhere, "runs")
 
 
-def test_a_peer_is_held_against_what_was_published_for_it(place: Place) -> None:
-    evaluated = Evaluated(place, held_out_slices(place))
+def test_a_peer_is_held_against_what_was_published_for_it(reproduction: Reproduction) -> None:
+    evaluated = Evaluated(reproduction, held_out_slices(reproduction))
     truth = [one.truth.astype(np.uint8) * 255 for one in evaluated.slices]
     perfect = scores(truth, evaluated.slices)
     nothing = scores([np.zeros_like(one) for one in truth], evaluated.slices)
@@ -194,11 +196,11 @@ def test_a_peer_is_held_against_what_was_published_for_it(place: Place) -> None:
     assert behind.strip() == f"Inf-Net, Res2Net (+0.0; +0.0 to +0.0). {JCS.shortfall}"
 
 
-def test_predictions_are_kept_and_lie_on_the_slices(place: Place) -> None:
-    slices = held_out_slices(place)
-    values = predictions(MINISEG, 0, place, slices)
+def test_predictions_are_kept_and_lie_on_the_slices(reproduction: Reproduction) -> None:
+    slices = held_out_slices(reproduction)
+    values = predictions(MINISEG, 0, reproduction, slices)
     assert [v.shape for v in values] == [one.truth.shape for one in slices]
-    again = predictions(MINISEG, 0, place, slices)
+    again = predictions(MINISEG, 0, reproduction, slices)
     assert all(np.array_equal(a, b) for a, b in zip(values, again, strict=True))
 
 
@@ -209,8 +211,8 @@ def test_cost_counts_what_is_known() -> None:
     assert found.seconds > 0
 
 
-def test_the_ablation_becomes_a_table(place: Place) -> None:
-    evaluated = Evaluated(place, held_out_slices(place))
+def test_the_ablation_becomes_a_table(reproduction: Reproduction) -> None:
+    evaluated = Evaluated(reproduction, held_out_slices(reproduction))
     table = table_5(evaluated)
     assert [row[0] for row in table.rows] == [system.label for system in ABLATION]
     assert all(len(row) == len(table.head) for row in table.rows)
@@ -245,26 +247,12 @@ def test_everything_runs_from_the_command_line(shared_data: Path, tmp_path: Path
     shutil.rmtree(tmp_path / "runs")
 
 
-def test_the_page_takes_its_place_in_the_results(tmp_path: Path) -> None:
-    results = tmp_path / "results.md"
-    results.write_text(
-        "# Results\n\nours\n\n<!-- reproduction -->\nold\n<!-- /reproduction -->\nend\n", encoding="utf-8"
-    )
+def test_the_page_shows_tables_and_figures_twice(tmp_path: Path) -> None:
     table = Table("t", "Table V: parts", "how", ("a", "b"), [("1", "2")])
     figure = Figure("figure9", "Figure 9", "caption", "figure9.png")
-    write_page([table], [figure], tmp_path / "page", "--preset cpu")
-    for _ in range(2):  # again is the same as once
-        into_results(tmp_path / "page", results)
-        text = results.read_text(encoding="utf-8")
-        assert text.startswith("# Results\n\nours\n")
-        assert text.endswith("<!-- /reproduction -->\nend\n")
-        assert "old" not in text
-        assert "## Reproduction" in text
-        assert "### Table V: parts" in text
-        assert "](page/figure9.png)" in text
-    results.write_text("# Results\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="found no place"):
-        into_results(tmp_path / "page", results)
+    for path in write_page([table], [figure], tmp_path / "page", "--preset cpu"):
+        text = path.read_text(encoding="utf-8")
+        assert all(part in text for part in ("--preset cpu", "Table V: parts", "how", "figure9.png", "caption"))
 
 
 def test_data_that_are_not_there_are_an_error_of_one_line(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
-"""Speed as ratios within one run: a slow or busy machine measures both sides of each, so no seconds are compared.
+"""Speed as ratios within one run: a slow or busy machine slows both sides, so no seconds are compared.
 
-Each bound lies far from what was measured (two cores of an AMD EPYC with AVX-512 and VNNI, a training beside it;
-medians of pairs that were taken one right after the other):
+Each bound is far from the measured ratio (two busy cores of an AMD EPYC with AVX-512 and VNNI; medians of pairs that
+were measured one right after the other):
 
 | what | measured | bound |
 |---|---|---|
 | classifier in fp32 against the default | 3.1 | 1.2 |
 | segmenter in fp32 against the default | 2.8 | 1.2 |
-| one after the other against side by side | MEASURED_SIDE | 1.4 |
+| serial work against parallel work on two cores | 1.9 | 1.4 |
 | a diagnosis of 30 slices on one core against a Gaussian filter of them | 3.0; with AVX2 and nothing newer 3.8 | 7.5 |
 | 90 slices against 30, for each slice | MEASURED_GROWTH | 1.3 |
 """
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 
 def ratio(one: Callable[[], object], other: Callable[[], object], rounds: int = 7) -> float:
-    """How many times as long as the other one takes, median of pairs measured one right after the other."""
+    """Time of one over time of the other, median of pairs measured one right after the other."""
     one()
     other()
     return statistics.median(timed(one) / timed(other) for _ in range(rounds))
@@ -67,17 +67,17 @@ def test_the_segmenter_computes_faster_than_in_fp32(diagnoser: Diagnoser, exact:
     assert found > 1.2
 
 
-@pytest.mark.skipif(cores() < 2, reason="one core: nothing can be done side by side")
-def test_slices_are_worked_on_parallel_map() -> None:
+@pytest.mark.skipif(cores() < 2, reason="one core: nothing can run in parallel")
+def test_slices_are_worked_on_in_parallel() -> None:
     def work(item: int) -> int:
-        time.sleep(0.05)  # and not computing: cores may be busy with other things, and then two threads gain nothing
+        time.sleep(0.05)  # sleeping, because on busy cores two computing threads would gain nothing
         return item
 
     assert ratio(lambda: [work(item) for item in range(8)], lambda: parallel_map(work, range(8)), 3) > 1.4
 
 
 def test_a_diagnosis_takes_no_longer_than_so_many_filters_of_its_study() -> None:
-    # Both on one core, so that neither their number nor other work on them tells.
+    # Both on one core, so that neither the number of cores nor other work on them matters.
     study, diagnoser = read_study(EXAMPLE), Diagnoser(threads=1)
     voxels = study.voxels.astype(np.float32)
     assert ratio(lambda: diagnoser.run(study), lambda: ndimage.gaussian_filter(voxels, 4.0), 5) < 7.5

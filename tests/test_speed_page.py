@@ -1,4 +1,4 @@
-"""The page of speed says what was measured, what was not, and what was missed."""
+"""The page on speed shows measured, unmeasured and missed goals."""
 
 from __future__ import annotations
 

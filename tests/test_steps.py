@@ -1,4 +1,4 @@
-"""What each step gains: one thing at a time, in an order that can be trained, judged on slices that nothing saw."""
+"""What each step gains: one addition at a time, in an order that can be trained, evaluated on unseen slices."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from experiments import steps
-from experiments.generalising.place import Place
 from experiments.generalising.readings import Probabilities
-from experiments.generalising.runs import said_by
+from experiments.generalising.runs import predict_slices
 from experiments.steps import DICE, LABELLED, MARKED, POOLED, SHOWN_READINGS, STEPS, Figure, Row, auc_name
+from experiments.workspace import Workspace
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, READER_MASK, PreparedSlices, prepare
 from jcs_ct.datasets.records import SliceRecord
@@ -39,7 +39,7 @@ MAY_CHANGE = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Phantoms of all sources, one optimiser step a run, and a random encoder that all start from."""
     folder = tmp_path_factory.mktemp("steps")
     data = write_mini_data(folder / "data")
@@ -47,11 +47,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     encoder = folder / "runs" / "encoder-default" / "encoder.safetensors"
     encoder.parent.mkdir(parents=True)
     save_weights(registry.segmenter("default").encoder, encoder)
-    return Place(data, folder / "runs", folder / "imagenet.safetensors", settings=SHORT)
+    return Workspace(data, folder / "runs", folder / "imagenet.safetensors", settings=SHORT)
 
 
 def _full(tmp_path: Path) -> dict[str, TrainConfig]:
-    return steps.step_configs(Place(tmp_path, tmp_path / "runs", tmp_path / "imagenet"))
+    return steps.step_configs(Workspace(tmp_path, tmp_path / "runs", tmp_path / "imagenet"))
 
 
 def test_each_step_changes_one_thing_and_no_batch_is_larger(tmp_path: Path) -> None:
@@ -114,25 +114,25 @@ def test_a_split_of_one_class_is_told() -> None:
         steps.aucs("made", lung.astype(np.float32), slices)
 
 
-def test_a_mirrored_look_is_the_mean_of_both(place: Place, tmp_path: Path) -> None:
+def test_a_mirrored_look_is_the_mean_of_both(workspace: Workspace, tmp_path: Path) -> None:
     weights, config = SHIPPED / "segmenter.safetensors", load_config(SHIPPED / "segmenter.config.yaml")
-    slices = prepare(["covid-19-ct100"], place.data, (64, 80))
+    slices = prepare(["covid-19-ct100"], workspace.data, (64, 80))
     slices = slices.subset(np.arange(len(slices)) < 1)
     mirrored = dataclasses.replace(slices, images=np.ascontiguousarray(slices.images[:, :, ::-1]))
-    once, other = said_by(weights, config, slices), said_by(weights, config, mirrored)[:, :, ::-1]
+    once, other = predict_slices(weights, config, slices), predict_slices(weights, config, mirrored)[:, :, ::-1]
     assert np.abs(once - other).max() > 0.01
-    assert said_by(weights, config, slices, mirrored=True) == pytest.approx((once + other) / 2, abs=1e-5)
+    assert predict_slices(weights, config, slices, mirrored=True) == pytest.approx((once + other) / 2, abs=1e-5)
     with pytest.raises(WeightsError):
-        said_by(tmp_path / "none.safetensors", config, slices)
+        predict_slices(tmp_path / "none.safetensors", config, slices)
 
 
 def test_steps_are_trained_in_order_judged_and_written(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds: list[list[str]] = []
     looks: list[tuple[str, bool]] = []
 
-    def in_this_process(runs: dict[str, TrainConfig], own: Place) -> None:
+    def in_this_process(runs: dict[str, TrainConfig], own: Workspace) -> None:
         """In place of processes of their own, each of which would load torch anew."""
         rounds.append(list(runs))
         for name, config in runs.items():
@@ -148,9 +148,9 @@ def test_steps_are_trained_in_order_judged_and_written(
         return said
 
     monkeypatch.setattr(steps, "STEPS", (STEPS[3], STEPS[5]))  # one takes masks from the other
-    monkeypatch.setattr(steps, "train_missing", in_this_process)
-    monkeypatch.setattr(steps, "said_by", knowing)
-    steps.compare(place, tmp_path)
+    monkeypatch.setattr(steps, "train_runs", in_this_process)
+    monkeypatch.setattr(steps, "predict_slices", knowing)
+    steps.compare(workspace, tmp_path)
     assert rounds == [["look-alikes"], ["labels"]]
     expected = [("look-alikes", False), ("labels", False), ("labels", True), ("weights", False)]
     assert looks == [look for look in expected for _ in steps.SPLITS]
@@ -161,7 +161,7 @@ def test_steps_are_trained_in_order_judged_and_written(
         assert set(row.figures) == set(NAMES) - {MARKED}
         assert all(found == (1, 1, 1) for found in row.figures.values())
     for name in ("steps.json", "steps.md"):
-        assert str(place.output) not in (tmp_path / name).read_text(encoding="utf-8")
+        assert str(workspace.output) not in (tmp_path / name).read_text(encoding="utf-8")
 
 
 def _made_up() -> list[Row]:

@@ -1,1 +1,1 @@
-"""The parts of `benchmarks/speed.py`: each module measures one thing and gives its figures for JSON."""
+"""The sections of `benchmarks/speed.py`: each module measures one thing and returns its figures for JSON."""

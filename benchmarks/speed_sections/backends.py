@@ -1,4 +1,4 @@
-"""Networks on other engines than ours, all as `jcs_ct.engine.Backend`: the functions of a diagnosis run on each."""
+"""Networks on other engines, each as a `jcs_ct.engine.Backend`, so that the functions of a diagnosis run on them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from jcs_ct.training.run import load_weights
 from jcs_ct.weights import NetworkFile
 
 CALIBRATED_ON = "covid-19-ct100"
-"""Whose training slices tell ONNX Runtime's quantisation the ranges of activations."""
+"""Source whose training slices give ONNX Runtime's quantisation the ranges of activations."""
 
 
 class Torch:
-    """A network of the registry in torch, with the weights that lie beside the exported file.
+    """A network of the registry in torch, with the weights beside the exported file.
 
     Args:
         path: exported file, named as in the registry; the safetensors beside it are loaded.
-        threads: not of one network but of torch; left as they are.
+        threads: ignored; a setting of torch as a whole.
         input_size: height and width.
         compiled: by torch.compile; the first run takes a minute.
     """
@@ -93,7 +93,7 @@ def quantise_for_onnx_runtime(path: Path, slices: NDArray[np.uint8], target: Pat
 def engine_makers(
     file: NetworkFile, input_size: tuple[int, int], data: Path, folder: Path, count: int
 ) -> dict[str, Callable[[], Network]]:
-    """What makes one network ready, for every engine.
+    """Loaders of one network for every engine.
 
     Args:
         file: the network.
@@ -125,7 +125,7 @@ def engine_makers(
 
 
 def tried(make: Callable[[], Network]) -> Network | str:
-    """A network that has run once, or why it cannot."""
+    """A network that has run once, or the reason why it cannot."""
     try:
         network = make()
         for _ in network.run(np.zeros((1, *network.input_size), np.uint8)):
@@ -136,7 +136,7 @@ def tried(make: Callable[[], Network]) -> Network | str:
 
 
 def parameters_and_flops(network: nn.Module, input_size: tuple[int, int]) -> tuple[int, int]:
-    """Parameters, and operations for one slice as torch counts them: a multiplication and an addition are two."""
+    """Parameters, and operations for one slice as torch counts them (a multiplication and an addition are two)."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:

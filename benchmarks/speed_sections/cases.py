@@ -1,4 +1,4 @@
-"""Whole cases, from DICOM files to all reports, beside the paper's networks in torch on the same machine."""
+"""Whole cases from DICOM files to all reports, compared with the paper's networks in torch on the same machine."""
 
 from __future__ import annotations
 

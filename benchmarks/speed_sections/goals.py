@@ -1,4 +1,4 @@
-"""What was aimed at, and the figure that was reached."""
+"""Goals and the figures that were reached."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Goal:
     text: str
     bound: float
     figure: Callable[[Sections], float | None]
-    """None, or a KeyError, where nothing was measured that tells it."""
+    """Returns None or raises KeyError if the figure was not measured."""
     unit: str = "s"
     at_least: bool = False
 
@@ -31,7 +31,7 @@ class Goal:
             return None
 
     def reached(self, value: float) -> bool:
-        """Whether a figure keeps the bound."""
+        """Whether a figure is within the bound."""
         return value >= self.bound if self.at_least else value <= self.bound
 
 

@@ -1,4 +1,4 @@
-"""Our networks on a GPU beside the CPU; a sentence where there is no GPU."""
+"""Our networks on a GPU compared with the CPU; a sentence if there is no GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jcs_ct.weights import load_manifest
 
 
 def gpu(plan: Plan) -> Figures:
-    """Milliseconds a slice on both devices by turns, fp32, and the largest difference of their answers."""
+    """Milliseconds a slice on both devices by turns, fp32, and the largest difference of their outputs."""
     found = {}
     for name, file in load_manifest().items():
         path = file.exact.path

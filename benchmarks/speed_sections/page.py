@@ -1,4 +1,4 @@
-"""`docs/speed.md` from the figures of all sections that were measured; nothing on it is typed by hand."""
+"""Generate `docs/speed.md` from the figures of all sections."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from benchmarks.speed_sections.plan import Figures
 from benchmarks.speed_sections.plots import plots
 
 INTRO = (
-    "Written by `python benchmarks/speed.py --data DIR`, which measures; nothing here was typed by hand. Seconds are "
-    "medians of several runs, each of a process of its own and from before it is started; what is compared with each "
-    "other was measured by turns in one process. GFLOP are counted by `torch.utils.flop_counter`; the matrix product "
-    "that they are held against is fp32, also for networks in 8 bits. `AVX2` means that kernels were kept to it by the "
-    "environment (`ONEDNN_MAX_CPU_ISA`), on the same machine."
+    "Measured by `python benchmarks/speed.py --data DIR`, which writes this page. Seconds are medians of several "
+    "runs; each run is a separate process, timed from before its start. Figures that are compared with each other "
+    "were measured alternately in one process. GFLOP are counted by `torch.utils.flop_counter`; the matrix product "
+    "for comparison is fp32, also for networks in 8 bits. `AVX2` means that the environment restricted kernels to "
+    "it (`ONEDNN_MAX_CPU_ISA`), on the same machine."
 )
 
 
@@ -152,7 +152,8 @@ def _systems(found: Figures) -> list[str]:
         for row in found["rows"]
     ]  # fmt: skip
     note = (
-        "Random weights: time does not depend on them. What each is worth is in Table VII of [results.md](results.md)."
+        "Random weights: time does not depend on them. Their accuracy is in Table VII of the "
+        "[reproduction](reproduction/README.md)."
     )
     return ["## Systems", "", *_table(head, rows), "", note]
 
@@ -190,7 +191,7 @@ def _precision(found: Figures) -> list[str]:
     ]  # fmt: skip
     return [
         "## Accuracy given up", "",
-        "Ours (8 bits, slices seen once) against fp32 with slices seen twice, once mirrored; a minus means better.", "",
+        "Ours (8 bits, each slice seen once) compared with fp32 and mirrored views; negative means better.", "",
         *_table(("source", "protocol", "figure", "ours", "fp32, seen twice", "given up"), figures), "",
         f"Verdicts changed: {found['verdicts_changed']} of {len(verdicts)}.", "",
         *_table(("study", "ours", "fp32, seen twice", "infected slices", "same", "opacities, % of lung", "same"),
@@ -218,4 +219,4 @@ RENDERED: dict[str, Callable[[Figures], list[str]]] = {
     "precision": _precision,
     "gpu": _gpu,
 }
-"""In the order of the page."""
+"""Sections in the order of the page."""

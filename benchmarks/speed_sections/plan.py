@@ -1,4 +1,4 @@
-"""What all sections share: how much is measured, on what machine, and where the figures go."""
+"""What all sections share: amount of measuring, machine, and files of figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Plan:
 
     data: Path
     quick: bool
-    """A few slices and one run of each: shows that it works, its figures are worth nothing."""
+    """A few slices and one run of each, to test the machinery; the figures mean nothing."""
 
     @property
     def runs(self) -> int:
@@ -51,17 +51,14 @@ class Plan:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that something takes."""
+    """Duration of a call in seconds."""
     start = perf_counter()
     work()
     return perf_counter() - start
 
 
 def interleaved(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each work after one that does not count; one of each by turns, so that ratios are fair.
-
-    A machine that is slower for a while is so for all of them.
-    """
+    """Median seconds of each task after a warm-up. Tasks take turns: a slow phase of the machine affects all."""
     for work in works.values():
         work()
     taken: dict[str, list[float]] = {name: [] for name in works}
@@ -72,7 +69,7 @@ def interleaved(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[
 
 
 def machine() -> Figures:
-    """The processor, what it can do, how busy it is with other things, and the versions of what computes."""
+    """The processor, its instruction sets and load, and the versions of libraries."""
     cpu = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
     fields = {line.split(":")[0].strip(): line.split(":")[1].strip() for line in cpu.splitlines() if ":" in line}
     flags = fields.get("flags", "").split()
@@ -94,7 +91,7 @@ def _version(name: str) -> str | None:
 
 
 def save(folder: Path, name: str, plan: Plan, before: Figures, figures: Figures) -> Path:
-    """Write a section's figures, aside first.
+    """Write a section's figures atomically.
 
     Args:
         folder: of all figures.

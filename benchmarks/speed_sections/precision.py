@@ -1,4 +1,4 @@
-"""What 8 bits and a single look give up: the pipeline as it ships against fp32 with every slice seen twice."""
+"""Accuracy lost by 8 bits and a single view: the shipped pipeline compared with fp32 and mirrored views."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _compared(ours: BenchmarkResult, exact: BenchmarkResult) -> list[Figures]:
 
 
 def _studies(plan: Plan) -> Iterator[Path]:
-    """Whole studies below the data; what cannot be read as one is left out by `_verdicts`."""
+    """Whole studies below the data; `_verdicts` leaves out what cannot be read."""
     if plan.quick:
         yield plan.data / "dicom" / "lung-pet-ct-dx-A0002"
         return

@@ -1,4 +1,4 @@
-"""`jcs diagnose` as its caller sees it: a process of its own, from before it is started to all reports."""
+"""`jcs diagnose` as its caller sees it: a separate process, from before its start to all reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.cases import Case, write_case
 from benchmarks.speed_sections.plan import Figures
 
 POLL_S = 0.02
-"""Between two looks at a process's memory."""
+"""Seconds between two readings of a process's memory."""
 
 
 def diagnosed(case: Path, *options: str, environment: Mapping[str, str] | None = None) -> Figures:
@@ -58,7 +58,7 @@ def diagnosed(case: Path, *options: str, environment: Mapping[str, str] | None =
 
 
 def _stages(told: list[tuple[float, Figures]], result: Figures, end: float) -> dict[str, float]:
-    """Seconds of each part of the way, in its order; those of the diagnosis by its own clock."""
+    """Seconds of each stage in order; those of the diagnosis by its own clock."""
     begin = {event["name"]: at for at, event in told}
     inner = {name: float(seconds) for name, seconds in result["timing_s"].items() if name != "total"}
     return {
@@ -70,9 +70,9 @@ def _stages(told: list[tuple[float, Figures]], result: Figures, end: float) -> d
 
 
 class _Peak(threading.Thread):
-    """Watches the most memory that a process has had, in GB (2**30 bytes).
+    """Watch the peak memory of a process in GB (2**30 bytes).
 
-    Not by `wait4`: what it tells includes the memory of the process that forked.
+    Not by `wait4`, which includes the memory of the process that forked.
     """
 
     def __init__(self, process: int) -> None:
@@ -81,7 +81,7 @@ class _Peak(threading.Thread):
         self.gb = 0.0
 
     def run(self) -> None:
-        """Look until the process has ended; the kernel keeps the peak, so little is missed."""
+        """Poll until the process has ended; the kernel keeps the peak, so little is missed."""
         ended = threading.Event()
         while not ended.wait(POLL_S):
             try:
@@ -89,7 +89,7 @@ class _Peak(threading.Thread):
             except OSError:
                 return
             peak = [line.split()[1] for line in text.splitlines() if line.startswith("VmHWM")]
-            if not peak:  # ended, and not waited for yet
+            if not peak:  # ended, but not yet waited for
                 return
             self.gb = max(self.gb, int(peak[0]) / 1024**2)
 
@@ -104,7 +104,7 @@ def median_run(case: Path, runs: int, *options: str, environment: Mapping[str, s
 
 
 def made(data: Path, case: Case, folder: Path, slices: int, infected_share: float | None = None) -> Path:
-    """A case's folder, written where it is missing."""
+    """A case's folder, written if it is missing."""
     name = f"{case}-{slices}" + ("" if infected_share is None else f"-{infected_share:g}")
     if not (folder / name).exists():
         write_case(data, case, folder / name, slices, infected_share)

@@ -1,4 +1,4 @@
-"""What a diagnosis costs by the number of slices, the share of infected ones, and the cores that it may use."""
+"""Cost of a diagnosis by number of slices, share of infected slices, and cores."""
 
 from __future__ import annotations
 

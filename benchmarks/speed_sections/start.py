@@ -1,4 +1,4 @@
-"""What a user waits for before anything is diagnosed: the help, and the import."""
+"""What a user waits for before any diagnosis: the help and the import."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What `experiments/generalisation.py` trains and judges: one module a protocol, above what they share."""
+"""The protocols of `experiments/generalisation.py`, one module each, and what they share."""

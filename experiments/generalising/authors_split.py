@@ -1,34 +1,35 @@
-"""The split that a source's authors publish: by what a segmenter marks that saw nothing of it, and by lung features."""
+"""The published split of a source: by marks of a segmenter that was not trained on it, and by lung features."""
 
 from __future__ import annotations
 
 import numpy as np
-from experiments.generalising.figures import auc_with_interval, of_slices
+from experiments.generalising.figures import auc_with_interval, slice_figures
 from experiments.generalising.left_out import LEFT_OUT, left_out_config
-from experiments.generalising.place import Figures, Place, Result
-from experiments.generalising.runs import groups_of, labelled_slices, train_missing
+from experiments.generalising.results import Figures, Result
+from experiments.generalising.runs import groups_of, labelled_slices, train_runs
 from experiments.generalising.within_source import evidence_within
+from experiments.workspace import Workspace
 
 from jcs_ct.evaluation.metrics import sensitivity_specificity
 
 SPLIT = "ucsd-covid-ct"
 
 
-def authors_split(place: Place) -> list[Result]:
-    """The test slices once; reading, strength and scaling are chosen on the validation slices."""
-    name, config = f"empty-{LEFT_OUT[SPLIT]}", left_out_config(LEFT_OUT[SPLIT], place)
-    train_missing({name: config}, place)
-    slices = labelled_slices(SPLIT, config, place)
+def authors_split(workspace: Workspace) -> list[Result]:
+    """Evaluate the test slices once; reading, regularisation and scaling are chosen on the validation slices."""
+    name, config = f"empty-{LEFT_OUT[SPLIT]}", left_out_config(LEFT_OUT[SPLIT], workspace)
+    train_runs({name: config}, workspace)
+    slices = labelled_slices(SPLIT, config, workspace)
     known, judged = slices.split("val"), slices.split("test")
-    reading, origins = evidence_within(name, config, slices, place)
+    reading, origins = evidence_within(name, config, slices, workspace)
     results, truth = [], judged.infected == 1
     for by, each in origins.items():
         try:
             _, said = each.probabilities(known.infected == 1, groups_of(known))
-        except ValueError:  # no line to make probabilities of; what remains is their order
+        except ValueError:  # no calibration exists; only the order is evaluated
             figures: Figures = {"slices": len(judged), **auc_with_interval(truth, each.judged, groups_of(judged))}
         else:
-            figures = of_slices(said, truth, groups_of(judged)) | _at_half(said > 0.5, truth)
+            figures = slice_figures(said, truth, groups_of(judged)) | _at_half(said > 0.5, truth)
         results.append(Result(SPLIT, f"authors' split, by {by}; test slices", figures))
     results[0].figures["reading, chosen on validation slices"] = reading
     return results

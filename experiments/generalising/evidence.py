@@ -1,4 +1,4 @@
-"""Evidence for infection from one or more origins, made comparable where labels are known."""
+"""Evidence for infection from one or more origins, made comparable on labelled slices."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from scipy.special import expit
 from jcs_ct.evaluation.calibration import fit_platt
 
 Scores = NDArray[np.float64]
-"""(N,): the higher, the rather infected."""
+"""(N,): higher means more likely infected."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Of slices that may be looked at to choose by, and of slices that are judged."""
+    """Scores of slices used for choices (known) and of evaluated slices (judged)."""
 
     known: Scores
     judged: Scores
 
     def standardised(self) -> Evidence:
-        """Less its mean and divided by its spread on the known slices, so that two of them can be added."""
+        """Standardised by mean and spread of the known slices, so that two of them can be added."""
         mean, spread = self.known.mean(), self.known.std() or 1.0
         return Evidence((self.known - mean) / spread, (self.judged - mean) / spread)
 
@@ -35,7 +35,7 @@ class Evidence:
         """(N,) of the known and of the judged slices, scaled by the known ones, whose labels and groups are given.
 
         Raises:
-            ValueError: on the known slices more evidence does not mean more infection.
+            ValueError: evidence and infection do not correlate positively on the known slices.
         """
         known, judged = (expit(each).astype(np.float32) for each in (self.known, self.judged))
         scaling = fit_platt(known, infected, groups)

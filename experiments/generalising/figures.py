@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from experiments.generalising.place import Figures
+from experiments.generalising.results import Figures
 from numpy.typing import NDArray
 
 from jcs_ct.evaluation.calibration import brier_score, expected_calibration_error
@@ -18,8 +18,8 @@ RULES: dict[str, Callable[[NDArray[Any]], Any]] = {
     "median": np.median,
     "mean of the three highest": lambda said: np.sort(said)[-3:].mean(),
 }
-"""What a group's probability is of those of its slices. The last is kin to the patient rule, by which a few slices
-decide however many the others are."""
+"""How slice probabilities are aggregated per group. The last rule resembles the patient rule, by which a few slices
+decide however many others there are."""
 Judged = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]
 """Probability of infection, whether infected and group, of each slice."""
 
@@ -35,13 +35,13 @@ def auc_with_interval(truth: NDArray[np.bool_], score: NDArray[Any], groups: NDA
     return {"AUC": auc(truth, score), "AUC, 95 % interval": list(auc_interval(truth, score, groups))}
 
 
-def of_slices(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArray[np.str_]) -> Figures:
+def slice_figures(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArray[np.str_]) -> Figures:
     """Figures of slices.
 
     Args:
         said: (N,) probability of infection.
         truth: (N,) whether they are infected.
-        groups: (N,) patient of each, or what comes nearest.
+        groups: (N,) patient of each slice, or the closest known grouping.
     """
     return {
         "slices": len(said),
@@ -52,7 +52,7 @@ def of_slices(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArr
 
 
 def best_rule(known: Sequence[Judged]) -> str:
-    """The rule whose AUC over groups is the highest, on average over sets of slices that may be looked at."""
+    """The rule with the highest mean AUC over groups, on sets of slices used for choices."""
 
     def found(rule: str) -> float:
         return float(np.mean([auc(infected, said) for said, infected, _ in (_by_group(*one, rule) for one in known)]))
@@ -60,10 +60,10 @@ def best_rule(known: Sequence[Judged]) -> str:
     return max(RULES, key=found)
 
 
-def of_groups(
+def group_figures(
     said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArray[np.str_], rule: str = "mean"
 ) -> Figures:
-    """Figures of groups by one of the rules; other arguments as of `of_slices`."""
+    """Figures of groups by one of the rules; other arguments as of `slice_figures`."""
     by_group, infected, names = _by_group(said, truth, groups, rule)
     level, sensitivity, specificity = _at_specificity(by_group, infected)
     return {

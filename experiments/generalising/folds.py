@@ -6,43 +6,45 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from experiments.generalising import place as places
-from experiments.generalising.figures import Judged, auc, best_rule, of_groups, of_slices
-from experiments.generalising.place import Figures, Place, Result
-from experiments.generalising.runs import encoder_of, groups_of, labelled_slices, train_missing
+from experiments.generalising import results as protocol_results
+from experiments.generalising.figures import Judged, auc, best_rule, group_figures, slice_figures
+from experiments.generalising.results import Figures, Result
+from experiments.generalising.runs import encoder_of, groups_of, labelled_slices, train_runs
 from experiments.generalising.within_source import evidence_within
+from experiments.workspace import Workspace
 
 from jcs_ct.datasets.folds import Fold, refolded
 from jcs_ct.training.config import TrainConfig, load_config
 
 FOLDED, COUNT = "sars-cov-2-ct", 5
-HARDLY_ILL = ("c051", "c068")
-"""Groups that are called infected and were looked at after the figures, by no radiologist: none of the 39 slices of the
-one shows an opacity, and of the 70 of the other few do. They are in all figures but the one that leaves them out."""
+DOUBTFUL_GROUPS = ("c051", "c068")
+"""Groups labelled infected that were inspected after the evaluation, not by a radiologist: none of the 39 slices of the
+first and few of the 70 of the second show an opacity. They are in all figures except the one that leaves them out."""
 
 
-def fold_config(number: int, place: Place) -> TrainConfig:
+def fold_config(number: int, workspace: Workspace) -> TrainConfig:
     """The segmenter of one fold."""
-    settings = place.settings | {"fold": f"{FOLDED}:{number}of{COUNT}"}
-    return replace(load_config(places.CONFIGS / "segmenter.yaml"), init=encoder_of("default", place), **settings)
+    settings = workspace.settings | {"fold": f"{FOLDED}:{number}of{COUNT}"}
+    return replace(
+        load_config(protocol_results.CONFIGS / "segmenter.yaml"), init=encoder_of("default", workspace), **settings
+    )
 
 
-def five_folds(place: Place) -> list[Result]:
-    """Every slice once, judged by what learned from other groups.
+def five_folds(workspace: Workspace) -> list[Result]:
+    """Evaluate every slice once, by networks trained on other groups.
 
-    How marks are read, how strongly the features' line is drawn, what probability that is, and what a group's is of
-    those of its slices, is chosen on the validation folds.
+    Reading, regularisation, calibration and aggregation per group are chosen on the validation folds.
     """
-    runs = {f"fold{number}": fold_config(number, place) for number in range(1, COUNT + 1)}
-    train_missing(runs, place)
+    runs = {f"fold{number}": fold_config(number, workspace) for number in range(1, COUNT + 1)}
+    train_runs(runs, workspace)
     known: dict[str, list[Judged]] = {}
     judged: dict[str, list[Judged]] = {}
     readings = []
     for name, config in runs.items():
-        slices = labelled_slices(FOLDED, config, place)
+        slices = labelled_slices(FOLDED, config, workspace)
         slices.records = refolded(slices.records, Fold.parse(str(config.fold)))
         validation, test = slices.split("val"), slices.split("test")
-        reading, found = evidence_within(name, config, slices, place)
+        reading, found = evidence_within(name, config, slices, workspace)
         readings.append(reading)
         labels = validation.infected == 1, groups_of(validation)
         for by, each in found.items():
@@ -56,12 +58,12 @@ def five_folds(place: Place) -> list[Result]:
 
 def _results(by: str, known: Sequence[Judged], judged: Sequence[Judged]) -> Iterator[Result]:
     said, truth, groups = (np.concatenate([fold[part] for fold in judged]) for part in range(3))
-    seen = ~np.isin(groups, HARDLY_ILL)
+    seen = ~np.isin(groups, DOUBTFUL_GROUPS)
     protocol, rule = f"{COUNT} folds by group, by {by}", best_rule(known)
-    of_every_slice = of_slices(said, truth, groups) | {
+    of_every_slice = slice_figures(said, truth, groups) | {
         "AUC of each fold": [round(auc(one, score), 3) for score, one, _ in judged],
-        f"AUC without groups {' and '.join(HARDLY_ILL)}": auc(truth[seen], said[seen]),
+        f"AUC without groups {' and '.join(DOUBTFUL_GROUPS)}": auc(truth[seen], said[seen]),
     }
     yield Result(FOLDED, f"{protocol}; slices", of_every_slice)
     chosen: Figures = {"probability of a group, of those of its slices": rule}
-    yield Result(FOLDED, f"{protocol}; groups", of_groups(said, truth, groups, rule) | chosen)
+    yield Result(FOLDED, f"{protocol}; groups", group_figures(said, truth, groups, rule) | chosen)

@@ -1,6 +1,6 @@
-"""What ImageNet's VGG-16 sees inside the lungs, and a line through it that tells infected slices.
+"""Logistic regression on frozen ImageNet VGG-16 features of the lungs.
 
-Pooled over the lungs alone: what lies around them tells the source of a slice better than its disease.
+Features are pooled over the lungs only: their surroundings reveal the source of a slice rather than its disease.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from experiments.generalising.figures import auc
-from experiments.generalising.place import Place
+from experiments.workspace import Workspace
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
@@ -21,18 +21,19 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from jcs_ct.datasets.prepared import PreparedSlices
+from jcs_ct.errors import UsageError
 from jcs_ct.models.vgg import VGGEncoder
 
 BLOCKS = slice(2, 5)
 """Of the five; the first two see edges."""
 INSIDE = 0.3
-"""Share of a feature's place that is lung, from which on its largest value may come from there."""
+"""Share of lung in a feature's cell above which the cell counts for the maximum."""
 STRENGTHS = (1e-3, 1e-2, 1e-1)
-"""Of the regression, the inverse of its regularisation."""
+"""Candidates for the inverse regularisation of the regression."""
 Features = NDArray[np.float32]
 """(N, F)."""
 Score = Callable[[Features], NDArray[np.float64]]
-"""(N, F) to (N,): the higher, the rather infected."""
+"""(N, F) to (N,): higher means more likely infected."""
 
 
 def pooled(features: Tensor, lung: Tensor) -> Tensor:
@@ -47,22 +48,24 @@ def pooled(features: Tensor, lung: Tensor) -> Tensor:
     return torch.cat([mean, (features * (share > INSIDE)).amax((2, 3))], 1)
 
 
-def lung_features(slices: PreparedSlices, place: Place) -> Features:
-    """(N, F) of slices, kept beside the runs."""
+def lung_features(slices: PreparedSlices, workspace: Workspace) -> Features:
+    """(N, F) features of slices, cached beside the runs."""
     digest = hashlib.sha256(slices.images.tobytes() + slices.lung_masks.tobytes()).hexdigest()[:16]
-    kept = place.output / "features" / f"{digest}.npy"
+    kept = workspace.output / "features" / f"{digest}.npy"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".partial.npy")
-        np.save(partial, _lung_features(slices, place))
+        np.save(partial, _lung_features(slices, workspace))
         partial.replace(kept)
     return np.asarray(np.load(kept), np.float32)
 
 
 @torch.inference_mode()
-def _lung_features(slices: PreparedSlices, place: Place) -> Features:
+def _lung_features(slices: PreparedSlices, workspace: Workspace) -> Features:
+    if workspace.imagenet is None:
+        raise UsageError("found no ImageNet VGG-16 weights; give their file by --imagenet")
     encoder = VGGEncoder().eval()
-    encoder.load_imagenet(load_file(place.imagenet))
+    encoder.load_imagenet(load_file(workspace.imagenet))
     encoder = encoder.to(memory_format=torch.channels_last)
     parts = []
     for start in range(0, len(slices), 8):
@@ -75,7 +78,7 @@ def _lung_features(slices: PreparedSlices, place: Place) -> Features:
 
 
 def fitted(taught: Sequence[tuple[Features, NDArray[np.bool_]]], known: tuple[Features, NDArray[np.bool_]]) -> Score:
-    """A logistic regression, its strength chosen on slices that it was not fitted to.
+    """Fit a logistic regression; its regularisation is chosen on other slices.
 
     Args:
         taught: features and labels of each source; all sources weigh the same.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from experiments.generalising import place as places
-from experiments.generalising.place import Figures, Place, Result
-from experiments.generalising.runs import encoder_of, said_by, train_missing
+from experiments.generalising import results as protocol_results
+from experiments.generalising.results import Figures, Result
+from experiments.generalising.runs import encoder_of, predict_slices, train_runs
+from experiments.workspace import Workspace
 from numpy.typing import NDArray
 
 from jcs_ct import preprocessing
@@ -20,23 +21,23 @@ from jcs_ct.training.config import TrainConfig, load_config
 FOLDED, COUNT = "covid-19-ct100", 5
 THRESHOLD = 0.5
 Pairs = list[tuple[NDArray[np.float32], NDArray[np.bool_]]]
-"""Probability of lesion, and what the reader marked, (H, W) each, of some slices."""
+"""Lesion probability and reader's mask, (H, W) each, of some slices."""
 
 
-def outlines_config(number: int, place: Place) -> TrainConfig:
-    """The segmenter of one fold: it learns from the four others, and its last weights are kept."""
-    config = load_config(places.CONFIGS / "outlines.yaml")
-    settings = place.settings | {"fold": f"{FOLDED}:{number}of{COUNT}"}
-    return replace(config, init=encoder_of(config.size, place), **settings)
+def outlines_config(number: int, workspace: Workspace) -> TrainConfig:
+    """The segmenter of one fold, trained on the four others; its last weights are kept."""
+    config = load_config(protocol_results.CONFIGS / "outlines.yaml")
+    settings = workspace.settings | {"fold": f"{FOLDED}:{number}of{COUNT}"}
+    return replace(config, init=encoder_of(config.size, workspace), **settings)
 
 
-def outlines(place: Place) -> list[Result]:
+def outlines(workspace: Workspace) -> list[Result]:
     """Every slice once, outlined by a segmenter that was not trained on it, at the slice's own resolution."""
-    runs = {f"outlines{number}": outlines_config(number, place) for number in range(1, COUNT + 1)}
-    train_missing(runs, place)
+    runs = {f"outlines{number}": outlines_config(number, workspace) for number in range(1, COUNT + 1)}
+    train_runs(runs, workspace)
     results = []
     for mirrored, look in ((False, "one look at a slice"), (True, "its mirror image looked at as well")):
-        folds = [_outlined(name, config, mirrored, place) for name, config in runs.items()]
+        folds = [_outlined(name, config, mirrored, workspace) for name, config in runs.items()]
         results.append(Result(FOLDED, f"{COUNT} folds by slice, threshold {THRESHOLD}; {look}", _figures(folds)))
     return results
 
@@ -62,12 +63,12 @@ def _interval(dice: NDArray[np.float64]) -> tuple[float, float]:
     return bootstrap_interval(lambda k: float(dice[k].mean()), np.arange(len(dice)))
 
 
-def _outlined(name: str, config: TrainConfig, mirrored: bool, place: Place) -> Pairs:
-    """Of the slices of a fold."""
-    slices = prepare([FOLDED], place.data, config.input_size, place.cache)
+def _outlined(name: str, config: TrainConfig, mirrored: bool, workspace: Workspace) -> Pairs:
+    """Predictions and masks of the slices of a fold."""
+    slices = prepare([FOLDED], workspace.data, config.input_size, workspace.cache)
     slices.records = refolded(slices.records, Fold.parse(str(config.fold)))
     test = slices.split("test")
-    said = said_by(place.output / name / "segmenter.safetensors", config, test, mirrored)
+    said = predict_slices(workspace.output / name / "segmenter.safetensors", config, test, mirrored)
     pairs = []
     for record, patch in zip(test.records, said, strict=True):
         normal = normalize_slice(record, config.input_size)

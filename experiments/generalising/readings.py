@@ -16,7 +16,7 @@ from jcs_ct.training.losses import lesion_burden
 Probabilities = NDArray[np.float32]
 """(N, H, W) of lesion."""
 NOTHING = 1e-6
-"""What a slice without any mark is read as, at least."""
+"""Added before the logarithm, for slices without any mark."""
 
 
 def burden(probability: Probabilities, lung: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -30,7 +30,7 @@ def marked_share(probability: Probabilities, lung: NDArray[np.bool_], above: flo
 
 
 def surest(probability: Probabilities, lung: NDArray[np.bool_], pixels: int) -> NDArray[np.float32]:
-    """(N,): mean over the pixels of the lungs that are most surely lesion."""
+    """(N,): mean over the pixels of the lungs with the highest probability."""
     inside = np.where(lung, probability, 0).reshape(len(probability), -1)
     return np.asarray(-np.partition(-inside, pixels, 1)[:, :pixels].mean(1), np.float32)
 
@@ -46,12 +46,12 @@ READINGS: dict[str, Callable[[Probabilities, NDArray[np.bool_]], NDArray[np.floa
 
 
 def evidence(name: str, marks: Probabilities, slices: PreparedSlices) -> NDArray[np.float64]:
-    """(N,): logarithm of a reading, as twice the marks do not speak twice as much."""
+    """(N,): logarithm of a reading, because evidence does not double with the marks."""
     return np.log(READINGS[name](marks, slices.lung_masks).astype(np.float64) + NOTHING)
 
 
 def best_reading(known: Sequence[tuple[Probabilities, PreparedSlices]]) -> str:
-    """The reading that tells infected slices best, by the mean AUC over some sets of them, marks and slices of each."""
+    """The reading with the highest mean AUC over some sets of marks and slices."""
 
     def mean_auc(name: str) -> float:
         return float(np.mean([auc(s.infected == 1, READINGS[name](marks, s.lung_masks)) for marks, s in known]))

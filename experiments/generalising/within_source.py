@@ -1,36 +1,36 @@
-"""A source judged by what was learned from it: all is chosen on its validation slices, its test slices are judged."""
+"""Evaluation within a source: choices are made on its validation slices, its test slices are evaluated."""
 
 from __future__ import annotations
 
 from experiments.generalising.evidence import Evidence, from_origins
 from experiments.generalising.lung_features import fitted, lung_features
-from experiments.generalising.place import Place
 from experiments.generalising.readings import best_reading, evidence
-from experiments.generalising.runs import of_split, outlined
+from experiments.generalising.runs import in_split, predict_run
+from experiments.workspace import Workspace
 
 from jcs_ct.datasets.prepared import PreparedSlices
 from jcs_ct.training.config import TrainConfig
 
 
 def evidence_within(
-    name: str, config: TrainConfig, slices: PreparedSlices, place: Place
+    name: str, config: TrainConfig, slices: PreparedSlices, workspace: Workspace
 ) -> tuple[str, dict[str, Evidence]]:
-    """The reading that was chosen, and the evidence from each origin, of the validation and the test slices.
+    """The chosen reading, and the evidence from each origin for the validation and the test slices.
 
     Args:
-        name: of the run whose segmenter marks; it saw no test slice.
+        name: of the run whose segmenter marks; it was trained on no test slice.
         config: that run's.
-        slices: of one source, with their splits; the training slices draw the line through lung features.
-        place: of the runs.
+        slices: of one source, with their splits; the regression is fitted on the training slices.
+        workspace: of the runs.
     """
     validation, test = slices.split("val"), slices.split("test")
-    marks = outlined(name, config, validation, place)
+    marks = predict_run(name, config, validation, workspace)
     reading = best_reading([(marks, validation)])
     by_marks = Evidence(
-        evidence(reading, marks, validation), evidence(reading, outlined(name, config, test, place), test)
+        evidence(reading, marks, validation), evidence(reading, predict_run(name, config, test, workspace), test)
     )
-    features, infected = lung_features(slices, place), slices.infected == 1
-    taught, known, judged = (of_split(slices, each) for each in ("train", "val", "test"))
+    features, infected = lung_features(slices, workspace), slices.infected == 1
+    taught, known, judged = (in_split(slices, each) for each in ("train", "val", "test"))
     line = fitted([(features[taught], infected[taught])], (features[known], infected[known]))
     by_features = Evidence(line(features[known]), line(features[judged]))
     return reading, from_origins(lesion_marks=by_marks, lung_features=by_features)

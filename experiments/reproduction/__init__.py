@@ -1,1 +1,1 @@
-"""The paper's tables and figures again, on public data under one protocol; `experiments/reproduce.py` runs it."""
+"""The paper's tables and figures on public data under one protocol; `experiments/reproduce.py` runs it."""

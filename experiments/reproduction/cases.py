@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from benchmarks.cases import SOURCES, Case, write_case
 from experiments.reproduction.parts import Figure, Table, save
-from experiments.reproduction.runs import Place
+from experiments.reproduction.runs import Reproduction
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
@@ -23,14 +23,14 @@ from jcs_ct.evaluation.metrics import bootstrap_interval, sensitivity_specificit
 from jcs_ct.study import read_study
 
 
-def table_2(place: Place) -> Table:
+def table_2(reproduction: Reproduction) -> Table:
     """Time of a diagnosis, from files to reports."""
-    slices = place.preset.case_slices
+    slices = reproduction.preset.case_slices
     rows = []
     for kind, paper in ((Case.INFECTED, "22.0"), (Case.UNINFECTED, "1")):
         with tempfile.TemporaryDirectory() as folder:
             case = Path(folder, "case")
-            write_case(place.data, kind, case, slices)
+            write_case(reproduction.data, kind, case, slices)
             start = time.perf_counter()
             command = [sys.executable, "-m", "jcs_ct.cli", "diagnose", str(case), "-o", str(Path(folder, "out"))]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -49,37 +49,37 @@ def table_2(place: Place) -> Table:
 
 PAPER_TABLE_4 = {15: (96.0, 91.5), 20: (95.0, 92.0), 25: (95.0, 93.0), 30: (94.5, 93.5)}
 PAPER_SLICES = 325
-"""The middle of the 250 to 400 slices a case that the paper's thresholds count in."""
+"""Middle of the 250 to 400 slices per case that the paper's thresholds refer to."""
 
 
-def patients(place: Place, diagnoser: Diagnoser) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def patients(reproduction: Reproduction, diagnoser: Diagnoser) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Share of infected slices of every test patient, and whether the patient is infected.
 
     Patients are the groups of the test split of sars-cov-2-ct, the coronacases series and the two DICOM studies.
     """
     threshold = diagnoser.settings.rule.slice_probability
-    records = [record for record in read_source("sars-cov-2-ct", place.data) if record.split == "test"]
-    if place.preset.slices is not None:
-        records = records[:: max(1, len(records) // (4 * place.preset.slices))]
+    records = [record for record in read_source("sars-cov-2-ct", reproduction.data) if record.split == "test"]
+    if reproduction.preset.slices is not None:
+        records = records[:: max(1, len(records) // (4 * reproduction.preset.slices))]
     called = slice_probabilities(diagnoser, records, lambda _: None) > threshold
     groups = np.array([record.group for record in records])
     infected = np.array([record.infected is True for record in records])
     shares = [float(called[groups == group].mean()) for group in np.unique(groups)]
     truth = [bool(infected[groups == group].any()) for group in np.unique(groups)]
     studies = [("dicom/lung-pet-ct-dx-A0002", False), ("dicom/ricord-001012", True)]
-    series = sorted(p for p in (place.data / "coronacases").iterdir() if p.is_dir())
+    series = sorted(p for p in (reproduction.data / "coronacases").iterdir() if p.is_dir())
     studies += [(f"coronacases/{p.name}", True) for p in series]
-    for name, positive in studies if place.preset.slices is None else studies[:1]:
-        rule = diagnoser.run(read_study(place.data / name)).rule
+    for name, positive in studies if reproduction.preset.slices is None else studies[:1]:
+        rule = diagnoser.run(read_study(reproduction.data / name)).rule
         if rule is not None:
             shares.append(rule.infected_slices / rule.assessed_slices)
             truth.append(positive)
     return np.array(shares), np.array(truth)
 
 
-def table_4(place: Place, folder: Path) -> tuple[Table, Figure]:
+def table_4(reproduction: Reproduction, folder: Path) -> tuple[Table, Figure]:
     """Sensitivity and specificity over the patient threshold, as rows and as curves."""
-    shares, infected = patients(place, Diagnoser())
+    shares, infected = patients(reproduction, Diagnoser())
     rows = []
     for threshold, (sensitivity, specificity) in PAPER_TABLE_4.items():
         share = threshold / PAPER_SLICES

@@ -1,19 +1,19 @@
-"""Figures 6 and 8: what the reader has outlined. Figure 7 tells of patients, of whom pictures do not."""
+"""Figures 6 and 8: the reader's outlines. Figure 7 shows patients, about whom pictures say nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from experiments.reproduction.parts import Figure
-from experiments.reproduction.runs import SOURCE, Place
+from experiments.reproduction.runs import SOURCE, Reproduction
 
 from jcs_ct.datasets.statistics import statistics
 from jcs_ct.evaluation.plots import plot_attributes, plot_segmentation_set
 
 
-def figures_6_and_8(place: Place, folder: Path) -> list[Figure]:
-    """Areas, places, widths and heights of the opacities, and how many a slice has."""
-    (found,) = statistics(place.data / SOURCE)
+def figures_6_and_8(reproduction: Reproduction, folder: Path) -> list[Figure]:
+    """Areas, positions, widths and heights of the opacities, and their number per slice."""
+    (found,) = statistics(reproduction.data / SOURCE)
     told = found.as_dict()
     plot_attributes(found.opacities, folder / "figure6.png")
     plot_segmentation_set(found.counts, found.opacities, folder / "figure8.png")

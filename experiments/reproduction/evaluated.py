@@ -1,4 +1,4 @@
-"""Systems trained where they are missing, and their scores."""
+"""Scores of systems, which are trained if they are missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from experiments.reproduction.plan import LEARNS_BADLY, System, is_peer
 from experiments.reproduction.runs import (
     HeldOutSlice,
-    Place,
+    Reproduction,
     predictions,
     summary_of,
     train_all,
@@ -22,51 +22,53 @@ from numpy.typing import NDArray
 class Evaluated:
     """Scores of systems, each computed once."""
 
-    def __init__(self, place: Place, slices: list[HeldOutSlice]) -> None:
-        self.place, self.slices = place, slices
+    def __init__(self, reproduction: Reproduction, slices: list[HeldOutSlice]) -> None:
+        self.reproduction, self.slices = reproduction, slices
         self.kept: dict[str, list[Scores]] = {}
 
     def __call__(self, system: System) -> list[Scores]:
         """One `Scores` for each seed."""
         if system.key not in self.kept:
-            seeds = self.place.preset.seeds_of(system)
+            seeds = self.reproduction.preset.seeds_of(system)
             self.kept[system.key] = [scores(self.predicted(system, seed), self.slices) for seed in seeds]
         return self.kept[system.key]
 
     def all(self, systems: Iterable[System]) -> None:
-        """Train and evaluate many with a progress bar, first seeds first: what is there early is a whole table."""
-        systems, preset = list(systems), self.place.preset
-        train_all(((system, preset.seeds[0]) for system in systems), self.place, "first seed")
-        others = [other for system in systems for other in other_rates(system, self.place)]
-        train_all(((other, preset.seeds[0]) for other in others), self.place, "other learning rates")
-        runs = [(at_its_rate(system, self.place), seed) for system in systems for seed in preset.seeds_of(system)]
-        train_all(runs, self.place, "other seeds")
+        """Train and evaluate several with a progress bar, first seeds first: a whole table is there early."""
+        systems, preset = list(systems), self.reproduction.preset
+        train_all(((system, preset.seeds[0]) for system in systems), self.reproduction, "first seed")
+        others = [other for system in systems for other in other_rates(system, self.reproduction)]
+        train_all(((other, preset.seeds[0]) for other in others), self.reproduction, "other learning rates")
+        runs = [
+            (at_its_rate(system, self.reproduction), seed) for system in systems for seed in preset.seeds_of(system)
+        ]
+        train_all(runs, self.reproduction, "other seeds")
         for system in systems:
             self(system)
 
     def predicted(self, system: System, seed: int) -> list[NDArray[np.uint8]]:
-        """Of every slice, by the system at its own learning rate; see `runs.predictions`."""
-        return predictions(at_its_rate(system, self.place), seed, self.place, self.slices)
+        """Predictions for every slice by the system at its own learning rate; see `runs.predictions`."""
+        return predictions(at_its_rate(system, self.reproduction), seed, self.reproduction, self.slices)
 
 
-def other_rates(system: System, place: Place) -> list[System]:
-    """A peer that learns badly with the first seed, at the other learning rates."""
-    rates = place.preset.peer_rates
-    if not is_peer(system) or not rates or _validated(system, place) >= LEARNS_BADLY:
+def other_rates(system: System, reproduction: Reproduction) -> list[System]:
+    """The peer at the other learning rates, if it learns badly with the first seed."""
+    rates = reproduction.preset.peer_rates
+    if not is_peer(system) or not rates or _validated(system, reproduction) >= LEARNS_BADLY:
         return []
     return [dataclasses.replace(system, settings=system.settings | {"learning_rate": rate}) for rate in rates]
 
 
-def at_its_rate(system: System, place: Place) -> System:
+def at_its_rate(system: System, reproduction: Reproduction) -> System:
     """A system at the learning rate with the best validation Dice, first seed.
 
-    A rate that suits a decoder with batch normalization can be too high for one without: a peer that learned nothing
-    would be easy to beat.
+    A rate that suits a decoder with batch normalization can be too high for one without. Beating a peer that learned
+    nothing would mean nothing.
     """
-    others = other_rates(system, place)
-    return max((system, *others), key=lambda one: _validated(one, place)) if others else system
+    others = other_rates(system, reproduction)
+    return max((system, *others), key=lambda one: _validated(one, reproduction)) if others else system
 
 
-def _validated(system: System, place: Place) -> float:
+def _validated(system: System, reproduction: Reproduction) -> float:
     """Validation Dice of the first seed."""
-    return float(str(summary_of(trained(system, place.preset.seeds[0], place))["best"]))
+    return float(str(summary_of(trained(system, reproduction.preset.seeds[0], reproduction))["best"]))

@@ -1,4 +1,4 @@
-"""Figures 10 and 11 again, and a gallery of the worst, as PNG and SVG."""
+"""Figures 10 and 11, and a gallery of the worst slices."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def figure_10(evaluated: Evaluated, folder: Path) -> Figure:
     """Predictions of all systems on the same slices."""
     areas = np.array([one.truth.sum() for one in evaluated.slices])
     chosen = np.argsort(areas)[np.linspace(0, len(areas) - 1, min(ROWS, len(areas))).astype(int)]
-    seed = evaluated.place.preset.seeds[0]
+    seed = evaluated.reproduction.preset.seeds[0]
     columns: list[System] = list(COMPARED)
     figure, grid = plt.subplots(
         len(chosen), len(columns), figsize=(1.7 * len(columns), 1.5 * len(chosen)), squeeze=False
@@ -89,7 +89,7 @@ def worst(evaluated: Evaluated, folder: Path) -> Figure:
     """The slices that JCS outlines worst."""
     dice = np.mean([one.dice for one in evaluated(JCS)], axis=0)
     chosen = np.argsort(dice)[:WORST]
-    values = evaluated.predicted(JCS, evaluated.place.preset.seeds[0])
+    values = evaluated.predicted(JCS, evaluated.reproduction.preset.seeds[0])
     figure, grid = plt.subplots(2, -(-len(chosen) // 2), figsize=(10, 4.6), squeeze=False)
     for axes in grid.flat:
         axes.axis("off")

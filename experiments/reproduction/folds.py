@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from experiments.reproduction.parts import Table
 from experiments.reproduction.plan import JCS, System
-from experiments.reproduction.runs import SOURCE, HeldOutSlice, Place, held_out_slices, predictions, train_all
+from experiments.reproduction.runs import SOURCE, HeldOutSlice, Reproduction, held_out_slices, predictions, train_all
 from experiments.reproduction.scores import THRESHOLD, scores
 from experiments.reproduction.tables import interval_of
 from numpy.typing import NDArray
@@ -20,17 +20,17 @@ PUBLISHED = "75.9 / 80.8"
 slice."""
 
 
-def folds(place: Place) -> Table:
-    """Every slice once, outlined by a segmenter that was not trained on it."""
-    train_all([(part, 0) for part in _parts()], place, "folds")
-    parts = left_out(place)
+def folds(reproduction: Reproduction) -> Table:
+    """Table of every slice once, outlined by a segmenter that was not trained on it."""
+    train_all([(part, 0) for part in _parts()], reproduction, "folds")
+    parts = left_out(reproduction)
     dice = [scores([values for values, _ in part], [one for _, one in part]).dice for part in parts]
     pooled = [_overlap(values > 255 * THRESHOLD, one) for part in parts for values, one in part]
     every = np.concatenate(dice)
     both = f"{100 * every.mean():.1f} / {100 * pooled_dice(*zip(*pooled, strict=True)):.1f}"
     by_fold = ", ".join(f"{100 * one.mean():.1f}" for one in dice)
     rows = [(JCS.label, both, interval_of(every), by_fold), ("MiniSeg, as published", PUBLISHED, "–", "–")]
-    steps = place.preset.settings["steps"]
+    steps = reproduction.preset.settings["steps"]
     protocol = (
         f"{len(pooled)} slices of {SOURCE} in {COUNT} folds by slice, one kept for testing, one to choose the "
         f"checkpoint, three to train on; {steps} steps of 4 slices, as in Table VII; threshold {THRESHOLD:g}; one "
@@ -41,12 +41,12 @@ def folds(place: Place) -> Table:
     return Table("folds", "Five folds by slice", protocol, head, rows)
 
 
-def left_out(place: Place) -> list[list[tuple[NDArray[np.uint8], HeldOutSlice]]]:
-    """By fold, its slices with what a segmenter trained on the other folds says of them; see `predictions`."""
+def left_out(reproduction: Reproduction) -> list[list[tuple[NDArray[np.uint8], HeldOutSlice]]]:
+    """By fold, predictions of a segmenter trained on the other folds, with their slices; see `predictions`."""
     out = []
     for part in _parts():
-        slices = held_out_slices(place, part.settings["fold"])
-        out.append(list(zip(predictions(part, 0, place, slices), slices, strict=True)))
+        slices = held_out_slices(reproduction, part.settings["fold"])
+        out.append(list(zip(predictions(part, 0, reproduction, slices), slices, strict=True)))
     return out
 
 

@@ -10,7 +10,7 @@ import torch
 from experiments.reproduction.figures import show
 from experiments.reproduction.parts import Figure, Table, save
 from experiments.reproduction.plan import EXPLAINED, MAPS, Preset
-from experiments.reproduction.runs import HeldOutSlice, Place, train_all, trained
+from experiments.reproduction.runs import HeldOutSlice, Reproduction, train_all, trained
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
@@ -25,9 +25,9 @@ from jcs_ct.training.batches import FixedBatches
 from jcs_ct.training.run import load_weights
 
 LABELLED = "sars-cov-2-ct"
-"""Whose test slices tell what the map costs the decision."""
+"""Source whose test slices show what the map costs the decision."""
 COLUMNS = 5
-"""Slices of the picture."""
+"""Number of slices in the picture."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,19 @@ class Explained:
     slice_auc: float
 
 
-def figure_9(place: Place, slices: list[HeldOutSlice], folder: Path) -> tuple[Table, Figure]:
-    """Train the classifiers that are missing, hold their maps against masks, and draw some."""
-    labelled = prepare([LABELLED], place.data, place.preset.map_size, place.output / "cache").split("test")
-    if place.preset.slices is not None:
-        few = np.linspace(0, len(labelled) - 1, 4 * place.preset.slices).astype(int)
+def figure_9(reproduction: Reproduction, slices: list[HeldOutSlice], folder: Path) -> tuple[Table, Figure]:
+    """Train the missing classifiers, compare their maps with masks, and draw some."""
+    labelled = prepare([LABELLED], reproduction.data, reproduction.preset.map_size, reproduction.cache).split("test")
+    if reproduction.preset.slices is not None:
+        few = np.linspace(0, len(labelled) - 1, 4 * reproduction.preset.slices).astype(int)
         labelled = labelled.subset(np.isin(np.arange(len(labelled)), few))
     found: dict[str, list[Explained]] = {system.key: [] for system in MAPS}
-    runs = [(system, seed) for seed in place.preset.seeds_of(MAPS[0]) for system in MAPS]
-    train_all(runs, place, "maps")
+    runs = [(system, seed) for seed in reproduction.preset.seeds_of(MAPS[0]) for system in MAPS]
+    train_all(runs, reproduction, "maps")
     for system, seed in runs:
-        weights = trained(system, seed, place) / "classifier.safetensors"
-        found[system.key].append(_explained(weights, place.preset, slices, labelled))
-    return _table(found, place, len(slices), len(labelled)), _picture(found, slices, folder)
+        weights = trained(system, seed, reproduction) / "classifier.safetensors"
+        found[system.key].append(_explained(weights, reproduction.preset, slices, labelled))
+    return _table(found, reproduction, len(slices), len(labelled)), _picture(found, slices, folder)
 
 
 @torch.inference_mode()
@@ -85,7 +85,7 @@ def _mean_and_spread(values: list[float], factor: float = 100, digits: int = 1) 
     return f"{factor * np.mean(values):.{digits}f}{spread}"
 
 
-def _table(found: dict[str, list[Explained]], place: Place, count: int, labelled: int) -> Table:
+def _table(found: dict[str, list[Explained]], reproduction: Reproduction, count: int, labelled: int) -> Table:
     rows = []
     for system in MAPS:
         where = [each.where for each in found[system.key]]
@@ -101,8 +101,8 @@ def _table(found: dict[str, list[Explained]], place: Place, count: int, labelled
                 _mean_and_spread([each.slice_auc for each in found[system.key]], 1, 3),
             )
         )
-    steps = (place.preset.settings | place.preset.classifier_settings)["steps"]
-    batch = place.preset.explained_factor * sum(group.count for group in EXPLAINED)
+    steps = (reproduction.preset.settings | reproduction.preset.classifier_settings)["steps"]
+    batch = reproduction.preset.explained_factor * sum(group.count for group in EXPLAINED)
     protocol = (
         f"Classifiers trained alike but for what the row names, {steps} steps of {batch} slices of sars-cov-2-ct, "
         "mosmed-slices and covid-19-ct100, whose masks only L_seg looks at. Maps "
@@ -110,7 +110,7 @@ def _table(found: dict[str, list[Explained]], place: Place, count: int, labelled
         "slices whose strongest place lies in a lesion; energy: share of the map in lesions, and the share of the area "
         "that lesions take (chance); Dice of the map above the share of its largest value that is best for all slices "
         f"together, each seed's own. Slice AUC on {labelled} test slices of {LABELLED}. Mean over seeds ± their "
-        f"standard deviation; precision {place.precision}. The paper shows this figure without numbers."
+        f"standard deviation; precision {reproduction.precision}. The paper shows this figure without numbers."
     )
     head = ("training", "pointing game (%)", "energy (%)", "chance (%)", "times chance", "Dice (%)", "slice AUC")
     return Table("figure9", "Figure 9 in numbers: where activation maps look", protocol, head, rows)

@@ -1,18 +1,15 @@
-"""One page of all tables and figures, as HTML and as Markdown; nothing on it is typed by hand."""
+"""One generated page of all tables and figures, as HTML and as Markdown."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from experiments.reproduction.parts import Figure, Table
 from jinja2 import Environment
 
-from jcs_ct.errors import UsageError
-
 INTRO = (
-    "The paper's images are not public, so its figures cannot be checked as such; what can be checked is whether each "
-    "part helps and how the systems compare, on data that anyone can have and under one protocol. Made by "
+    "The paper's images are not public, so its figures cannot be checked directly. This page checks whether each part "
+    "helps and how the systems compare, on public data and under one protocol. Made by "
     "`python experiments/reproduce.py all {options} --data DIR --imagenet FILE`."
 )
 HTML = """<!doctype html>
@@ -59,32 +56,6 @@ def write_page(tables: list[Table], figures: list[Figure], folder: Path, options
         partial.replace(folder / name)
         written.append(folder / name)
     return written
-
-
-START, END = "<!-- reproduction -->", "<!-- /reproduction -->"
-"""What lies between them in docs/results.md is this page's; the rest is of experiments/default_weights.py."""
-
-
-def into_results(page: Path, results: Path) -> None:
-    """Put the page's text into `docs/results.md`, in the place of what stood there of an earlier one.
-
-    Args:
-        page: folder of the page, below the folder of `results`.
-        results: the file; has both markers.
-
-    Raises:
-        UsageError: it has not.
-    """
-    before, start, rest = results.read_text(encoding="utf-8").partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise UsageError(f"{results}: found no place for the reproduction, expected the lines {START} and {END}")
-    text = (page / "README.md").read_text(encoding="utf-8")
-    text = text.replace("\n## ", "\n### ").replace("# Reproduction", "## Reproduction", 1)
-    text = re.sub(r"\]\((?=[\w-]+\.png)", f"]({page.name}/", text)
-    partial = results.with_name(f"{results.name}.partial")
-    partial.write_text(f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8")
-    partial.replace(results)
 
 
 def _row(cells: tuple[str, ...] | list[str]) -> str:

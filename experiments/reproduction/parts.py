@@ -1,4 +1,4 @@
-"""What the page is made of: tables and pictures."""
+"""Parts of the page: tables and pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is trained: the systems of every table, and three presets of how long and how large."""
+"""What is trained: the systems of every table, and three presets of length and size."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from jcs_ct.training.config import AugmentSettings, BatchGroup, TrainConfig
 MASKED = BatchGroup(4, ("covid-19-ct100",), "masked")
 """One protocol for all: the training slices of the 50/48 split, and nothing else."""
 LABELLED = BatchGroup(4, ("sars-cov-2-ct",))
-"""What the joint model's classifier goes on learning from."""
+"""Further training data of the joint model's classifier."""
 EXPLAINED = (
     BatchGroup(10, ("sars-cov-2-ct",)),
     BatchGroup(4, ("covid-19-ct100",), "masked"),
     BatchGroup(2, ("mosmed-slices",)),
 )
-"""What the classifiers of Figure 9 learn from: labels, and masks that only L_seg looks at."""
+"""Training data of the classifiers of Figure 9: labels, and masks that only L_seg uses."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,15 @@ class System:
     label: str
     settings: dict[str, Any] = field(default_factory=dict)
     paper: tuple[float, float, float] | None = None
-    """Dice, IoU and E-measure in percent that the paper gives, on its own data (Tables V to VII)."""
+    """The paper's Dice, IoU and E-measure in percent, on its own data (Tables V to VII)."""
     published: float | None = None
-    """Dice in percent that Inf-Net's paper (Fan et al., TMI 2020, Table II) gives on the 50/48 split, at the adaptive
-    threshold."""
+    """Dice in percent on the 50/48 split at the adaptive threshold (Fan et al., TMI 2020, Table II)."""
     shortfall: str = ""
-    """Why it falls short of the published figure, where it does; of ours, why it is behind a peer."""
+    """Why it falls short of the published figure; of our system, why it is behind a peer."""
     times: int = 1
-    """Trained for so many times the preset's steps."""
+    """Factor on the preset's number of steps."""
     continued: bool = False
-    """Goes on from the finished segmenter, for as many steps as the joint model does."""
+    """Continues from the finished segmenter, for as many steps as the joint model."""
 
     @property
     def key(self) -> str:
@@ -57,7 +56,7 @@ JCS = System(
 )  # fmt: skip
 JOINT = System("joint", "JCS, with the classifier's features", paper=(78.5, 66.4, 92.7))
 CONTINUED = System("segmenter", "JCS, segmentation alone, for as many steps as the joint model", continued=True)
-"""The joint model starts from the segmenter and learns on; what the mere learning on gives is this one's."""
+"""Control for the joint model, which starts from the segmenter and trains further: further training alone."""
 ABLATION = (
     System("segmenter-plain", "neither EFM nor AFF", paper=(71.0, 57.7, 88.0)),
     System("segmenter-efm", "EFM", paper=(74.3, 61.4, 88.9)),
@@ -65,9 +64,9 @@ ABLATION = (
     dataclasses.replace(JCS, label="EFM and AFF"),
     System("segmenter", "EFM and AFF, without deep supervision", {"deep_supervision": False}),
 )
-"""Table V, and a row of our own."""
+"""Systems of Table V, and a row of our own."""
 LEARNS_BADLY = 0.7
-"""Validation Dice below which a peer is tried at another learning rate."""
+"""Validation Dice below which a peer is also trained at other learning rates."""
 PEERS = (
     System(
         "unet",
@@ -93,11 +92,11 @@ PEERS = (
     System("infnet-vgg", "Inf-Net, VGG"),
     System("miniseg", "MiniSeg"),
 )
-"""Table VII's, and two beyond it."""
+"""Systems of Table VII, and two beyond it."""
 
 
 def is_peer(system: System) -> bool:
-    """Whether a system is somebody else's."""
+    """Whether a system is a peer, not ours."""
     return system.name in {peer.name for peer in PEERS}
 
 
@@ -106,14 +105,14 @@ MAPS = (
     System("classifier", "mixing", {"mixing": 0.5, "map_weight": 0.0}),
     System("classifier", "mixing and L_seg", {"mixing": 0.5, "map_weight": 20.0}),
 )
-"""Figure 9's."""
+"""Systems of Figure 9."""
 COMPARED = (*PEERS, dataclasses.replace(JCS, label="JCS, segmentation alone"), JOINT)
 EVERY = tuple({system.key: system for system in (*ABLATION, *COMPARED, CONTINUED)}.values())
 
 
 @dataclass(frozen=True)
 class Preset:
-    """How long, how large, how often."""
+    """Length, size and repetitions of the trainings."""
 
     name: str
     seeds: tuple[int, ...]
@@ -121,28 +120,28 @@ class Preset:
     input_size: tuple[int, int]
     settings: dict[str, Any]
     classifier_settings: dict[str, Any]
-    """In place of some of the above where a classifier is trained."""
+    """Override `settings` for classifiers."""
     backbone_steps: int
-    """Of the Res2Net's warm start, where there is an ImageNet encoder to learn from."""
+    """Steps of the Res2Net's warm start from an ImageNet encoder; 0 for none."""
     joint_steps: int
     case_slices: int
-    """Slices of the cases that are timed."""
+    """Number of slices of the timed cases."""
     peer_rates: tuple[float, ...] = ()
-    """Learning rates at which a peer is tried that learns badly at the preset's; see `evaluated.at_its_rate`."""
+    """Further learning rates for peers that learn badly at the preset's; see `evaluated.at_its_rate`."""
     few_seeds: int | None = None
-    """How many of the seeds peers and the classifiers of Figure 9 are trained with; all if None."""
+    """Number of seeds for peers and for the classifiers of Figure 9; all if None."""
     slices: int | None = None
-    """Test slices that are looked at; all if None."""
+    """Number of evaluated test slices; all if None."""
     explained_factor: int = 1
-    """By which the batches of `EXPLAINED` are larger."""
+    """Factor on the batch sizes of `EXPLAINED`."""
 
     def seeds_of(self, system: System) -> tuple[int, ...]:
-        """Those that a system is trained with."""
+        """Seeds that a system is trained with."""
         return self.seeds[: self.few_seeds] if is_peer(system) or system.name == "classifier" else self.seeds
 
     @property
     def map_size(self) -> tuple[int, int]:
-        """What a classifier sees."""
+        """Input size of classifiers."""
         size: tuple[int, int] = self.classifier_settings.get("input_size", self.input_size)
         return size
 
@@ -193,17 +192,16 @@ PRESETS = {
         explained_factor=16,
     ),
 }
-"""`smoke` for a test of the machinery, `cpu` for the results that are kept, `paper` as published, for a GPU."""
+"""`smoke` tests the machinery, `cpu` makes the published results, `paper` is as in the paper and needs a GPU."""
 
 HAS_VGG_ENCODER = frozenset(s.name for s in EVERY) - {"unet", "infnet", "miniseg", "joint"}
 STARTS = {"infnet": ("backbone",), **dict.fromkeys(HAS_VGG_ENCODER, ("encoder",))}
-"""What systems start from, of ImageNet: VGG-16's encoder, or the Res2Net that has learned to give its features. U-Net
-and MiniSeg start from random weights, as in their papers."""
+"""ImageNet weights that systems start from: VGG-16's encoder, or the Res2Net distilled from it. U-Net and MiniSeg start
+from random weights, as in their papers."""
 EXACT = frozenset({"miniseg"})
-"""Trained in fp32 whatever the others are: on a CPU torch's bf16 gradient of a dilated depthwise convolution is not
-finite."""
+"""Always trained in fp32: on a CPU torch's bf16 gradient of a dilated depthwise convolution is not finite."""
 LEARN_ON_RATE = 1e-4
-"""Of what has been trained before, in the joint model and in the segmenter that goes on."""
+"""Learning rate of pretrained parts in the joint model and in the continued segmenter."""
 
 
 def config_of(system: System, preset: Preset, seed: int, starts: dict[str, Path], precision: str) -> TrainConfig:

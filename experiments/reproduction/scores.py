@@ -1,4 +1,4 @@
-"""Figures of merit of one system's predictions, by the libraries that this field trusts."""
+"""Metrics of one system's predictions, by the libraries that this field trusts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIGURES = ("dice", "iou", "e_measure", "s_measure", "mae")
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one system, one seed; each figure (N,), a value for each slice."""
+    """Metrics of one system and seed; each is (N,), a value for each slice."""
 
     dice: NDArray[np.float64]
     """At one fixed threshold; the F1 of pixels (torchmetrics)."""
@@ -37,14 +37,13 @@ class Scores:
     mae: NDArray[np.float64]
     """Mean absolute error of the probability map (PySODMetrics)."""
     dice_adaptive: NDArray[np.float64]
-    """At twice the mean of the map stretched to 0..1, as Inf-Net's evaluation has it (PySODMetrics), within the part of
-    the slice that the network sees: the published slices are cropped to the lungs, and more of a body around them would
-    lower the mean. To be held against published figures only, as a map that is sure of nothing gains by the
-    stretching."""
+    """At twice the mean of the map stretched to 0..1, as in Inf-Net's evaluation (PySODMetrics), within the part of the
+    slice that the network sees: published slices are cropped to the lungs, and more body around them would lower the
+    mean. Only for comparison with published figures, because stretching favours maps that are sure of nothing."""
 
 
 def scores(predicted: list[NDArray[np.uint8]], slices: list[HeldOutSlice]) -> Scores:
-    """Figures of every slice, at its own resolution.
+    """Metrics of every slice, at its own resolution.
 
     Args:
         predicted: probability (H, W) of each slice as 0..255.
@@ -63,8 +62,8 @@ def _of_one(values: NDArray[np.uint8], one: HeldOutSlice) -> tuple[float, ...]:
         "s": py_sod_metrics.Smeasure(),
         "mae": py_sod_metrics.MAE(),
     }
-    # Probabilities as they are: stretching each map to 0..1, as Inf-Net's evaluation does, rewards a map that is sure
-    # of nothing.
+    # Unscaled probabilities: stretching each map to 0..1, as Inf-Net's evaluation does, favours maps that are sure of
+    # nothing.
     for measure in sod.values():
         measure.step(pred=values / 255, gt=truth, normalize=False)
     dice = py_sod_metrics.DICEHandler(with_dynamic=False, with_adaptive=True)
@@ -82,11 +81,11 @@ def _of_one(values: NDArray[np.uint8], one: HeldOutSlice) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network takes for one slice."""
+    """Cost of a network for one slice."""
 
     parameters: int
     flops: int
-    """Of one slice, a multiplication and an addition being two."""
+    """Operations for one slice; a multiplication and an addition count as two."""
     seconds: float
     """Median time of one slice on this machine's CPU, torch eager."""
 

@@ -1,4 +1,4 @@
-"""The tables: each function gives rows for the page, from runs that are made where they are missing."""
+"""The tables of the page, from runs that are made if they are missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PERCENT = {"dice", "iou", "e_measure", "s_measure", "dice_adaptive"}
 
 
 def _shown(name: str, of_seeds: list[Scores]) -> str:
-    """Mean over slices and seeds, and the spread of the seeds' means."""
+    """Mean over slices and seeds, and the standard deviation of the seeds' means."""
     means = np.array([getattr(one, name).mean() for one in of_seeds])
     factor, digits = (100, 1) if name in PERCENT else (1, 3)
     spread = f" ± {factor * means.std(ddof=1):.{digits}f}" if len(means) > 1 else ""
@@ -40,8 +40,8 @@ def _paper(system: System) -> tuple[str, str, str]:
 
 
 def _protocol(evaluated: Evaluated) -> str:
-    place, preset = evaluated.place, evaluated.place.preset
-    size = f"{preset.input_size[0]} × {preset.input_size[1]}, size `{preset.size}`, precision {place.precision}"
+    reproduction, preset = evaluated.reproduction, evaluated.reproduction.preset
+    size = f"{preset.input_size[0]} × {preset.input_size[1]}, size `{preset.size}`, precision {reproduction.precision}"
     return (
         f"Ours: trained on the 50 training slices of the 50/48 split of covid-19-ct100 (8 of them choose the "
         f"checkpoint), {preset.settings['steps']} steps of 4 slices at {size}; {len(evaluated.slices)} test slices, "
@@ -57,12 +57,12 @@ def _fewer(preset: Preset) -> str:
 
 
 def _gain(evaluated: Evaluated, system: System, base: System) -> NDArray[np.float64]:
-    """Dice of each slice (N,) by one system less that by another."""
+    """Difference of two systems' Dice on each slice, (N,)."""
     return _over_seeds(evaluated(system)) - _over_seeds(evaluated(base))
 
 
 def _differences(evaluated: Evaluated, base: System, others: Iterable[System]) -> str:
-    """How far others are from one system, and how sure that is."""
+    """Differences of systems from one system, with intervals."""
     gains = {system.label: _gain(evaluated, system, base) for system in others}
     shown = "; ".join(f"{label} {100 * gain.mean():+.1f} ({interval_of(gain, '+')})" for label, gain in gains.items())
     return f"Dice less that of “{base.label}”, with the 95 % bootstrap interval over slices: {shown}."
@@ -104,7 +104,7 @@ def table_7(evaluated: Evaluated) -> Table:
     evaluated.all(COMPARED)
     rows = []
     for system in COMPARED:
-        found, price = evaluated(system), cost(system, evaluated.place.preset)
+        found, price = evaluated(system), cost(system, evaluated.reproduction.preset)
         rows.append(
             (
                 system.label,
@@ -129,7 +129,7 @@ def table_7(evaluated: Evaluated) -> Table:
 
 
 def ranking(evaluated: Evaluated) -> str:
-    """By how much JCS is ahead of each peer, or is not, and how sure that is."""
+    """Differences between JCS and each peer, with intervals."""
     ahead: list[str] = []
     behind: list[str] = []
     for system in PEERS:
@@ -144,12 +144,14 @@ def ranking(evaluated: Evaluated) -> str:
 
 
 def _rates(evaluated: Evaluated) -> str:
-    """At which learning rate each peer was trained."""
-    preset = evaluated.place.preset
+    """The learning rates of the peers."""
+    preset = evaluated.reproduction.preset
     if not preset.peer_rates:
         return ""
     usual = preset.settings["learning_rate"]
-    changed = {peer.label: at_its_rate(peer, evaluated.place).settings.get("learning_rate", usual) for peer in PEERS}
+    changed = {
+        peer.label: at_its_rate(peer, evaluated.reproduction).settings.get("learning_rate", usual) for peer in PEERS
+    }
     shown = ", ".join(f"{label} ({rate:g})" for label, rate in changed.items() if rate != usual)
     return (
         f"The learning rate is {usual:g}; peers with a validation Dice below {LEARNS_BADLY:g} were tried at "
@@ -159,7 +161,7 @@ def _rates(evaluated: Evaluated) -> str:
 
 
 def published(evaluated: Evaluated) -> str:
-    """Whether peers reach on this split what was published for it, by the rule of the published figure."""
+    """Whether peers reach their published figures on this split, by the rule of the published figures."""
     said = []
     for system in PEERS:
         if system.published is None:

@@ -1,7 +1,7 @@
-"""Work on many slices on all cores at once, as far as the caller allows.
+"""Parallel work on slices, on as many cores as the caller allows.
 
-Threads, not processes: NumPy, SciPy, Pillow and the decoders let go of Python's lock while they compute, slices are not
-copied, and a fork beside threads of OpenVINO can wait for ever.
+Threads, not processes: NumPy, SciPy, Pillow and the decoders release the GIL while they compute, slices are not copied,
+and a fork beside threads of OpenVINO can hang.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _SHARES = 4
-"""Shares of the work that each core gets: enough that one with harder slices does not keep the others waiting."""
+"""Chunks per core: enough that a core with slower slices does not keep the others waiting."""
 
 _limit: ContextVar[int | None] = ContextVar("cores that may be used; all if None", default=None)
 
 
 def cores() -> int:
-    """Cores to work on: those that this process may use, fewer within `at_most`."""
+    """Number of cores to use: those available to this process, fewer within `at_most`."""
     free = _free()
     return min(free, _limit.get() or free)
 
@@ -34,7 +34,7 @@ def _free() -> int:
 
 @contextmanager
 def at_most(count: int | None) -> Iterator[None]:
-    """Work on no more cores than these while the context lasts; None leaves it as it is."""
+    """Use at most `count` cores within the context; None changes nothing."""
     if count is None:
         yield
         return
@@ -46,9 +46,9 @@ def at_most(count: int | None) -> Iterator[None]:
 
 
 def parallel_map(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """What `work` gives for each item, in their order; several items at once.
+    """Apply `work` to all items in parallel and return the results in order.
 
-    The first exception in the order of the items is raised. `work` itself runs on one core, also where it calls this.
+    The first exception in the order of the items is raised. `work` itself runs on one core, also if it calls this.
     """
     workers = min(cores(), len(items))
     if workers < 2:

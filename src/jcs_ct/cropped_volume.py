@@ -1,8 +1,8 @@
-"""Volumes that are 0 in most places, and take memory only where they are not.
+"""Volumes that are mostly 0 and keep only the bounding box of each slice.
 
 Lungs are a fifth of a chest scan, opacities less. Labels, masks and maps of a whole study would together take three
-times the memory of its voxels; of each slice only the box that holds anything is kept here. Who works slice by slice,
-as nearly all that measures or writes does, need not tell a cropped volume from an array (`Volume`).
+times the memory of its voxels. Code that works slice by slice, as nearly all measuring and writing does, can treat a
+cropped volume like an array (`Volume`).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ S = TypeVar("S", bound=np.generic)
 
 
 class Crop(NamedTuple, Generic[S]):
-    """The part of a slice that holds anything."""
+    """The non-zero part of a slice."""
 
     place: tuple[slice, slice]
     """Rows and columns of the slice."""
     values: NDArray[S]
-    """(h, w); not to be written to."""
+    """(h, w); read-only."""
 
     @classmethod
     def of(cls, values: NDArray[S], first: tuple[int, int] = (0, 0)) -> Crop[S] | None:
-        """Of a picture whose first pixel lies at row and column `first` of its slice, a view; None if it is empty."""
+        """A view of the non-zero part of a picture, or None; `first` is the row and column of its first pixel."""
         marked = values if values.dtype == bool else values != 0
         rows = np.flatnonzero(marked.any(1))
         if not len(rows):
@@ -41,10 +41,10 @@ class Crop(NamedTuple, Generic[S]):
 
 
 class CroppedVolume(Generic[S]):
-    """A volume (Z, H, W), 0 outside of the box that each slice has of its own.
+    """A volume (Z, H, W) that is 0 outside each slice's own bounding box.
 
-    `volume[z]` gives a slice as a new (H, W) array, `volume[z] = plane` replaces it; several threads may do so at once,
-    each for other slices. `np.asarray(volume)` gives the whole, at the memory that this class is there to save.
+    `volume[z]` returns a slice as a new (H, W) array, and `volume[z] = plane` replaces it. Several threads may do so at
+    once for different slices. `np.asarray(volume)` returns the whole array, at the memory cost that this class avoids.
 
     Args:
         shape: (Z, H, W).
@@ -70,7 +70,7 @@ class CroppedVolume(Generic[S]):
         plane: Callable[[int], NDArray[Any]],
         indices: Sequence[int] | None = None,
     ) -> CroppedVolume[S]:
-        """A volume of what `plane` gives for slices, all of them or those of `indices`; several at once."""
+        """Build a volume from `plane(z)` of all slices, or of `indices`, in parallel."""
         volume = cls(shape, dtype)
 
         def put(z: int) -> None:
@@ -97,21 +97,21 @@ class CroppedVolume(Generic[S]):
         self.put(z, plane, (0, 0))
 
     def put(self, z: int, values: NDArray[Any], first: tuple[int, int]) -> None:
-        """Replace a slice by a picture on it whose first pixel lies at row and column `first`, 0 around it."""
+        """Replace a slice by a picture whose first pixel is at row and column `first`; 0 elsewhere."""
         crop = Crop.of(values.astype(self.dtype, copy=False), first)
         # A copy, as a view would keep the whole picture.
         self._crops[z] = None if crop is None else Crop(crop.place, crop.values.copy())
 
     def crop(self, z: int) -> Crop[S] | None:
-        """What is kept of a slice; None where it holds nothing."""
+        """The non-zero part of a slice; None if it is empty."""
         return self._crops[z]
 
     def shown(self) -> list[int]:
-        """Slices that hold anything, ascending."""
+        """Indices of the slices that are not empty, ascending."""
         return [z for z, crop in enumerate(self._crops) if crop is not None]
 
     def shadow(self) -> NDArray[np.bool_]:
-        """(H, W): what any slice holds something at."""
+        """(H, W): where any slice is not 0."""
         out = np.zeros(self.shape[1:], bool)
         for crop in self._crops:
             if crop is not None:
@@ -120,7 +120,7 @@ class CroppedVolume(Generic[S]):
 
     @property
     def nbytes(self) -> int:
-        """Memory of what is kept."""
+        """Memory of the stored boxes."""
         return sum(crop.values.nbytes for crop in self._crops if crop is not None)
 
     def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> NDArray[Any]:
@@ -134,23 +134,23 @@ class CroppedVolume(Generic[S]):
 
 
 Volume: TypeAlias = NDArray[S] | CroppedVolume[S]
-"""(Z, H, W), of which `volume[z]` is a slice."""
+"""(Z, H, W); `volume[z]` is a slice."""
 
 
 def crop_of(volume: Volume[S], z: int) -> Crop[S] | None:
-    """The part of a slice that holds anything; None where it holds nothing."""
+    """The non-zero part of a slice; None if it is empty."""
     return volume.crop(z) if isinstance(volume, CroppedVolume) else Crop.of(volume[z])
 
 
 def shown_slices(volume: Volume[Any]) -> list[int]:
-    """Slices that hold anything, ascending."""
+    """Indices of the slices that are not empty, ascending."""
     if isinstance(volume, CroppedVolume):
         return volume.shown()
     return [int(z) for z in np.flatnonzero(volume.any((1, 2)))]
 
 
 def marked_pixels(volume: Volume[Any]) -> NDArray[np.int64]:
-    """(Z,): on how many pixels of each slice something is held."""
+    """(Z,): number of non-zero pixels of each slice."""
 
     def count(z: int) -> int:
         crop = crop_of(volume, z)

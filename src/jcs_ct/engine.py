@@ -1,4 +1,4 @@
-"""Runs exported networks: OpenVINO on the CPU, ONNX Runtime on a GPU. No torch, and nothing leaves the machine."""
+"""Run exported networks: OpenVINO on the CPU, ONNX Runtime on a GPU. Without torch and without telemetry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-# OpenVINO's Python package reports its own import to a web service unless this package is out of reach; it then takes
+# OpenVINO's Python package reports its own import to a web service unless this package is unavailable; it then uses
 # its own stub.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None is Python's mark for "not there"
 
@@ -20,13 +20,13 @@ import openvino  # noqa: E402  # after the line above, which it must not precede
 from jcs_ct.errors import UsageError, WeightsError  # noqa: E402
 
 BATCH = 2
-"""Slices that go through a network at once: more gain a twentieth of the time on two cores, and cost memory."""
+"""Slices per batch: larger batches save 5 % of the time on two cores and cost memory."""
 
 Outputs = tuple[NDArray[np.float32], ...]
 
 
 class Device(StrEnum):
-    """On what networks compute."""
+    """Where networks run."""
 
     CPU = "cpu"
     CUDA = "cuda"
@@ -36,13 +36,13 @@ class Backend(Protocol):
     """A library that has loaded one network."""
 
     shape: tuple[int | None, ...]
-    """Of the input; None where it is free."""
+    """Height and width of the input; None if they are dynamic."""
 
     def infer(self, batch: NDArray[np.float32]) -> Outputs:
-        """The network's outputs in their order, each an array of its own; (N, 1, H, W) in 0..1 goes in."""
+        """The network's outputs for (N, 1, H, W) in 0..1, in their order, each a separate array."""
 
     def release(self) -> None:
-        """Give back the memory that only a run needs."""
+        """Release the memory that only a run needs."""
 
 
 class OpenVino:
@@ -54,7 +54,7 @@ class OpenVino:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        # By itself OpenVINO computes as bfloat16 where the processor can: other answers on other machines.
+        # By default OpenVINO computes in bfloat16 where the processor can, which gives other results on other machines.
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
@@ -71,7 +71,7 @@ class OpenVino:
         return tuple(np.array(outputs[port]) for port in self._model.outputs)
 
     def release(self) -> None:
-        """See `Backend`: what layers hand each other, as much as half a study."""
+        """See `Backend`: intermediate results take as much as half a study."""
         self._model.release_memory()
 
 
@@ -89,7 +89,7 @@ class OnnxRuntime:
 
     def __init__(self, path: Path, threads: int | None = None, provider: str = "CUDAExecutionProvider") -> None:
         try:
-            # Here and not at the top: it is of an extra.
+            # Imported here because it is an optional extra.
             import onnxruntime
         except ModuleNotFoundError as error:
             raise UsageError(f"{provider} needs ONNX Runtime: pip install 'jcs-ct[cuda]', or leave --device") from error
@@ -99,13 +99,13 @@ class OnnxRuntime:
                 f"ONNX Runtime offers {', '.join(offered)}, expected {provider}: pip install 'jcs-ct[cuda]'"
             )
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what goes wrong is raised or asked for below
+        options.log_severity_level = 4  # errors are raised or checked below
         options.intra_op_num_threads = threads or 0
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
-        except Exception as error:  # its errors share no other base
+        except Exception as error:  # its errors have no other common base
             raise _unreadable(path, error) from error
-        # Where a GPU is missing, it goes on on the processor and only logs that it does.
+        # Without a GPU it falls back to the CPU and only logs that.
         if provider not in self._session.get_providers():
             raise UsageError(f"found no device for {provider}, expected a GPU with its driver; or leave --device")
         (only,) = self._session.get_inputs()
@@ -117,24 +117,24 @@ class OnnxRuntime:
         return tuple(self._session.run(None, {self._input: batch}))
 
     def release(self) -> None:
-        """See `Backend`; the session keeps what it has."""
+        """See `Backend`; the session keeps its memory."""
 
 
 BACKENDS: dict[Device, Callable[[Path, int | None], Backend]] = {Device.CPU: OpenVino, Device.CUDA: OnnxRuntime}
-"""What computes on each device."""
+"""The backend of each device."""
 
 
 class Network:
-    """One exported network, ready on this machine.
+    """One exported network, compiled for this machine.
 
     Args:
-        path: file with one input (N, 1, H, W), N free.
+        path: file with one input (N, 1, H, W), N dynamic.
         threads: cores to use; all if None.
         backend: loads the file.
 
     Raises:
         WeightsError: the file cannot be read as a network.
-        UsageError: this machine cannot compute with that backend.
+        UsageError: this machine cannot run that backend.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Network:
             shown = ", ".join("?" if axis is None else str(axis) for axis in shape)
             raise WeightsError(f"{path}: found a network of input ({shown}), expected (N, 1, H, W) with H and W fixed")
         self.input_size: tuple[int, int] = (shape[2], shape[3])
-        """Height and width that the network takes."""
+        """Height and width of the network's input."""
 
     def run(self, slices: NDArray[np.uint8]) -> Iterator[Outputs]:
         """Outputs batch by batch, in the order of the network's outputs.

@@ -3,16 +3,16 @@
     JcsError                     anything below; the command line prints its message and exits with `exit_code`
     ├── InputError               the input cannot be read as a study                         exit 2
     │   ├── UnreadableFileError  one file is damaged, truncated or of an unknown kind
-    │   └── UnsupportedInputError  read correctly, but not something that JCS takes
+    │   └── UnsupportedInputError  read correctly, but not an input that JCS supports
     ├── UsageError               an option or a setting is wrong                             exit 2
     ├── WeightsError             weights are missing or do not match their checksum          exit 2
     ├── DataError                a data set for training or evaluation is not as documented  exit 2
-    │   └── OverlapError         a patient or an image lies on two sides of a split
+    │   └── OverlapError         a patient or an image is in two splits
     ├── PeerError                a DICOM peer cannot be reached, or refuses what it is asked exit 2
     └── QueueError               the queue of jobs cannot be read or written                 exit 2
         ├── QueueFullError       one more job would pass a limit of the queue, or the disk is full
-        ├── NoSuchJobError       there is no such job, or it is somebody else's
-        └── RevisionConflictError  somebody else has changed the result meanwhile
+        ├── NoSuchJobError       the job is missing or owned by someone else
+        └── RevisionConflictError  someone else has changed the result in the meantime
 
 A study that was read but must not be judged is not an error: its verdict is `not_assessable`, and the command exits
 with 3. Messages say what was found, what was expected and what to do.
@@ -32,11 +32,11 @@ class InputError(JcsError):
 
 
 class UnreadableFileError(InputError):
-    """A file is damaged, truncated, or not of the kind that its place or name promises."""
+    """A file is damaged, truncated, or not of the expected kind."""
 
 
 class UnsupportedInputError(InputError):
-    """A file was read correctly, but JCS does not take what it holds."""
+    """A file was read correctly, but JCS does not support its content."""
 
 
 class UsageError(JcsError):
@@ -52,7 +52,7 @@ class DataError(JcsError):
 
 
 class OverlapError(DataError):
-    """What is trained on would also be validated or tested on: a patient, a file, or an image that looks the same."""
+    """A patient, a file or a similar image is in the training data and in the validation or test data."""
 
 
 class PeerError(JcsError):
@@ -60,16 +60,16 @@ class PeerError(JcsError):
 
 
 class QueueError(JcsError):
-    """The queue of jobs cannot be read or written; no fault of a study's."""
+    """The queue of jobs cannot be read or written; not caused by a study."""
 
 
 class QueueFullError(QueueError):
-    """One more job would pass a limit of the queue, or its disk is full."""
+    """One more job would exceed a limit of the queue, or its disk is full."""
 
 
 class NoSuchJobError(QueueError):
-    """There is no such job, or it is somebody else's: who asks must not learn which."""
+    """The job is missing or owned by someone else; deliberately indistinguishable."""
 
 
 class RevisionConflictError(QueueError):
-    """A change of a result was based on a revision that is not the latest one any more."""
+    """A change was based on a revision that is no longer the latest."""

@@ -1,4 +1,4 @@
-"""Lung mask by threshold and shape, on slices of the one form (see `preprocessing`)."""
+"""Lung mask by threshold and shape, on normalized slices (see `preprocessing`)."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from jcs_ct.morphology import Mask, convex_hull, dilated, eroded, filled
 from jcs_ct.preprocessing import AIR_THRESHOLD, Box, Bytes, bounding_box, enclosed_regions, is_cropped
 
 WORKING_SIZE = 256
-"""Longer side of the grid on which lungs are sought; finer detail does not change the answer."""
+"""Longer side of the grid on which lungs are searched; finer detail does not change the result."""
 MIN_SHARE_OF_LARGEST = 0.08
-"""A dark region is lung only if it has at least this share of the largest one's size: leaves out gas and trachea."""
+"""A dark region is lung only if it has at least this share of the largest region's size: excludes gas and trachea."""
 GAS_LEVEL = 0.058
-"""Darker than this (-930 HU) is gas rather than lung; a region that is mostly so is bowel or stomach."""
+"""Darker pixels (-930 HU) are gas; a region that is mostly gas is bowel or stomach."""
 MOSTLY = 0.65
-"""Share of a region that makes it gas; lungs with emphysema have less of it."""
+"""Share of gas pixels above which a region is gas; lungs with emphysema have less."""
 CLOSING_SHARE = 0.05
-"""Vessels, walls and opacities up to this share of the slice's width are closed over."""
+"""Gaps (vessels, walls, opacities) up to this share of the slice's width are closed."""
 BODY_SIZE = 128
-"""Longer side of the grid on which the outline of the body is taken."""
+"""Longer side of the grid on which the body's outline is computed."""
 BACK_WALL = 0.15
-"""The wall behind the lungs is this share of the body's depth (uninfected slices: median 0.13, 95 % up to 0.16)."""
+"""Thickness of the wall behind the lungs as a share of the body's depth (uninfected: median 0.13, 95 % up to 0.16)."""
 CROPPED_BACK_WALL = 0.12
-"""The same share of a crop to the lungs (95 % of slices have less behind the lungs)."""
+"""The same in a crop to the lungs (95 % of slices have less)."""
 MIN_LUNG_SHARE = 0.02
 """A slice is a lung slice if at least this share of its own pixels is lung..."""
 MIN_SHARE_OF_FULLEST = 0.20
-"""...and it has at least this share of the lung area of the study's fullest slices: the outermost ones show little but
-partial volumes of diaphragm, stomach and chest wall, which look like opacities."""
+"""...and its lung area is at least this share of that of the study's fullest slices. The outermost slices show partial
+volumes of diaphragm, stomach and chest wall, which look like opacities."""
 
 LungSearch = Callable[[Bytes, Mask | None, Bytes], Mask]
 """Finds the lungs of a stack as `find_lungs` does, from all three of its arguments."""
 
 
 def overview(slices: Bytes) -> Bytes:
-    """(Z, H, W) with its longer side brought to `WORKING_SIZE` at most: the grid on which lungs are sought."""
+    """(Z, H, W) with its longer side reduced to at most `WORKING_SIZE`: the grid on which lungs are searched."""
     height, width = slices.shape[1:]
     step = max(height, width) / WORKING_SIZE
     if step <= 1:
@@ -58,11 +58,11 @@ def find_lungs(slices: Bytes, inside: Mask | None = None, coarse: Bytes | None =
     Args:
         slices: (Z, H, W), 0..1 stored as 0..255.
         inside: (Z, H, W), False where a pixel is padding; all True if None.
-        coarse: the `overview` of the slices, where the caller has it already.
+        coarse: the `overview` of the slices, if the caller has it already.
 
     Returns:
-        (Z, H, W): aerated lung with what it encloses. Dense consolidation at the pleura can be left out; opacities
-        found by the segmenter are added to the lung before shares are computed.
+        (Z, H, W): aerated lung and what it encloses. Dense consolidation at the pleura can be missing; opacities found
+        by the segmenter are added before shares are computed.
     """
     depth, height, width = slices.shape
     coarse = overview(slices) if coarse is None else coarse
@@ -81,7 +81,7 @@ def find_lungs(slices: Bytes, inside: Mask | None = None, coarse: Bytes | None =
         if inside is not None:
             out[index] &= inside[index]
 
-    parallel_map(find_dark, range(depth))  # thin bridges are opened before components are told apart
+    parallel_map(find_dark, range(depth))  # thin bridges are opened before components are labelled
     lungs = _large_components(lungs)
     parallel_map(complete, range(depth))
     return out
@@ -96,7 +96,7 @@ def _resized(mask: Mask, shape: tuple[int, int]) -> Mask:
 
 
 def _without_gas(dark: Mask, gas: Mask) -> Mask:
-    """Leave out the regions of a slice that are mostly gas. Across slices bowel can seem to touch the lung."""
+    """Remove the regions of a slice that are mostly gas. In 3D, bowel can appear to touch the lung."""
     labels, count = ndimage.label(dark)
     area = np.bincount(labels.ravel(), minlength=count + 1)
     lung = np.bincount(labels[gas], minlength=count + 1) <= MOSTLY * area
@@ -105,9 +105,9 @@ def _without_gas(dark: Mask, gas: Mask) -> Mask:
 
 
 def body_hull(tissue: Mask, inside: Mask) -> Mask:
-    """Convex hull of the largest piece of tissue on a slice: leaves out the air between patient and couch.
+    """Convex hull of the largest piece of tissue on a slice: excludes the air between patient and couch.
 
-    A crop to the lungs, most of whose rim is tissue, holds no such air and falls into pieces; all of it is kept.
+    A crop to the lungs has tissue along most of its rim, no such air, and disconnected tissue; all of it is kept.
 
     Args:
         tissue: (H, W), what is not air.
@@ -115,7 +115,7 @@ def body_hull(tissue: Mask, inside: Mask) -> Mask:
     """
     if is_cropped(tissue, inside):
         return inside
-    # The opening parts the body from the couch, whose sheet is thinner than the body wall.
+    # The opening separates the body from the couch, which is thinner than the body wall.
     labels, count = ndimage.label(_opened(tissue, 2))
     if not count:
         return np.zeros_like(tissue)
@@ -124,12 +124,12 @@ def body_hull(tissue: Mask, inside: Mask) -> Mask:
 
 
 def _opened(mask: Mask, reach: int) -> Mask:
-    """Without what is thinner than twice `reach` and one pixels."""
+    """Remove structures thinner than 2 * `reach` + 1 pixels."""
     return dilated(eroded(mask, reach), reach)
 
 
 def _large_components(dark: Mask) -> Mask:
-    """Keep the dark regions that are large beside the largest."""
+    """Keep the dark regions that are large compared with the largest."""
     kept = np.zeros_like(dark)
     box = bounding_box(np.asarray(dark.any(0)))
     if box is None:
@@ -137,7 +137,7 @@ def _large_components(dark: Mask) -> Mask:
     within = (slice(None), slice(box.top, box.bottom), slice(box.left, box.right))
     labels = cc3d.connected_components(np.ascontiguousarray(dark[within]), connectivity=6)
     sizes = np.zeros(int(labels.max()) + 1, np.int64)
-    for plane in labels:  # one by one: counting makes eight bytes of each voxel
+    for plane in labels:  # slice by slice: counting takes eight bytes a voxel
         sizes += np.bincount(plane.ravel(), minlength=len(sizes))
     sizes[0] = 0
     keep = sizes >= MIN_SHARE_OF_LARGEST * sizes.max()
@@ -147,7 +147,7 @@ def _large_components(dark: Mask) -> Mask:
 
 
 def _closed(lungs: Mask) -> Mask:
-    """Close over vessels and small opacities on a slice, and fill holes."""
+    """Close gaps of vessels and small opacities on a slice, and fill holes."""
     size = max(3, round(lungs.shape[1] * CLOSING_SHARE)) | 1
     padded = np.pad(lungs, size)
     closed = eroded(dilated(padded, size // 2), size // 2)
@@ -163,10 +163,10 @@ def lung_slices(lungs: Mask, inside: Mask | None = None) -> Mask:
 
 
 def lung_box(lungs: Sequence[Mask] | Mask, slices: Sequence[Bytes] | Bytes) -> Box | None:
-    """One box around the lungs of all slices: every slice is seen at one scale. None without lungs.
+    """One box around the lungs of all slices, so that every slice has the same scale. None without lungs.
 
-    The mask holds aerated lung, and consolidation gathers at the back, where one lies on it: the box reaches as far
-    back as lungs do in the body that is seen.
+    The mask holds aerated lung, but consolidation gathers at the back of supine patients. The box therefore extends as
+    far back as lungs do in the visible body.
 
     Args:
         lungs: Z lung masks (H, W) of upright slices.
@@ -183,7 +183,7 @@ def lung_box(lungs: Sequence[Mask] | Mask, slices: Sequence[Bytes] | Bytes) -> B
 
 
 def _back_of_lungs(image: Bytes) -> float | None:
-    """Row that lungs of the body on a slice (H, W) reach back to; None where no body is seen."""
+    """Row up to which lungs extend backwards on a slice (H, W); None if no body is visible."""
     height, width = image.shape
     step = max(1.0, max(height, width) / BODY_SIZE)
     reduced = Image.fromarray(image).resize((round(width / step), round(height / step)), Image.Resampling.BOX)
@@ -198,7 +198,7 @@ def _back_of_lungs(image: Bytes) -> float | None:
 def quarter_turns(lungs: Mask) -> int:
     """Counter-clockwise quarter turns (0 or 1) that bring the two lungs side by side.
 
-    For images that do not state their orientation. An upright chest is nearly symmetric left to right and not top to
+    For images that do not state their orientation. An upright chest is nearly symmetric left to right but not top to
     bottom; every slice votes with the difference.
 
     Args:

@@ -1,7 +1,7 @@
-"""Shapes on one slice: what SciPy's binary morphology does, where speed matters.
+"""Fast binary morphology on slices, as in SciPy.
 
-Squares are taken apart into rows and columns, and windows doubled rather than slid: a slice costs a few passes of
-NumPy whatever the size: a twentieth of the time of `scipy.ndimage`, which visits every neighbour of every pixel.
+Square structuring elements are separated into rows and columns, and windows are doubled instead of slid. A slice takes
+a few NumPy passes whatever the size: a twentieth of the time of `scipy.ndimage`, which visits every neighbour.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Mask = NDArray[np.bool_]
 
 
 def dilated(mask: Mask, reach: int) -> Mask:
-    """(..., H, W) grown by a square that reaches so many pixels to every side, within its slices."""
+    """Dilate (..., H, W) by a square that extends `reach` pixels to every side, within slices."""
     return _over_windows(mask, reach, np.logical_or)
 
 
 def eroded(mask: Mask, reach: int) -> Mask:
-    """(..., H, W) shrunk by a square that reaches so many pixels to every side; outside of the picture is False."""
+    """Erode (..., H, W) by a square that extends `reach` pixels to every side; outside the picture is False."""
     return _over_windows(mask, reach, np.logical_and)
 
 
 def _over_windows(mask: Mask, reach: int, combine: Callable[..., Mask]) -> Mask:
-    """Any or all of the pixels of the square around each pixel."""
+    """Whether any, or all, pixels of the square around each pixel are True."""
     out = np.pad(mask, [(0, 0)] * (mask.ndim - 2) + [(reach, reach)] * 2)
     width, size = 1, 2 * reach + 1
     while width < size:
@@ -40,15 +40,15 @@ def _over_windows(mask: Mask, reach: int, combine: Callable[..., Mask]) -> Mask:
 
 
 def filled(mask: Mask) -> Mask:
-    """(H, W) without holes; several times as fast as `ndimage.binary_fill_holes`, which floods step by step."""
+    """Fill holes of (H, W); several times as fast as `ndimage.binary_fill_holes`, which floods step by step."""
     labels, _ = ndimage.label(~np.pad(mask, 1))
     return np.asarray(labels != labels[0, 0])[1:-1, 1:-1]
 
 
 def convex_hull(mask: Mask) -> Mask:
-    """Convex hull of what is True in (H, W): all pixels whose centres lie in the hull of the centres of these.
+    """Convex hull of the True pixels of (H, W): all pixels whose centres lie in the hull of their centres.
 
-    Row by row between two chains: a tenth of the time of testing each pixel against each edge.
+    Filled row by row between two chains: a tenth of the time of testing each pixel against each edge.
     """
     rows = np.flatnonzero(mask.any(1))
     if not len(rows):
@@ -64,10 +64,9 @@ def convex_hull(mask: Mask) -> Mask:
 
 
 def _convex_chain(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The convex line below points, at every row from the first to the last.
+    """The lower convex chain of the points, at every row from the first to the last.
 
-    A point above the line between its neighbours is no corner, also if they are none; where no such point is left, the
-    line is convex.
+    Points above the line between their neighbours are removed until none is left; then the chain is convex.
     """
     first, last = int(rows[0]), int(rows[-1])
     while len(rows) > 2:

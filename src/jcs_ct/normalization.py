@@ -1,6 +1,6 @@
-"""A study in the one form: on one intensity scale, upright, with its lungs found. What training and diagnosing share.
+"""Normalize a study: one intensity scale, upright, lungs found. Shared by training and diagnosing.
 
-See `preprocessing` for the form itself and `lungs` for the search.
+`preprocessing` defines the normalized form and `lungs` the search.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from jcs_ct.study.volume import IntensityKind, SourceGrid, Study
 
 @dataclass(frozen=True)
 class NormalStudy:
-    """A study in the one form, with its lungs found."""
+    """A normalized study with its lungs."""
 
     study: Study
     """Upright."""
     images: NDArray[np.uint8]
     """(Z, H, W): 0..1 stored as 0..255."""
     overview: NDArray[np.uint8]
-    """(Z, h, w): the same on the coarse grid that lungs are sought on."""
+    """(Z, h, w): the same on the coarse grid on which lungs are searched."""
     lungs: NDArray[np.bool_]
-    """(Z, H, W): what holds air, and what that encloses."""
+    """(Z, H, W): aerated lung and what it encloses."""
     shown: NDArray[np.bool_]
-    """(Z,): which slices show enough lung."""
+    """(Z,): whether each slice shows enough lung."""
     turned: bool
-    """Whether the study was turned by a quarter counter-clockwise."""
+    """Whether the study was turned by 90° counter-clockwise."""
 
     def box(self, size: tuple[int, int]) -> Box | None:
-        """Around the lungs of all slices that show enough, of the shape that networks of this input size take."""
+        """Box around the lungs of all lung slices, with the aspect ratio of the networks' input size."""
         if not self.shown.any():
             return None
         shown = np.flatnonzero(self.shown)
@@ -46,7 +46,7 @@ class NormalStudy:
 
 
 def inside_mask(study: Study) -> NDArray[np.bool_] | None:
-    """(Z, H, W): which pixels are the input's own; None if all."""
+    """(Z, H, W): False where a pixel is padding; None if there is none."""
     if study.extents is None:
         return None
     inside = np.zeros(study.voxels.shape, bool)
@@ -56,7 +56,7 @@ def inside_mask(study: Study) -> NDArray[np.bool_] | None:
 
 
 def normalized_images(study: Study) -> NDArray[np.uint8]:
-    """(Z, H, W): the study's voxels on the one intensity scale."""
+    """(Z, H, W): the study's voxels on the common intensity scale."""
     if study.intensity is IntensityKind.HU:
         out = np.empty(study.voxels.shape, np.uint8)
 
@@ -74,7 +74,7 @@ def normalized_images(study: Study) -> NDArray[np.uint8]:
 
 
 def turned_upright(study: Study) -> Study:
-    """A study turned by a quarter counter-clockwise within its slices; its grid remembers the way back."""
+    """Turn a study by 90° counter-clockwise within its slices; its grid keeps the way back."""
     width = study.voxels.shape[2]
     z, row, column = study.grid.axes
     flip_z, flip_row, flip_column = study.grid.flips
@@ -85,7 +85,7 @@ def turned_upright(study: Study) -> Study:
     return replace(
         study,
         voxels=np.ascontiguousarray(np.rot90(study.voxels, 1, (1, 2))),
-        # Turning is exchanging the two axes and reversing the first of them.
+        # A turn exchanges the two axes and reverses the first.
         grid=SourceGrid((z, column, row), (flip_z, not flip_column, flip_row), study.grid.affine),
         extents=extents,
         notices=(*study.notices, notice("quarter-turn")),
@@ -93,13 +93,13 @@ def turned_upright(study: Study) -> Study:
 
 
 def lies_on_its_side(study: Study, lungs: NDArray[np.bool_]) -> bool:
-    """Whether a study that does not state its orientation has to be turned by a quarter, told by its lungs."""
+    """Whether a study that does not state its orientation must be turned by 90°, judged by its lungs."""
     stated = study.plane is not None or study.geometry is not None
     return not stated and bool(lung_search.quarter_turns(lungs))
 
 
 def normal_study(study: Study, search: LungSearch = lung_search.find_lungs) -> NormalStudy:
-    """Bring a study of any source to the one form, upright, and find its lungs."""
+    """Normalize a study of any source and find its lungs."""
     images = normalized_images(study)
     overview = lung_search.overview(images)
     lungs = search(images, inside_mask(study), overview)

@@ -1,8 +1,8 @@
-"""Pure functions that bring every source to one form before a network sees it, and the way back to the voxel grid.
+"""Normalize slices of every source for the networks, and map results back to the voxel grid. Pure functions.
 
-One form: intensity 0..1 where 0 is -1000 HU and 1 is +200 HU; upright axial slices; a box around the lungs, resized to
-the network's input. Images without HU are brought to the same scale through two anchors that every chest slice has,
-aerated lung and soft tissue.
+Normalized slices have intensity 0..1, where 0 is -1000 HU and 1 is +200 HU; they are upright axial slices, cropped to a
+box around the lungs and resized to the network's input. Images without HU are mapped to the same scale by two anchors
+that every chest slice has: aerated lung and soft tissue.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from scipy import ndimage
 HU_WINDOW = (-1000.0, 200.0)
 """Lower and upper end, mapped to 0 and 1."""
 LUNG_LEVEL = (-860.0 - HU_WINDOW[0]) / (HU_WINDOW[1] - HU_WINDOW[0])
-"""Where aerated lung (-860 HU) lies on the 0..1 scale."""
+"""Level of aerated lung (-860 HU) on the 0..1 scale."""
 TISSUE_LEVEL = (40.0 - HU_WINDOW[0]) / (HU_WINDOW[1] - HU_WINDOW[0])
-"""Where soft tissue (40 HU) lies on the 0..1 scale."""
+"""Level of soft tissue (40 HU) on the 0..1 scale."""
 AIR_THRESHOLD = 0.5
-"""Darker than this is air or lung: -400 HU."""
+"""Darker pixels are air or lung: -400 HU."""
 
 CROPPED_RIM = 0.4
 """A picture with more tissue than this share along its rim is a crop to the lungs."""
@@ -30,13 +30,13 @@ BLACK = 2
 """Grey levels up to this are blank in a picture with padding."""
 
 AERATED_PART = 0.2
-"""At least this part of what lies dark in the chest is taken to be aerated lung..."""
+"""At least this share of the dark pixels in the chest is taken as aerated lung..."""
 AERATED_SPREAD = 0.06
-"""...whose most frequent level lies above that quantile by no more than this share of the way to soft tissue (measured:
-0.05 or less on nine of ten uninfected slices). Where opacities fill most of the lung, the commonest level is theirs."""
+"""...and its most frequent level exceeds that quantile by no more than this share of the distance to soft tissue
+(measured: 0.05 or less on nine of ten uninfected slices). In a lung full of opacities that level is theirs."""
 
 MAX_ANCHOR_DRIFT = 0.3
-"""A slice's own anchors count if they lie within this share of the study's range of grey."""
+"""A slice's own anchors are used if they deviate from the study's by at most this share of its grey range."""
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -50,7 +50,7 @@ class GreyAnchors:
     tissue: float
 
     def apply(self, grey: NDArray[np.generic]) -> Bytes:
-        """Grey levels of any shape to the one scale, 0..1 stored as 0..255."""
+        """Map grey levels of any shape to the common scale, 0..1 stored as 0..255."""
         levels = np.arange(256, dtype=np.float32)
         scale = (TISSUE_LEVEL - LUNG_LEVEL) / max(self.tissue - self.lung, 1.0)
         table = np.clip(LUNG_LEVEL + (levels - self.lung) * scale, 0, 1)
@@ -58,7 +58,7 @@ class GreyAnchors:
 
 
 def window_hu(hu: NDArray[np.generic]) -> Bytes:
-    """HU of any shape to the one scale, 0..1 stored as 0..255 (4.7 HU a step)."""
+    """Map HU of any shape to the common scale, 0..1 stored as 0..255 (4.7 HU a step)."""
     low, high = HU_WINDOW
     scaled = np.clip(hu, low, high).astype(np.float32)
     scaled -= low
@@ -68,12 +68,12 @@ def window_hu(hu: NDArray[np.generic]) -> Bytes:
 
 
 def otsu_threshold(histogram: NDArray[np.float64]) -> int:
-    """Level that best divides a histogram of 256 levels in two (Otsu 1979)."""
+    """Threshold of a histogram of 256 levels (Otsu 1979)."""
     levels = np.arange(256)
     weight = np.cumsum(histogram)
     mean = np.cumsum(histogram * levels)
     total, total_mean = weight[-1], mean[-1]
-    divides = (weight > 0) & (weight < total)  # a level that leaves one side empty divides nothing
+    divides = (weight > 0) & (weight < total)  # a level with an empty side separates nothing
     between = np.zeros(256)
     between[divides] = (total_mean * weight[divides] / total - mean[divides]) ** 2 / (
         weight[divides] * (total - weight[divides])
@@ -88,23 +88,24 @@ def _mode(histogram: NDArray[np.float64], low: int, high: int) -> float:
 
 
 def grey_anchors(slices: Bytes, inside: NDArray[np.bool_]) -> GreyAnchors:
-    """Find the levels of lung and soft tissue in slices of one study.
+    """Find the grey levels of lung and soft tissue in the slices of one study.
 
     Args:
         slices: (Z, H, W) grey levels 0..255.
         inside: (Z, H, W), False where a pixel is padding.
 
-    The blank surround of a round field of view is left out first: where the window is wide, it is a class of its own.
-    The two classes are told apart by Otsu's threshold. Lung is the most frequent dark level among dark regions that do
-    not reach a corner of the picture, which leaves out the air around the patient; but no lighter than the darkest
-    fifth of them allows, so that widespread opacity is not taken for aerated lung.
+    The blank surround of a round field of view is left out first: under a wide window it is a class of its own. Otsu's
+    threshold separates the two classes. Lung is the most frequent level among dark regions that do not reach a corner
+    of the picture, which excludes the air around the patient. It is limited by the darkest fifth of these pixels, so
+    that widespread opacity is not taken for aerated lung.
     """
     blank = np.stack([_blank_surround(image, own) for image, own in zip(slices, inside, strict=True)])
     histogram = np.bincount(slices[inside & ~blank], minlength=256).astype(np.float64)
     threshold = otsu_threshold(histogram)
     tissue = _mode(histogram, min(threshold + 1, 255), 255)
     enclosed = np.zeros(256)
-    for image, own in zip(slices, inside, strict=True):  # with the surround: the air beside it reaches the corner by it
+    # With the blank surround, through which the air beside it reaches the corner.
+    for image, own in zip(slices, inside, strict=True):
         dark = enclosed_regions((image <= threshold) & own, own)
         enclosed += np.bincount(image[dark], minlength=256)
     if not enclosed.any():
@@ -115,10 +116,10 @@ def grey_anchors(slices: Bytes, inside: NDArray[np.bool_]) -> GreyAnchors:
 
 
 def normalize_grey(slices: Bytes, inside: NDArray[np.bool_]) -> Bytes:
-    """Bring the grey slices of one study to the one scale.
+    """Map the grey slices of one study to the common scale.
 
-    Each slice by its own anchors, as pictures are often stretched one by one; by the study's median where a slice's own
-    are far from it, as on slices with little lung.
+    Each slice uses its own anchors, because pictures are often stretched one by one. Where these are far from the
+    study's median, as on slices with little lung, the median is used.
 
     Args:
         slices: (Z, H, W) grey levels 0..255.
@@ -151,13 +152,13 @@ def _corner_labels(labels: NDArray[np.integer[Any]], inside: NDArray[np.bool_]) 
 
 
 def _blank_surround(image: Bytes, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(H, W): black pixels that are connected with a corner of the picture."""
+    """(H, W): black pixels that are connected to a corner of the picture."""
     labels, _ = ndimage.label((image <= BLACK) & inside)
     return np.asarray((labels > 0) & np.isin(labels, _corner_labels(labels, inside)))
 
 
 def _rim(values: NDArray[Any], box: Box) -> NDArray[Any]:
-    """What lies along the four sides of a box on (H, W)."""
+    """Values along the four sides of a box on (H, W)."""
     own = values[box.top : box.bottom, box.left : box.right]
     return np.concatenate([own[0], own[-1], own[:, 0], own[:, -1]])
 
@@ -166,7 +167,7 @@ def is_cropped(tissue: NDArray[np.bool_], inside: NDArray[np.bool_]) -> bool:
     """Whether a slice is a crop to the lungs: most of its rim is tissue.
 
     Args:
-        tissue: (H, W), what is not air.
+        tissue: (H, W), pixels that are not air.
         inside: (H, W), False where a pixel is padding.
     """
     box = bounding_box(inside)
@@ -178,8 +179,8 @@ def is_cropped(tissue: NDArray[np.bool_], inside: NDArray[np.bool_]) -> bool:
 def enclosed_regions(dark: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Dark regions of a slice that the body encloses.
 
-    Regions that reach a corner of the picture are outside, and so are those that lie along a side (the gap above a
-    couch); but a crop to the lungs may cut them.
+    Regions that reach a corner of the picture or lie along a side (the gap above a couch) are outside. In a crop to the
+    lungs, lungs may be cut by the picture's edge.
 
     Args:
         dark: (H, W).
@@ -194,7 +195,7 @@ def enclosed_regions(dark: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDAr
     outside = contact > np.sqrt(area)
     outside[_corner_labels(labels, inside)] = True
     if is_cropped(~dark, inside):
-        # Here lungs may lie along a side or run into a corner; only what hugs the rim is outside.
+        # Here lungs may lie along a side or reach a corner; only regions that follow the rim are outside.
         outside &= area < contact.astype(np.int64) ** 2 / 2
     outside[0] = True
     return np.asarray(~outside[labels])
@@ -202,7 +203,7 @@ def enclosed_regions(dark: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDAr
 
 @dataclass(frozen=True)
 class Box:
-    """Rows and columns of a slice, half open; may reach beyond the picture."""
+    """Half-open ranges of rows and columns of a slice; may extend beyond the picture."""
 
     top: int
     bottom: int
@@ -220,17 +221,17 @@ class Box:
         return self.right - self.left
 
     def inside(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
-        """Rows and columns of a picture (H, W) that the box holds: an index."""
+        """Index of the box's rows and columns within a picture (H, W)."""
         height, width = shape
         return slice(max(self.top, 0), min(self.bottom, height)), slice(max(self.left, 0), min(self.right, width))
 
     def with_margin(self, share: float) -> Box:
-        """The box, larger by a share of its size on every side."""
+        """The box, enlarged by a share of its size on every side."""
         dy, dx = round(self.height * share), round(self.width * share)
         return Box(self.top - dy, self.bottom + dy, self.left - dx, self.right + dx)
 
     def with_aspect(self, height: int, width: int) -> Box:
-        """The smallest box around this one, same centre, whose sides are as height to width."""
+        """The smallest enclosing box with the same centre and the aspect ratio height to width."""
         rows = max(self.height, round(self.width * height / width))
         columns = max(self.width, round(self.height * width / height))
         top = self.top - (rows - self.height) // 2
@@ -239,7 +240,7 @@ class Box:
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box | None:
-    """Box around what is True in (H, W), or None."""
+    """Bounding box of the True pixels in (H, W), or None."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return None
@@ -247,19 +248,19 @@ def bounding_box(mask: NDArray[np.bool_]) -> Box | None:
 
 
 def crop_resize(image: Bytes, box: Box, size: tuple[int, int]) -> Bytes:
-    """Cut a box out of (H, W) and resize it to `size` (height, width); outside the picture there is air (0)."""
+    """Crop a box from (H, W) and resize it to `size` (height, width); outside the picture is air (0)."""
     height, width = image.shape
     piece = np.zeros((box.height, box.width), np.uint8)
     top, bottom = max(box.top, 0), min(box.bottom, height)
     left, right = max(box.left, 0), min(box.right, width)
     if top < bottom and left < right:
         piece[top - box.top : bottom - box.top, left - box.left : right - box.left] = image[top:bottom, left:right]
-    # Pillow's bilinear filter averages when it shrinks, so fine texture does not alias.
+    # Pillow's bilinear filter averages when shrinking, so fine texture does not alias.
     return np.asarray(Image.fromarray(piece).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def paste_back(patch: Float, box: Box, shape: tuple[int, int]) -> Float:
-    """Undo `crop_resize`: (h, w) values in the box back onto a slice of `shape`, zero elsewhere."""
+    """Undo `crop_resize`: paste (h, w) values of the box onto a slice of `shape`, zero elsewhere."""
     height, width = shape
     resized = np.asarray(
         Image.fromarray(patch.astype(np.float32)).resize((box.width, box.height), Image.Resampling.BILINEAR)
@@ -277,5 +278,5 @@ LUNG_MARGIN = 0.08
 
 
 def network_box(lungs: Box, size: tuple[int, int]) -> Box:
-    """The box that a network of input `size` (height, width) sees: lungs, margin, no distortion."""
+    """The box that a network with input `size` (height, width) sees: lungs and margin, without distortion."""
     return lungs.with_margin(LUNG_MARGIN).with_aspect(*size)

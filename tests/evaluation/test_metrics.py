@@ -1,4 +1,4 @@
-"""Figures of merit against values worked out by hand and against scikit-learn's and torchmetrics'."""
+"""Metrics against values worked out by hand and against scikit-learn's and torchmetrics'."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torchmetrics.functional.classification import binary_auroc
 
+from jcs_ct.evaluation.calibration import expected_calibration_error
 from jcs_ct.evaluation.metrics import (
     auc_interval,
     bootstrap_interval,
@@ -135,3 +136,24 @@ def test_the_interval_of_an_auc_is_that_of_whole_patients() -> None:
     assert low < (roc_auc(positive, score) or 0) < high
     assert (low, high) == bootstrap_interval(lambda k: roc_auc(positive[k], score[k]), groups)
     assert auc_interval(positive, score, groups // 10)[0] < low, "four patients tell less than forty"
+
+
+def test_a_centred_interval_holds_the_calibration_error_that_a_plain_one_can_miss() -> None:
+    random = np.random.default_rng(3)
+    groups = np.repeat(np.arange(12), 30)
+    positive = np.repeat(random.random(12) < 0.5, 30)
+    probability = np.full(len(groups), 0.5, np.float32)  # as calibrated as twelve patients can be
+
+    def error(chosen: NDArray[np.int64]) -> float:
+        return expected_calibration_error(probability[chosen], positive[chosen])
+
+    itself = error(np.arange(len(groups)))
+    plain, centred = (bootstrap_interval(error, groups, centred=each) for each in (False, True))
+    assert 0 <= centred[0] <= itself < centred[1]
+    assert centred[1] < plain[1], "draws repeat patients, which raises the error"
+    shifts = [a - b for a, b in zip(plain, centred, strict=True) if b > 0]
+    assert len({round(shift, 9) for shift in shifts}) == 1
+    mean = bootstrap_interval(lambda chosen: float(positive[chosen].mean()), groups)
+    assert bootstrap_interval(lambda chosen: float(positive[chosen].mean()), groups, centred=True) == pytest.approx(
+        mean, abs=0.02
+    ), "a figure without bias keeps its interval"

@@ -1,4 +1,4 @@
-"""Counts, places and spreads of opacities, against masks drawn by hand."""
+"""Counts, positions and sizes of opacities, on masks drawn by hand."""
 
 from __future__ import annotations
 

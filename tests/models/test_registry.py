@@ -1,4 +1,4 @@
-"""One suite for every network in its sizes: a new line in the registry is under all of these tests by itself."""
+"""One suite for every network in its sizes; a new registry line is tested automatically."""
 
 from __future__ import annotations
 

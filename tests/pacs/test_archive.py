@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -371,20 +370,18 @@ def test_archive_that_does_not_know_the_node_is_told(tmp_path: Path, archive: Ar
 def test_real_study_is_diagnosed_and_the_archive_gets_seg_and_sr(
     tmp_path: Path, archive: Archive, port: int, shared_data: Path
 ) -> None:
-    files = sorted((shared_data / "dicom" / "ricord-001012").glob("*.dcm"))
+    files = sorted((shared_data / "dicom" / "ricord-001012").glob("*.dcm"))[::4]  # enough for a verdict
     study = upload(archive, files)
     settings = settings_for(tmp_path, archive, port, commitment=True)
     real = QueueSettings(threads=1, min_free_bytes=0, lease_s=60.0)
     node = Node(settings, real)
     try:
         with node.running(), Supervisor(settings.store, real):
-            started = time.monotonic()
             send_study(archive, study)
             (job,) = jobs_of(node)
             assert ended(node.queue, job, limit_s=900).state is JobState.DONE
             wait_until(node, job, "committed")
             summary = node.queue.job(job).summary
-            print(f"ricord-001012 by C-STORE and back in {time.monotonic() - started:.0f} s")  # noqa: T201
     finally:
         node.close()
     assert summary["verdict"] == "positive"

@@ -70,7 +70,7 @@ def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_])
     return Diagnosis(study, decision, measured, (), made, {"read": 0.5, "total": 2.0})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def diagnosis() -> Diagnosis:
     """Positive, of a DICOM series in HU: 5 mm slices, 2.6 mm pixels."""
     places = np.array(PHANTOM.positions)
@@ -90,7 +90,7 @@ def diagnosis() -> Diagnosis:
     return diagnose(study, PHANTOM.lesion_mask, PHANTOM.lung_mask)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def picture_diagnosis() -> Diagnosis:
     """Positive, of pictures of two sizes: the odd ones are padded from 128 x 128 (rows, columns) out of 100 x 110."""
     extents = np.array([[0, 128, 0, 128] if k % 2 == 0 else [14, 114, 9, 119] for k in range(40)])
@@ -108,7 +108,7 @@ def picture_diagnosis() -> Diagnosis:
     return diagnose(study, PHANTOM.lesion_mask & own, PHANTOM.lung_mask & own)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def nifti_diagnosis() -> Diagnosis:
     """Positive, of an oblique NIfTI file whose axes run A, I, R."""
     # stored axes (row, z, column) of the canonical volume; row and z count backwards
@@ -133,14 +133,14 @@ def nifti_diagnosis() -> Diagnosis:
     return diagnose(study, PHANTOM.lesion_mask, PHANTOM.lung_mask)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def not_assessable(diagnosis: Diagnosis) -> Diagnosis:
     """Read, but not judged."""
     refused = NotAssessable((notice("no-lungs"),)).decision(diagnosis.study.digest, diagnosis.provenance)
     return replace(diagnosis, decision=refused, measured=None)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sure_diagnosis(diagnosis: Diagnosis) -> Diagnosis:
     """The one in HU, with intervals of all volumes and checks of its explanation and its slices."""
     volume, share = diagnosis.measures.lesion_volume_ml, diagnosis.measures.lesion_share_of_lung

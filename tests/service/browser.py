@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,18 @@ class Visit:
     def images(self) -> None:
         """Wait for the images of the study that was opened."""
         self.page.locator(".stage[data-ready]").wait_for(timeout=LOADING_MS)
+
+    def settle(self) -> None:
+        """Wait until the page has drawn what it knows now."""
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def picture(self, unlike: Collection[bytes] = ()) -> bytes:
+        """The canvas as soon as it differs from earlier pictures and no longer changes."""
+        deadline, before = time.monotonic() + LOADING_MS / 1000, b""
+        while (now := self.canvas.screenshot()) in unlike or now != before:
+            assert time.monotonic() < deadline, "the picture stays as it was, or never rests"
+            before = now
+        return now
 
     def choose_files(self, *paths: Path) -> None:
         """Through the dialog of the system."""

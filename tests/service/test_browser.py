@@ -121,16 +121,18 @@ def test_a_late_answer_hides_nothing_that_events_told(browser: Browser, tmp_path
             visit.open()
         upload = tmp_path / "study.json"
         upload.write_bytes(orders())
-        visit.choose_files(upload)
-        while not held:  # asked while the study waits behind the other
-            visit.page.wait_for_timeout(50)
+        with visit.page.expect_request(re.compile("/api/v1/jobs/[0-9a-f]{32}$")):
+            visit.choose_files(upload)  # asked for while the study waits behind the other
+        visit.settle()
+        assert held
         queued = next(job for job in service.http.get("/jobs").json()["jobs"] if job["id"] != before)
         assert queued["state"] == "queued"
         service.http.post(f"/jobs/{before}/cancel")
         row = visit.page.locator("tbody tr", has_text="study.json")
         expect(row).to_contain_text("Negative")
-        held[0].fulfill(json=queued)
-        visit.page.wait_for_timeout(500)
+        with visit.page.expect_event("requestfinished"):
+            held[0].fulfill(json=queued)
+        visit.settle()
         expect(row).to_contain_text("Negative")
 
 
@@ -179,13 +181,15 @@ def test_slices_move_by_mouse_keys_slider_and_strip(visit: Visit, study: str) ->
 def test_windows_and_overlays_change_the_picture(visit: Visit, study: str) -> None:
     visit.open_study(study)
     visit.page.get_by_role("button", name="Go to opacity 1").click()
+    visit.picture()
     with_overlay = coloured(visit.shoot("overlay"), (0, 0.2, 0.43, 0.85))
     visit.page.get_by_label("Opacities", exact=False).and_(visit.page.locator("input[type=checkbox]")).uncheck()
     assert coloured(visit.shoot("no-overlay"), (0, 0.2, 0.43, 0.85)) == 0 < with_overlay
     grey = np.asarray(Image.open(visit.shots / "no-overlay.png").convert("L"))[250:550, 60:500].mean()
+    wide = visit.picture()
     visit.page.get_by_role("button", name="Mediastinum").click()
     expect(visit.page.locator(".pane-label", has_text="Axial")).to_contain_text("W 400 L 40")
-    visit.page.wait_for_timeout(500)  # pictures have no event to wait for
+    visit.picture(unlike=[wide])
     narrow = np.asarray(Image.open(visit.shoot("mediastinum")).convert("L"))[250:550, 60:500].mean()
     assert narrow < grey - 5  # lungs are black in a window of soft tissue
     visit.page.get_by_label("Window width").fill("350")

@@ -76,7 +76,9 @@ def test_accessibility_and_size(
         visit.open_study(study)
         for tab in ("lesions", "measures", "decision", "compare", "files"):
             page.locator(f"#tab-{tab}").click()
-            page.wait_for_timeout(200)
+            expect(page.locator(f"#tab-{tab}")).to_have_attribute("aria-selected", "true")
+            expect(page.get_by_role("tabpanel")).not_to_be_empty()
+            visit.settle()
             found += visit.violations()
             visit.shoot(f"{tab}-{name}")
         page.get_by_role("button", name="Correct").click()

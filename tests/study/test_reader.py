@@ -137,7 +137,7 @@ def test_libraries_stay_quiet_and_settings_come_back(
     assert capfd.readouterr().err == ""
 
 
-def test_readers_parallel_map_leave_warning_filters_as_they_were(tmp_path: Path) -> None:
+def test_parallel_readers_leave_warning_filters_as_they_were(tmp_path: Path) -> None:
     write_dicom_series(tmp_path, PHANTOM.hu)
     before = list(warnings.filters)
     digests: list[str] = []

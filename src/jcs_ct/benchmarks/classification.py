@@ -54,7 +54,7 @@ class CalibrationFit:
 def calibrate(diagnoser: Diagnoser, data: Path, step: Step) -> CalibrationFit:
     """Fit the classifier's Platt scaling on all but the test patients of the set whose slice labels are the surest.
 
-    Validation patients alone are too few: docs/architecture.md, "Calibration".
+    Validation patients alone are too few (docs/decisions/022-calibration.md).
     """
     records = of_split(CALIBRATION_SOURCE, data, "train") + of_split(CALIBRATION_SOURCE, data, "val")
     found = predict(diagnoser, records, step, calibrated=False)
@@ -127,7 +127,7 @@ def _result(source: str, protocol: str, found: Predictions, diagnoser: Diagnoser
     }
     intervals = {
         "slice_auc": metrics.auc_interval(infected, probability, groups),
-        "slice_ece": metrics.bootstrap_interval(partial(ece_of, infected, probability), groups),
+        "slice_ece": metrics.bootstrap_interval(partial(ece_of, infected, probability), groups, centred=True),
         "slice_brier": metrics.bootstrap_interval(partial(brier_of, infected, probability), groups),
     }
     if len(np.unique(groups)) < len(groups):
@@ -137,7 +137,7 @@ def _result(source: str, protocol: str, found: Predictions, diagnoser: Diagnoser
         figures["group_ece"] = calibration.expected_calibration_error(mean, truth)
         figures["group_brier"] = calibration.brier_score(mean, truth)
         intervals["group_auc"] = metrics.auc_interval(truth, mean, each)
-        intervals["group_ece"] = metrics.bootstrap_interval(partial(ece_of, truth, mean), each)
+        intervals["group_ece"] = metrics.bootstrap_interval(partial(ece_of, truth, mean), each, centred=True)
         intervals["group_brier"] = metrics.bootstrap_interval(partial(brier_of, truth, mean), each)
     return BenchmarkResult(source, protocol, figures, intervals)
 

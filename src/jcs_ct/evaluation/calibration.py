@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: Platt scaling, and how far it got."""
+"""Calibration of probabilities: Platt scaling, reliability, expected calibration error, Brier score."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 LIMIT = 1e-6
-"""Probabilities are kept this far from 0 and 1 before their logit is taken."""
+"""Probabilities are clipped this far from 0 and 1 before the logit."""
 FOLDS = 5
-"""Of cross-fitting."""
+"""Number of folds in `cross_fitted`."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class PlattScaling:
 
 
 def fit_platt(probability: NDArray[np.float32], positive: NDArray[np.bool_], groups: NDArray[Any]) -> PlattScaling:
-    """The scaling of least log loss, where each patient counts the same and both classes do.
+    """Fit the scaling with the least log loss; every patient has the same weight, and so has each class.
 
-    Slices of one patient are alike, so a patient with many would otherwise bend the line towards itself.
+    Slices of one patient are alike, so a patient with many slices would otherwise dominate the fit.
 
     Args:
         probability: (N,) of slices.
-        positive: (N,) whether they are.
-        groups: (N,) patient of each, or what comes nearest.
+        positive: (N,) whether each slice is infected.
+        groups: (N,) patient of each slice, or the closest known grouping.
 
     Raises:
         ValueError: a class is missing, or the probabilities rank the slices no better than chance.
@@ -61,15 +61,15 @@ def fit_platt(probability: NDArray[np.float32], positive: NDArray[np.bool_], gro
 def cross_fitted(
     probability: NDArray[np.float32], positive: NDArray[np.bool_], groups: NDArray[Any]
 ) -> NDArray[np.float32]:
-    """(N,) probabilities, each calibrated by a scaling that was fitted without the slice's patient.
+    """Calibrate each probability by a scaling that was fitted without the slice's patient.
 
     Args:
         probability: (N,) of slices.
-        positive: (N,) whether they are.
-        groups: (N,) patient of each, or what comes nearest; those of each class are dealt into `FOLDS` parts.
+        positive: (N,) whether each slice is infected.
+        groups: (N,) patient of each slice; patients of each class are split into `FOLDS` parts.
 
     Raises:
-        ValueError: too few patients of a class to fit without some of them.
+        ValueError: a class has too few patients to leave a fold out.
     """
     random, calibrated = np.random.default_rng(0), np.empty_like(probability)
     names, index = np.unique(groups, return_inverse=True)
@@ -86,7 +86,7 @@ def cross_fitted(
 
 
 def _weights(positive: NDArray[np.bool_], groups: NDArray[Any]) -> NDArray[np.float64]:
-    """(N,) that sum to 1: both classes weigh the same, within each all its patients, within these all slices."""
+    """(N,) weights of sum 1: equal for both classes, for the patients of a class, and for the slices of a patient."""
     _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     weight = 1 / sizes[index]
     for kind in (positive, ~positive):
@@ -96,24 +96,24 @@ def _weights(positive: NDArray[np.bool_], groups: NDArray[Any]) -> NDArray[np.fl
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Members of about the same probability."""
+    """Members with similar probabilities."""
 
     count: int
     probability: float
-    """Mean of what was said."""
+    """Mean predicted probability."""
     share: float
-    """Of members that are positive: what came true."""
+    """Share of positive members."""
 
 
 def reliability(
     probability: NDArray[np.floating[Any]], positive: NDArray[np.bool_], bins: int = 10
 ) -> list[ReliabilityBin]:
-    """What was said against what came true, in bins of equal width; empty bins are left out.
+    """Predicted probability against the share of positives, in bins of equal width; empty bins are left out.
 
     Args:
         probability: (N,) in 0..1.
         positive: (N,).
-        bins: how many.
+        bins: number of bins.
     """
     index = np.minimum((probability * bins).astype(int), bins - 1)
     return [
@@ -126,11 +126,11 @@ def reliability(
 def expected_calibration_error(
     probability: NDArray[np.floating[Any]], positive: NDArray[np.bool_], bins: int = 10
 ) -> float:
-    """Mean distance of the two in `reliability`, weighted with the members (Guo et al., ICML 2017)."""
+    """Mean gap between probability and share in `reliability`, weighted by members (ECE; Guo et al., ICML 2017)."""
     found = reliability(probability, positive, bins)
     return sum(each.count * abs(each.probability - each.share) for each in found) / len(probability)
 
 
 def brier_score(probability: NDArray[np.floating[Any]], positive: NDArray[np.bool_]) -> float:
-    """Mean squared distance of probability and truth (Brier 1950); 0.25 for always saying a half."""
+    """Mean squared difference between probability and truth (Brier 1950); a constant 0.5 scores 0.25."""
     return float(((probability.astype(np.float64) - positive) ** 2).mean())

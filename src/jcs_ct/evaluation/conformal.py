@@ -1,14 +1,14 @@
-"""How large an outlined area may be: split-conformal thresholds of the segmenter's probability.
+"""Intervals of an outlined area: split-conformal thresholds of the segmenter's probability.
 
-The area above a threshold falls as the threshold rises, so on each slice there is one threshold at which the network
-marks as much as the reader did. Of slices that the network did not learn from, these thresholds are exchangeable with
-those of new slices; their quantiles, with the correction for a finite sample, hold the next one with a chance of
-`coverage` (Vovk et al., Algorithmic Learning in a Random World, 2005; once for each end). No second network and no
-second pass is needed: the areas above the upper and above the lower threshold are the ends of the interval.
+The area above a threshold falls as the threshold rises, so each slice has one threshold at which the network marks as
+much as the reader did. On slices that the network was not trained on, these thresholds are exchangeable with those of
+new slices. Their quantiles, with the finite-sample correction, bracket the next threshold with probability `coverage`
+(Vovk et al., Algorithmic Learning in a Random World, 2005; applied once to each end). The areas above the upper and
+above the lower threshold are the bounds of the interval. No second network and no second pass is needed.
 
-Of slices that it did learn from the promise does not hold: there it agrees with its reader more than on new ones. So
-what the interval is worth is measured on test slices and kept beside it (`AreaThresholds.measured`). A network that
-learned from all slices that are not for testing has its thresholds set, and that measured, and nothing promised.
+The guarantee does not hold for slices that the network was trained on, because it agrees better with the reader there.
+The coverage is therefore also measured on test slices (`AreaThresholds.measured`). A network that was trained on all
+other slices gets fixed thresholds, with measured coverage and no guarantee.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ MIDDLE = 127
 
 @dataclass(frozen=True)
 class AreaThresholds:
-    """Two thresholds of the segmenter's probability; the area is taken to lie between those above them."""
+    """Two thresholds of the segmenter's probability; the areas above them bound the true area."""
 
     lower: float
-    """The area above it is the upper end."""
+    """The area above it is the upper bound."""
     upper: float
-    """The area above it is the lower end."""
+    """The area above it is the lower bound."""
     coverage: float | None
-    """Share of slices whose area, as a reader sees it, should lie between the two; None where nothing is promised."""
+    """Share of slices whose reader's area should lie between the bounds; None without a guarantee."""
     measured: float | None = None
-    """The share on test slices, which chose nothing; None where that was not measured."""
+    """That share on test slices, which did not choose the thresholds; None if it was not measured."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.lower <= 0.5 <= self.upper <= 1:
@@ -48,7 +48,7 @@ class AreaThresholds:
 
     @property
     def levels(self) -> tuple[int, int]:
-        """Lower and upper threshold as bytes: what is above them counts."""
+        """Lower and upper threshold as bytes; values above them count."""
         return round(STEPS * self.lower), round(STEPS * self.upper)
 
 
@@ -63,7 +63,7 @@ def area_above(probability: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def matching_levels(above: NDArray[np.int64], area: int) -> tuple[int, int]:
-    """Where a slice's area above a level becomes the reader's.
+    """The levels between which a slice's area equals the reader's.
 
     Args:
         above: (256,) as `area_above` gives it.
@@ -78,17 +78,17 @@ def matching_levels(above: NDArray[np.int64], area: int) -> tuple[int, int]:
 
 
 def fit_area_thresholds(levels: NDArray[np.int64], coverage: float) -> AreaThresholds:
-    """Thresholds that hold the area of as many slices as wanted, each end with half of what may go wrong.
+    """Fit thresholds that cover the wanted share of slices; each end gets half of the error.
 
     Args:
         levels: (N, 2) of `matching_levels`, one row a slice.
         coverage: wanted share of slices.
 
     Raises:
-        ValueError: too few slices for that coverage: an end would have to lie beyond all of them.
+        ValueError: too few slices for that coverage: a threshold would have to lie beyond all of them.
     """
     count, tail = len(levels), (1 - coverage) / 2
-    # A hair: 20 * 0.05 is a little more than 1 in floating point.
+    # Tolerance: 20 * 0.05 is slightly more than 1 in floating point.
     low, high = math.floor((count + 1) * tail + 1e-9), math.ceil((count + 1) * (1 - tail) - 1e-9)
     if low < 1 or high > count:
         raise ValueError(
@@ -101,6 +101,6 @@ def fit_area_thresholds(levels: NDArray[np.int64], coverage: float) -> AreaThres
 
 
 def covered(above: NDArray[np.int64], area: int, thresholds: AreaThresholds) -> bool:
-    """Whether the reader's area lies between those above the two thresholds."""
+    """Whether the reader's area lies between the areas above the two thresholds."""
     lower, upper = thresholds.levels
     return bool(above[upper] <= area <= above[lower])

@@ -1,6 +1,6 @@
-"""Where an activation map looks: what the paper shows by eye in Figure 9, in numbers.
+"""Metrics of where activation maps point: the paper's Figure 9 in numbers.
 
-A map says where, not how much, so each is first divided by its largest value, as equation (4) has it.
+A map tells the location and not the amount, so each map is first divided by its maximum, as in equation (4).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from jcs_ct.evaluation.metrics import THRESHOLDS, dice_by_threshold
 
 @dataclass(frozen=True)
 class Localisation:
-    """Of a number of maps, each against its slice's mask."""
+    """Metrics of several maps, each compared with its slice's mask."""
 
     hits: NDArray[np.bool_]
-    """(N,) the pointing game: whether the strongest place lies in a lesion (Zhang et al., IJCV 2018), no tolerance."""
+    """(N,) pointing game: whether the maximum lies in a lesion (Zhang et al., IJCV 2018), without tolerance."""
     energy: NDArray[np.float64]
     """(N,) share of the map that lies in lesions (Wang et al., CVPR Workshops 2020); 0 where a map is empty."""
     chance: NDArray[np.float64]
-    """(N,) share of the picture that lesions take: the energy of a map that is the same everywhere."""
+    """(N,) share of the picture that lesions cover: the energy of a constant map."""
     dice: NDArray[np.float64]
     """(N, len(THRESHOLDS)) of the map above each threshold, which is a share of its largest value."""
 
@@ -35,7 +35,7 @@ class Localisation:
 
     @property
     def times_chance(self) -> float:
-        """Mean energy over mean chance: slices with large lesions cannot be far above theirs."""
+        """Mean energy over mean chance; no mean of ratios, as large lesions cannot exceed chance by much."""
         return float(self.energy.mean() / self.chance.mean())
 
     @property
@@ -47,7 +47,7 @@ class Localisation:
 
 
 def localisation(maps: Sequence[NDArray[Any]], masks: Sequence[NDArray[np.bool_]]) -> Localisation:
-    """Hold maps against masks of the same pixels.
+    """Compare maps with masks on the same pixels.
 
     Args:
         maps: (H, W) each, not negative, of any scale; slices may differ in size.

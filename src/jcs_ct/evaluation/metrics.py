@@ -1,4 +1,4 @@
-"""Figures of merit. Each says over what it averages, as Dice per image and pooled Dice differ by five points."""
+"""Metrics. Each states what it averages over: Dice per image and pooled Dice differ by five points."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FALSELY_MARKED_SHARE = 0.01
 """An uninfected slice counts as falsely marked if more than this share of its lung is."""
 
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
-"""At which Dice is looked at where a best one is asked for."""
+"""Candidates where the best threshold is searched."""
 
 
 def dice_per_image(predicted: Any, truth: Any) -> Any:
@@ -33,7 +33,7 @@ def dice_per_image(predicted: Any, truth: Any) -> Any:
 
 
 def dice_by_threshold(values: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(len(THRESHOLDS),): Dice of what lies above each of them, of one image.
+    """(len(THRESHOLDS),): Dice of one image above each threshold.
 
     Args:
         values: (H, W) in 0..1.
@@ -64,7 +64,7 @@ def roc_auc(positive: NDArray[np.bool_], score: NDArray[np.floating[Any]]) -> fl
 
 
 def sensitivity_specificity(positive: NDArray[np.bool_], called: NDArray[np.bool_]) -> tuple[float, float]:
-    """Share of the positive that are called so, share of the negative that are not; NaN where a class is missing."""
+    """Share of positives called positive, and of negatives called negative; NaN if a class is missing."""
     with np.errstate(invalid="ignore"):
         return (
             float(np.float64((called & positive).sum()) / positive.sum()),
@@ -78,29 +78,34 @@ def bootstrap_interval(
     draws: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    centred: bool = False,
 ) -> tuple[float, float]:
     """Percentile interval of a figure under resampling of whole groups (patients) with replacement.
 
     Args:
-        figure: takes positions (M,) of the drawn members, gives the figure or None where it is not defined.
+        figure: takes positions (M,) of the drawn members, returns the figure or None where it is not defined.
         groups: (N,) group of each member.
-        draws: how many resamples.
+        draws: number of resamples.
         level: of the interval.
         seed: of the resampling.
+        centred: subtract the bootstrap estimate of bias, the mean over all draws minus the figure itself, and cut the
+            bounds at 0. For figures such as ECE that are never negative and grow with sampling noise: a draw repeats
+            patients, which raises them, so the plain interval can lie above the figure.
     """
     random = np.random.default_rng(seed)
     names, index = np.unique(groups, return_inverse=True)
     members = [np.flatnonzero(index == k) for k in range(len(names))]
-    values = []
-    for _ in range(draws):
-        drawn = random.integers(len(names), size=len(names))
-        value = figure(np.concatenate([members[k] for k in drawn]))
-        if value is not None:
-            values.append(value)
-    if not values:
+    drawn = (random.integers(len(names), size=len(names)) for _ in range(draws))
+    found = (figure(np.concatenate([members[k] for k in each])) for each in drawn)
+    values = np.array([value for value in found if value is not None])
+    if not len(values):
         return float("nan"), float("nan")
     tail = (1 - level) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
+    if centred:
+        itself = figure(np.arange(len(groups)))
+        bias = 0.0 if itself is None else values.mean() - itself
+        low, high = max(low - bias, 0.0), max(high - bias, 0.0)
     return float(low), float(high)
 
 

@@ -1,4 +1,4 @@
-"""What a reader's masks say of opacities: how many, how large, where (paper, Figures 6, 8 and 11)."""
+"""Number, size and position of the opacities in a reader's masks (paper, Figures 6, 8 and 11)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scipy import ndimage
 
 @dataclass(frozen=True)
 class Opacity:
-    """One opacity on one slice: pixels that are connected by their sides."""
+    """One opacity on one slice: a 4-connected component."""
 
     area: int
     """Pixels."""
     x: float
-    """Column of its centre of gravity, as a share of the slice's width: 0 is the left of the picture, 1 the right."""
+    """Column of its centroid, as a share of the slice's width: 0 is the left of the picture, 1 the right."""
     y: float
-    """Row, as a share of the slice's height from above."""
+    """Row of its centroid, as a share of the slice's height from the top."""
     width: int
     """Pixels of its bounding box."""
     height: int
@@ -51,7 +51,7 @@ def opacities(mask: NDArray[np.bool_]) -> tuple[Opacity, ...]:
 
 
 def share_of_lung(mask: NDArray[np.bool_], lungs: NDArray[np.bool_]) -> float:
-    """Share of the lung (H, W), opacities included, that is marked."""
+    """Share of the lung (H, W), opacities included, that is marked as opacity."""
     return float(mask.sum() / max(int((lungs | mask).sum()), 1))
 
 

@@ -1,6 +1,6 @@
 """Figures 6 to 8 of the paper for any data set, reliability, risk over coverage.
 
-Needs matplotlib, of the extra `evaluate`.
+Needs matplotlib (extra `evaluate`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def plot_attributes(found: Sequence[Opacity], path: Path) -> Path:
 
 
 def plot_segmentation_set(counts: Sequence[int], found: Sequence[Opacity], path: Path) -> Path:
-    """Figure 8: opacities a slice, their widths and heights, and their areas over where they lie.
+    """Figure 8: opacities per slice, their widths and heights, and their areas by position.
 
     Args:
         counts: opacities of each slice that has some.
@@ -62,7 +62,7 @@ def plot_segmentation_set(counts: Sequence[int], found: Sequence[Opacity], path:
 
 
 def plot_patients(ages: Sequence[float], sexes: Sequence[str], thickness: Sequence[float], path: Path) -> Path:
-    """Figure 7: age, sex and slice thickness, as far as studies state them."""
+    """Figure 7: age, sex and slice thickness, where studies state them."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.4))
     left.hist(ages, bins=np.arange(0, 101, 10), color=_BLUE)
     left.set(xlabel="age, years", ylabel="patients")
@@ -75,7 +75,7 @@ def plot_patients(ages: Sequence[float], sexes: Sequence[str], thickness: Sequen
 
 
 def plot_reliability(found: Sequence[ReliabilityBin], title: str, path: Path) -> Path:
-    """What probabilities say against what came true; larger dots stand for more members.
+    """Reliability diagram: predicted probability against the share of positives; larger dots have more members.
 
     Args:
         found: as `calibration.reliability` gives them.
@@ -93,10 +93,10 @@ def plot_reliability(found: Sequence[ReliabilityBin], title: str, path: Path) ->
 
 
 def plot_risk_coverage(curves: Mapping[str, RiskCoverage], title: str, path: Path) -> Path:
-    """The share of wrong answers over the share that is answered.
+    """Risk over coverage: the share of wrong answers over the share that is answered.
 
     Args:
-        curves: by what answers were left out in the order of.
+        curves: by the name of the score that orders the answers.
         title: of the picture.
         path: PNG to write.
     """

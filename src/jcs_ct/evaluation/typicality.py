@@ -1,8 +1,8 @@
-"""How far a slice lies from those that a classifier learned from, so that it need not answer for everything.
+"""Out-of-distribution score of a slice: its distance from the slices that the classifier was trained on.
 
-The distance of Mahalanobis in the space of the classifier's pooled features (Lee et al., NeurIPS 2018), of the square
-roots of these: they are averages of what a rectifier lets through, skewed to the right, and a normal distribution fits
-their roots better. The covariance of hundreds of features from thousands of slices is shrunk (Ledoit and Wolf, 2004).
+The score is the Mahalanobis distance of the classifier's pooled features (Lee et al., NeurIPS 2018), after a square
+root: pooled features are averages of ReLU outputs and skewed to the right, and a normal distribution fits their roots
+better. The covariance of hundreds of features from thousands of slices is shrunk (Ledoit and Wolf, 2004).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNUSUAL = 0.95
-"""A slice farther out than this share of validation slices is unusual: worth a warning."""
+"""Quantile of validation slices above which a slice is unusual and causes a warning."""
 BEYOND = 0.99
-"""One farther out than this share is beyond what the classifier may judge. At 0.95 a source that was left out of the
-fit would lose a fifth of its patients (docs/architecture.md)."""
+"""Quantile above which the classifier must not judge a slice. At 0.95 a source that was left out of the fit would lose
+a fifth of its patients (docs/decisions/020-out-of-distribution.md)."""
 
 
 @dataclass(frozen=True)
 class Levels:
-    """From which atypicality on a slice is what."""
+    """Limits of the score."""
 
     unusual: float
     limit: float
@@ -34,15 +34,15 @@ class Levels:
 
 @dataclass(frozen=True)
 class Typicality:
-    """Where usual slices lie among features, as a normal distribution of their square roots."""
+    """Distribution of typical slices: a normal distribution of the square roots of their features."""
 
     mean: NDArray[np.float32]
     """(C,)."""
     whitening: NDArray[np.float32]
-    """(C, C): makes the distribution's covariance that of independent features of variance 1."""
+    """(C, C): whitens the distribution."""
 
     def atypicality(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N,) distance from usual slices per feature, about 1 for a slice that was fitted on.
+        """(N,) distance from typical slices per feature, about 1 for a slice of the fit.
 
         Args:
             features: (N, C), not negative.
@@ -51,7 +51,7 @@ class Typicality:
         return np.asarray(np.sqrt((white**2).mean(1)), np.float32)
 
     def save(self, path: Path) -> None:
-        """Write as NumPy's NPZ, in 16 bits, which change a distance by less than a hundredth."""
+        """Write as NumPy NPZ in 16 bits, which changes a distance by less than 0.01."""
         with path.open("wb") as stream:
             np.savez(stream, mean=self.mean.astype(np.float16), whitening=self.whitening.astype(np.float16))
 
@@ -63,7 +63,7 @@ class Typicality:
 
 
 def fit_typicality(features: NDArray[np.float32]) -> Typicality:
-    """The distribution of slices (N, C) that were trained on.
+    """Fit the distribution of training slices (N, C).
 
     Raises:
         ValueError: fewer than two slices.
@@ -77,18 +77,18 @@ def fit_typicality(features: NDArray[np.float32]) -> Typicality:
 
 
 def fit_levels(atypicality: NDArray[np.float32]) -> Levels:
-    """Levels that `UNUSUAL` and `BEYOND` of slices (N,) lie below, which took no part in `fit_typicality`."""
+    """Quantiles `UNUSUAL` and `BEYOND` of the scores (N,) of slices that took no part in `fit_typicality`."""
     unusual, limit = np.quantile(atypicality, [UNUSUAL, BEYOND])
     return Levels(round(float(unusual), 3), round(float(limit), 3))
 
 
 def _roots(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    # Eight-bit arithmetic may leave an average of rectified values a hair below zero.
+    # 8-bit arithmetic may leave an average of ReLU outputs slightly below zero.
     return np.asarray(np.sqrt(np.maximum(features, 0)))
 
 
 def _shrunk_covariance(centred: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(C, C): covariance drawn towards equal variances by what Ledoit and Wolf (2004, lemmas 3.2 to 3.4) estimate."""
+    """(C, C): covariance shrunk towards equal variances (Ledoit and Wolf 2004, lemmas 3.2 to 3.4)."""
     count, width = centred.shape
     covariance = centred.T @ centred / count
     scale = np.trace(covariance) / width

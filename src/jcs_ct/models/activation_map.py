@@ -17,8 +17,8 @@ INFECTED = 1
 def margin_activation_map(features: Tensor, head: nn.Linear) -> Tensor:
     """Activation map of the margin between the two classes, equations (1) and (2).
 
-    Its weight does not vanish where the classifier is sure, as that of the probability does, so maps of different
-    slices can be compared; `probability_activation_map` gives the paper's own.
+    Its weight does not vanish where the classifier is sure, unlike that of the probability, so maps of different slices
+    can be compared. `probability_activation_map` is the paper's version.
 
     Args:
         features: (N, C, H, W), the last feature map before global average pooling.

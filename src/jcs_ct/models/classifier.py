@@ -11,18 +11,18 @@ from jcs_ct.models.res2net import Res2NetBackbone
 
 
 class Classification(NamedTuple):
-    """What the classifier says of a batch of slices."""
+    """Outputs of the classifier for a batch of slices."""
 
     logits: Tensor
     """(N, 2): uninfected, infected."""
     activation_map: Tensor
-    """(N, 1, h, w): evidence for infection by place, not negative, at the backbone's stride."""
+    """(N, 1, h, w): activation map, not negative, at the backbone's stride."""
     features: Tensor
-    """(N, C): what the decision rests on, the backbone's last features averaged over the slice."""
+    """(N, C): the backbone's last features, averaged over the slice."""
 
 
 class Classifier(nn.Module):
-    """Slice classifier whose second output explains the first, and whose third tells how usual a slice is."""
+    """Slice classifier with an activation map and pooled features as further outputs."""
 
     def __init__(self, backbone: Res2NetBackbone, dropout: float = 0.0) -> None:
         super().__init__()

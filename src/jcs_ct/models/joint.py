@@ -14,7 +14,7 @@ from jcs_ct.models.segmenter import Segmentation, Segmenter
 
 
 class JointPrediction(NamedTuple):
-    """Both answers for a batch of slices."""
+    """Outputs of both branches for a batch of slices."""
 
     classification: Classification
     segmentation: Segmentation
@@ -30,7 +30,7 @@ class FeatureCombination(nn.Module):
         self.transition = conv_bn_relu(channels_segmenter, channels_segmenter)
 
     def pass_through(self, segmenter: Tensor) -> None:
-        """Set so that M_E^k comes out as it went in, whatever A_k is; `segmenter` is M_E^k of some slices."""
+        """Initialise to the identity on M_E^k, whatever A_k is; `segmenter` is M_E^k of some slices."""
         pass_through(self.reduce, segmenter)
         factor = self.attention.pass_through()
         pass_through(self.transition, factor * segmenter, 1 / factor)
@@ -43,7 +43,7 @@ class FeatureCombination(nn.Module):
 
 
 class JointModel(nn.Module):
-    """Segmenter whose encoder levels are enhanced by the classifier's stages; gives both answers in one pass."""
+    """Segmenter whose encoder levels are enhanced by the classifier's stages; returns both outputs in one pass."""
 
     def __init__(self, classifier: Classifier, segmenter: Segmenter) -> None:
         super().__init__()
@@ -55,13 +55,12 @@ class JointModel(nn.Module):
 
     @torch.no_grad()
     def start_from_segmenter(self, x: Tensor) -> None:
-        """Set the combinations so that the joint model outlines as its segmenter does, and learns from there.
+        """Initialise the combinations so that the joint model starts with the outlines of its segmenter.
 
-        Combinations of random weights give the decoder features that it never saw: in a short training it does not
-        recover from that.
+        Random combinations give the decoder features that it never saw, and a short training does not recover.
 
         Args:
-            x: (N, 1, H, W) in 0..1, slices as they will come.
+            x: (N, 1, H, W) in 0..1, representative slices.
         """
         training = self.segmenter.training
         levels, _ = self.segmenter.eval().encode(x)

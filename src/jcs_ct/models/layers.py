@@ -22,14 +22,14 @@ def conv_bn_relu(channels_in: int, channels_out: int, kernel: int = 3, dilation:
 
 @torch.no_grad()
 def pass_through(layer: nn.Sequential, features: Tensor, factor: float = 1.0) -> None:
-    """Set a layer of `conv_bn_relu` so that it gives the first channels of what comes in, times a factor.
+    """Initialise a layer of `conv_bn_relu` to pass on its first input channels, times a factor.
 
-    The normalization takes away what it puts back: mean and variance of each channel over `features`. Function
-    preserving as in Net2Net (Chen et al., ICLR 2016), so that a layer can be put into a trained network.
+    The normalization removes and restores the mean and variance of each channel over `features`. Function preserving as
+    in Net2Net (Chen et al., ICLR 2016), so that a layer can be inserted into a trained network.
 
     Args:
-        layer: takes at least as many channels as it gives.
-        features: (N, C, H, W), not negative, as they will come: C of the layer's output.
+        layer: has at least as many input as output channels.
+        features: (N, C, H, W), not negative, representative inputs; C of the layer's output.
         factor: that the output is multiplied by.
     """
     convolution, normalization = layer[0], layer[1]
@@ -62,7 +62,7 @@ class SqueezeExcitation(nn.Module):
 
     @torch.no_grad()
     def pass_through(self) -> float:
-        """Set every factor to one number, whatever comes in, and return it; near 1, where it can still be learned."""
+        """Initialise every factor to one constant near 1 that can still be learned, and return it."""
         self.excite.weight.zero_()
         self.excite.bias.fill_(_OPEN)  # type: ignore[union-attr]  # it has a bias
         return float(torch.sigmoid(torch.tensor(_OPEN)))

@@ -1,4 +1,4 @@
-"""Every network by name, in its sizes. A new one is one file and one line here; all model tests then apply."""
+"""Every network by name and size. A new one is one file and one line here; all model tests then apply."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ SEGMENTERS: dict[str, Callable[[str], nn.Module]] = {
     "poolnet-edges": lambda size: PoolNet(_vgg_widths(size), edges=True),
     "infnet": lambda size: InfNet(widths=None if size == "paper" else (32, 64, 128, 192)),
     "infnet-vgg": lambda size: InfNet("vgg", _vgg_widths(size)),
-    "miniseg": lambda size: MiniSeg(),  # as published in both sizes: there is nothing to make smaller
+    "miniseg": lambda size: MiniSeg(),  # as published in both sizes: it is small already
 }
-"""Ours, with what the ablation leaves of it, and its peers; all give a `Segmentation`."""
+"""Our segmenter, its ablation variants and its peers; all return a `Segmentation`."""
 MODELS: dict[str, Callable[[str], nn.Module]] = {"classifier": classifier, **SEGMENTERS, "joint": joint}
 
 

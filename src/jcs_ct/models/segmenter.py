@@ -15,14 +15,14 @@ from jcs_ct.models.vgg import VGGEncoder
 
 
 class Segmentation(NamedTuple):
-    """What a segmenter says of a batch of slices."""
+    """Outputs of a segmenter for a batch of slices."""
 
     logits: Tensor
     """(N, 1, H, W), at the input's size."""
     side_logits: list[Tensor]
     """Finest first; each (N, 1, h, w) at its own stride. The first is `logits` itself."""
     edge_logits: Sequence[Tensor] = ()
-    """Of the lesions' outlines, each (N, 1, h, w) at its own stride, from networks that learn them as well."""
+    """Logits of the lesions' edges, each (N, 1, h, w) at its own stride, from networks that learn edges as well."""
 
 
 class Decoder(nn.Module):
@@ -39,7 +39,7 @@ class Decoder(nn.Module):
         )
 
     def start_from(self, prior: float) -> None:
-        """Let side outputs of new weights begin at this probability."""
+        """Initialise the side outputs' biases to this probability."""
         for name, bias in self.named_parameters():
             if name.endswith("predict.bias"):
                 nn.init.constant_(bias, math.log(prior / (1 - prior)))
