@@ -52,6 +52,6 @@ def test_unknown_codes_and_missing_values_are_refused() -> None:
 
 
 def test_severity_may_differ_from_the_one_in_the_catalog() -> None:
-    said = notice("several-patients", Severity.REFUSAL, count=2)
-    assert (said.severity, said.code) == (Severity.REFUSAL, "several-patients")
+    said = notice("several-series", Severity.REFUSAL, count=2, read="a", images=1, others=())
+    assert (said.severity, said.code) == (Severity.REFUSAL, "several-series")
     assert said.with_severity(Severity.INFO).severity is Severity.INFO

@@ -9,3 +9,4 @@ from jcs_ct.notices.catalog import texts as texts
 from jcs_ct.notices.notice import Notice as Notice
 from jcs_ct.notices.notice import Severity as Severity
 from jcs_ct.notices.notice import Value as Value
+from jcs_ct.notices.printable import printable as printable

@@ -59,17 +59,18 @@ ABOUT_FILES: dict[str, Entry] = {
         "The input holds several CT series. The requested one was read.",
         private={"read": "one", "others": "the others"},
     ),
-    "several-patients": Entry(
-        Severity.WARNING,
-        "the input holds images of {count} patients; only the series that was read is assessed",
-        "The series of the input name different patients.",
-        "Give each patient's study alone.",
-    ),
     "several-studies": Entry(
-        Severity.WARNING,
-        "the input holds images of {count} studies; only the series that was read is assessed",
-        "The series of the input belong to different studies.",
-        "Give each study alone.",
+        Severity.REFUSAL,
+        "the input holds {count} studies of {patients:patient|patients}; one study is assessed at a time",
+        "The series of the input belong to several studies or patients. With a chosen series, only that one is read.",
+        "Give each study alone, or choose a series with --series-uid.",
+    ),
+    "other-kinds-left-out": Entry(
+        Severity.INFO,
+        "{count:file|files} of other kinds beside the {kind} images left out: {files}",
+        "DICOM comes before NIfTI, and NIfTI before pictures, where a folder holds several kinds.",
+        "Give the file alone if it is to be assessed.",
+        _NAMES,
     ),
     "series-not-requested": Entry(
         Severity.INFO,

@@ -8,11 +8,12 @@ from jcs_ct.notices.notice import Severity
 _EXPORT_ALONE = "Export the axial series of one patient alone."
 
 ABOUT_INPUT: dict[str, Entry] = {
-    "patients-mixed": Entry(
+    "identities-mixed": Entry(
         Severity.REFUSAL,
-        "one series names {count} patients; images of one patient are needed",
-        "Images of several persons stand under one Series Instance UID.",
+        "the images of one series contradict each other on {elements}; {count} of {total} differ from most: {files}",
+        "Images of several persons, studies or scanners stand under one Series Instance UID.",
         "Export each patient's series alone.",
+        {"files": "names removed"},
     ),
     "orientations-mixed": Entry(
         Severity.REFUSAL,
@@ -38,10 +39,66 @@ ABOUT_INPUT: dict[str, Entry] = {
     ),
     "repeated-acquisitions": Entry(
         Severity.WARNING,
-        "the series shows the same part of the patient more than once; read: the {read:slice|slices} of the largest "
-        "stack, left out: {left_out}",
+        "the series shows the same part of the patient more than once (told apart by {told_apart_by}); read: the "
+        "{read:slice|slices} of one stack, left out: {left_out}",
         "The series holds several acquisitions, phases or reconstructions of the same place. One of them is read.",
         "Export the one to assess as a series of its own if it is another one.",
+    ),
+    "stray-slices": Entry(
+        Severity.WARNING,
+        "{count:slice of another acquisition lies|slices of another acquisition lie} in between; left out: {files}",
+        "Single slices differ from both their neighbours, and there is no room for them.",
+        private={"files": "names removed"},
+    ),
+    "stacks-inseparable": Entry(
+        Severity.REFUSAL,
+        "{count} of {total} places hold several slices, and nothing in the headers tells which belong together",
+        "Several scans or reconstructions are mixed in one series.",
+        "Export each of them as a series of its own.",
+    ),
+    "incomplete-slices": Entry(
+        Severity.WARNING,
+        "{count} of {total} slices lack {element} and are left out: {files}",
+        "A few headers lack, or contradict, what all others state.",
+        "Export the series again if these slices matter.",
+        {"files": "names removed"},
+    ),
+    "differing-slices": Entry(
+        Severity.WARNING,
+        "{count} of {total} slices state {element}, unlike the others, and are left out: {files}",
+        "A few headers state what all others lack.",
+        "Export the series again.",
+        {"files": "names removed"},
+    ),
+    "slices-inconsistent": Entry(
+        Severity.REFUSAL,
+        "{count} of {total} slices lack {element}; slices of one kind are needed",
+        "So many headers lack an essential value that the others are no whole scan.",
+        "Export the series again.",
+    ),
+    "misplaced-slices": Entry(
+        Severity.WARNING,
+        "{count:slice states|slices state} a position that its Slice Location contradicts; left out: {files}",
+        "Image Position (Patient) and Slice Location agree for all other slices.",
+        "Export the series again if these slices matter.",
+        {"files": "names removed"},
+    ),
+    "values-ignored": Entry(
+        Severity.INFO,
+        "unreadable values in up to {count} of {total} headers were ignored: {elements}",
+        "Elements that the assessment does not need hold values of a wrong form.",
+    ),
+    "values-not-carried": Entry(
+        Severity.INFO,
+        "values that break the rules of DICOM are not carried into DICOM results: {elements}",
+        "Elements of the header are too long, or hold characters that their type does not allow. Other results show them.",
+    ),
+    "uids-replaced": Entry(
+        Severity.WARNING,
+        "UIDs that are not valid were replaced in the results: {elements}",
+        "DICOM UIDs consist of digits and dots. Results refer to the images by replacements, the same ones each time. "
+        "A viewer may not find the images that they belong to.",
+        "Correct the UIDs of the images before reading, if results are to be linked to them.",
     ),
     "places-taken-twice": Entry(
         Severity.WARNING,

@@ -11,6 +11,7 @@ from jcs_ct.notices.about_input import ABOUT_INPUT
 from jcs_ct.notices.about_result import ABOUT_RESULT
 from jcs_ct.notices.entry import Entry
 from jcs_ct.notices.notice import Notice, Severity, Value
+from jcs_ct.notices.printable import printable
 
 _SHOWN = 3
 """Members of a tuple that a text names; the values of a notice hold all of them."""
@@ -24,6 +25,8 @@ class _TextFormatter(string.Formatter):
         if isinstance(value, tuple):
             shown = ", ".join(self.format_field(each, format_spec) for each in value[:_SHOWN])
             return shown if len(value) <= _SHOWN else f"{shown} and {len(value) - _SHOWN} more"
+        if isinstance(value, str):
+            value = printable(value)
         return str(super().format_field(value, format_spec))
 
 

@@ -15,9 +15,10 @@ from jcs_ct.reports.dicom_sc import secondary_captures
 from jcs_ct.reports.dicom_seg import lesion_segmentation, lung_segmentation
 from jcs_ct.reports.dicom_sr import structured_report
 from jcs_ct.reports.formats import ReportFormat
+from jcs_ct.study.own_results import DICOM_FOLDER
 from jcs_ct.study.quiet import quiet_libraries
 
-FOLDER = "dicom"
+FOLDER = DICOM_FOLDER
 
 
 def write_dicom(diagnosis: Diagnosis, folder: Path, formats: Collection[ReportFormat]) -> list[Path]:

@@ -2,15 +2,13 @@
 
 Reports are first written into a folder beside the target and then moved into place by renaming, so that nobody ever
 sees half a result. `result.json` comes last and goes first: where it lies, the rest is complete and belongs to it.
+Moving is done by one writer at a time, so a folder never holds results of two.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
-import re
-import shutil
-import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,26 +18,19 @@ from pathlib import Path
 from jcs_ct.cores import parallel_map
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
+from jcs_ct.notices import printable
 from jcs_ct.reports.csv_report import write_csvs
-from jcs_ct.reports.dicom_report import FOLDER as DICOM_FOLDER
 from jcs_ct.reports.dicom_report import write_dicom
 from jcs_ct.reports.formats import ReportFormat, check_formats, default_formats
 from jcs_ct.reports.html_report import write_html
 from jcs_ct.reports.images import write_pngs
-from jcs_ct.reports.json_report import RESULT_SCHEMA, write_json
+from jcs_ct.reports.json_report import write_json
 from jcs_ct.reports.nifti_report import nifti_warnings, write_niftis
 from jcs_ct.reports.pdf_report import write_pdf
+from jcs_ct.study.own_results import FILES, FOLDERS, is_result
+from jcs_ct.study.scratch import exclusive, held_folder
 
 Report = Callable[[Diagnosis, Path], list[Path]]
-
-_FILES = (
-    "report.html", "report.pdf", "lesions.nii.gz", "activation.nii.gz", "lungs.nii.gz", "slices.csv", "lesions.csv",
-    "measures.csv", "notices.csv", "result.json",
-)  # fmt: skip
-_OUR_PICTURE = re.compile(r"\d{3,}\.png")
-_OUR_OBJECT = re.compile(r"(lesions\.seg|lungs\.seg|report\.sr|report\.pdf|activation\.pm|key-\d{2,}\.sc)\.dcm")
-_FOLDERS = {"lesions": _OUR_PICTURE, "activation": _OUR_PICTURE, DICOM_FOLDER: _OUR_OBJECT}
-"""What each folder holds; anything else in it is not ours."""
 
 
 def write_reports(diagnosis: Diagnosis, out_dir: Path, formats: Collection[ReportFormat] | None = None) -> list[Path]:
@@ -73,10 +64,38 @@ def write_reports(diagnosis: Diagnosis, out_dir: Path, formats: Collection[Repor
             lanes = [[write for write in reports if (write is write_niftis) == aside] for aside in (False, True)]
             made = parallel_map(lambda lane: [path for write in lane for path in write(diagnosis, staging)], lanes)
             written = [path.relative_to(staging) for paths in made for path in paths]
-            _move_into_place(staging, out_dir)
+            with exclusive(staging.parent.parent / f"{_prefix(out_dir)}lock"):
+                _refuse_foreign(out_dir)
+                _move_into_place(staging, out_dir)
     except OSError as error:
-        raise UsageError(f"cannot write results to {out_dir}: {error}. Nothing there was changed.") from error
+        raise UsageError(
+            f"cannot write results to {printable(str(out_dir))}: {error}. Nothing there was changed."
+        ) from error
     return sorted(out_dir / path for path in written)
+
+
+def check_output(out_dir: Path) -> None:
+    """Refuse a folder that results could not be written into, before anything is computed.
+
+    Raises:
+        UsageError: It is a file, closed, or unusable by name, or it holds files that carry the name of a result but
+            were not written by an earlier run.
+    """
+    shown = printable(str(out_dir))
+    try:
+        out_dir = out_dir.resolve()
+        _refuse_foreign(out_dir)
+        there = next(folder for folder in (out_dir, *out_dir.parents) if folder.exists())
+        if not there.is_dir():
+            raise UsageError(f"{printable(str(there))} is a file; give a folder for the results")
+        longest = os.pathconf(there, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+        long = [part for part in out_dir.parts if len(os.fsencode(part)) > longest]
+        if long:
+            raise UsageError(f"the name {printable(long[0])[:40]}... of the output is too long; give a shorter one")
+        with held_folder(there, _prefix(out_dir)):
+            pass  # a folder can be made there: no rule about permissions tells as much
+    except OSError as error:
+        raise UsageError(f"cannot write results to {shown}: {error.strerror}; give another folder") from error
 
 
 def _reports(wanted: Collection[ReportFormat]) -> list[Report]:
@@ -97,27 +116,24 @@ def _refuse_foreign(out_dir: Path) -> None:
     if not out_dir.exists():
         return
     if not out_dir.is_dir():
-        raise UsageError(f"{out_dir} is a file; give a folder for the results")
-    in_the_way = [name for name in (*_FILES, *_FOLDERS) if (out_dir / name).exists()]
-    if in_the_way and not _is_earlier_result(out_dir / "result.json"):
+        raise UsageError(f"{printable(str(out_dir))} is a file; give a folder for the results")
+    in_the_way = [name for name in (*FILES, *FOLDERS) if (out_dir / name).exists()]
+    if in_the_way and not is_result(out_dir / "result.json"):
         raise UsageError(
-            f"{out_dir} holds {', '.join(in_the_way)}, but no result.json of an earlier run that they belong to; "
-            "move them away or give another folder"
+            f"{printable(str(out_dir))} holds {', '.join(in_the_way)}, but no result.json of an earlier run that they "
+            "belong to; move them away or give another folder"
         )
-    for name, ours in _FOLDERS.items():
+    for name, ours in FOLDERS.items():
         if (out_dir / name).is_dir():
             foreign = [p.name for p in (out_dir / name).iterdir() if not ours.fullmatch(p.name)]
             if foreign:
-                raise UsageError(f"{out_dir / name} holds {foreign[0]}, which is no result; move it away")
+                where = printable(str(out_dir / name))
+                raise UsageError(f"{where} holds {printable(foreign[0])}, which is no result; move it away")
 
 
-def _is_earlier_result(path: Path) -> bool:
-    family = RESULT_SCHEMA.partition("/")[0] + "/"
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(document, dict) and str(document.get("schema", "")).startswith(family)
+def _prefix(out_dir: Path) -> str:
+    """What our temporary names for `out_dir` begin with; short, however long its own name is."""
+    return f".jcs-{hashlib.sha256(os.fsencode(out_dir.name)).hexdigest()[:8]}."
 
 
 @contextmanager
@@ -129,13 +145,11 @@ def _staging_folder(out_dir: Path) -> Iterator[Path]:
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     beside = out_dir.parent
     inside_only = out_dir.exists() and (not os.access(beside, os.W_OK) or out_dir.stat().st_dev != beside.stat().st_dev)
-    # mkdir, not tempfile: the folder becomes `out_dir`, and a temporary one would be closed to everybody else
-    staging = (out_dir if inside_only else beside) / f".{out_dir.name}.{uuid.uuid4().hex[:8]}.partial"
-    staging.mkdir()
-    try:
+    with held_folder(out_dir if inside_only else beside, _prefix(out_dir)) as held:
+        # A folder in the held one, which is closed to everybody else: it becomes `out_dir`.
+        staging = held / "results"
+        staging.mkdir()
         yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _move_into_place(staging: Path, out_dir: Path) -> None:
@@ -144,7 +158,7 @@ def _move_into_place(staging: Path, out_dir: Path) -> None:
         return
     old = staging / ".old"
     old.mkdir()
-    names = [*_FOLDERS, *_FILES]  # result.json last
+    names = [*FOLDERS, *FILES]  # result.json last
     retired = [name for name in reversed(names) if (out_dir / name).exists()]
     arriving = [name for name in names if (staging / name).exists()]
     moves = [(out_dir / n, old / n) for n in retired] + [(staging / n, out_dir / n) for n in arriving]

@@ -23,7 +23,8 @@ from jcs_ct.notices import Notice, notice
 from jcs_ct.study.codestreams import decode_frame
 from jcs_ct.study.dicom_frames import ForeignObject, Frame, read_frames
 from jcs_ct.study.dicom_source import describe_source
-from jcs_ct.study.files import one_line
+from jcs_ct.study.dicom_studies import refuse_several
+from jcs_ct.study.files import Names, one_line
 from jcs_ct.study.limits import refuse_too_large
 from jcs_ct.study.quality import plane_refusals, unit_refusals
 from jcs_ct.study.series_choice import Choice, choose_series, image_refusals
@@ -44,7 +45,7 @@ _HIGHEST_HU = np.iinfo(np.int16).max
 
 
 def read_dicom(
-    files: list[Path], root: Path, series_uid: str | None = None, look: Callable[[Study], None] | None = None
+    files: list[Path], root: Names, series_uid: str | None = None, look: Callable[[Study], None] | None = None
 ) -> Study:
     """Read the CT series that fits best among `files` (any order, any names).
 
@@ -52,7 +53,7 @@ def read_dicom(
 
     Args:
         files: At least one DICOM file.
-        root: Folder that names are given relative to.
+        root: What to call the files.
         series_uid: Series Instance UID of the series to read in place of the one that fits best.
         look: called with a study of a few slices, as soon as these are decoded.
 
@@ -61,10 +62,13 @@ def read_dicom(
 
     Raises:
         UnreadableFileError: More than half of the files are damaged.
-        UnsupportedInputError: None of the files is a CT image, or they ask for too much memory.
+        UnsupportedInputError: None of the files is a CT image, they are of several studies, or they ask for too much
+            memory.
         UsageError: There is no such series.
     """
     survey = survey_dicom(files, root, series_uid)
+    if series_uid is None:
+        refuse_several(survey.choice.studies)
     selection = survey.choice.selection
     slices = _Slices(selection.frames, _grid(selection.frames[0]))
     if look is not None and len(selection.frames) > 2 * _LOOK:
@@ -84,6 +88,7 @@ def _study(slices: _Slices, kept: list[int], notices: Iterable[Notice]) -> Study
     frames, grid = [slices.frames[index] for index in kept], slices.grid
     voxels = slices.voxels if len(kept) == len(slices.voxels) else slices.voxels[kept]
     geometry, first = _geometry(frames, grid), frames[0]
+    source = describe_source(frames)
     return Study(
         voxels=voxels,
         intensity=IntensityKind.HU,
@@ -95,12 +100,13 @@ def _study(slices: _Slices, kept: list[int], notices: Iterable[Notice]) -> Study
         plane=first.plane,
         series_uid=first.series_uid,
         sop_uids=tuple(frame.sop_uid for frame in frames),
-        dicom=describe_source(frames),
+        dicom=source,
         attributes=first.attributes,
         notices=tuple(
             dict.fromkeys(
                 (
                     *notices,
+                    *((notice("values-not-carried", elements=source.not_carried),) if source.not_carried else ()),
                     *_value_notices(frames),
                     *_geometry_notices(geometry),
                     *plane_refusals(first.plane),
@@ -135,13 +141,13 @@ class Survey:
         return (*found, *self.choice.notices, *self.choice.selection.notices)
 
 
-def survey_dicom(files: list[Path], root: Path, series_uid: str | None = None) -> Survey:
+def survey_dicom(files: list[Path], root: Names, series_uid: str | None = None) -> Survey:
     """What `read_dicom` would read, told from the headers alone."""
     frames: list[Frame] = []
     damaged: dict[str, InputError] = {}
     foreign: list[ForeignObject] = []
     for path in files:
-        name = path.relative_to(root).as_posix()
+        name = root.of(path)
         try:
             found = read_frames(path, name)
         except InputError as error:

@@ -6,10 +6,9 @@ ends here.
 
 from __future__ import annotations
 
-import re
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +26,18 @@ from pydicom.uid import (
 )
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
+from jcs_ct.study.dicom_phases import phase_facts
 from jcs_ct.study.files import one_line
-from jcs_ct.study.headers import first_text, functional_groups, number, numbers, text, unit_directions
+from jcs_ct.study.headers import (
+    Unneeded,
+    first_text,
+    functional_groups,
+    number,
+    numbers,
+    text,
+    unit_directions,
+    valid_uid,
+)
 from jcs_ct.study.limits import MAX_FILE_BYTES, MAX_FRAMES, MAX_RATIO, MAX_SIDE, RATIO_MATTERS_ABOVE
 
 LEGACY_ENHANCED_CT_STORAGE = UID("1.2.840.10008.5.1.4.1.1.2.2")
@@ -78,7 +87,8 @@ _ESSENTIAL = (
     Tag("PixelSpacing"),
     Tag("RescaleSlope"),
 )
-_UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)+")
+_REFERENCE_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+_UIDS = (*_REFERENCE_UIDS, "FrameOfReferenceUID")
 
 
 @dataclass(frozen=True)
@@ -107,10 +117,26 @@ class Frame:
     series_uid: str
     sop_class: str
     sop_uid: str
-    order: tuple[float, float, str]
-    """Acquisition number, instance number, SOP Instance UID (frame number): which of two twins comes first."""
+    instance_number: float | None
     slice_location: float | None
+    phase: dict[str, Hashable]
+    """What may tell the scans and reconstructions in a series apart, by DICOM keyword, as far as it is stated."""
     attributes: dict[str, str]
+    ignored: tuple[str, ...] = ()
+    """Keywords of elements that nobody needs and whose values cannot be read."""
+    replaced_uids: tuple[str, ...] = ()
+    """Keywords of UIDs that are not valid and were replaced."""
+
+    @property
+    def order(self) -> tuple[float, float, float, str]:
+        """What was taken first comes first: acquisition number and time, instance number, SOP Instance UID."""
+        first, taken = self.phase.get("AcquisitionNumber"), self.phase.get("AcquisitionTime")
+        return (
+            first if isinstance(first, float) else 0.0,
+            taken if isinstance(taken, float) else 0.0,
+            self.instance_number or 0.0,
+            f"{self.sop_uid} {self.index or 0:06d}",
+        )
 
     @property
     def localizer(self) -> bool:
@@ -155,7 +181,7 @@ def read_frames(path: Path, name: str) -> list[Frame] | ForeignObject:
         if sop_class in CT_CLASSES:
             _refuse_incomplete(header)
             _refuse_untyped(header)
-            _refuse_invalid_uids(header)
+            _refuse_missing_uids(header)
             return list(_frames(header, path, name))
         return [] if sop_class == MediaStorageDirectoryStorage else _foreign(header, sop_class, name)
     except Exception as error:  # pydicom converts values on access, and raises nearly anything
@@ -169,8 +195,8 @@ def _foreign(header: Dataset, sop_class: UID, name: str) -> ForeignObject:
         name=name,
         sop_class=sop_class.name[:64],
         modality=text(header, "Modality"),
-        series_uid=text(header, "SeriesInstanceUID"),
-        study_uid=text(header, "StudyInstanceUID"),
+        series_uid=valid_uid(text(header, "SeriesInstanceUID")),
+        study_uid=valid_uid(text(header, "StudyInstanceUID")),
         patient_id=text(header, "PatientID"),
         number=text(header, "SeriesNumber"),
         description=text(header, "SeriesDescription"),
@@ -222,13 +248,9 @@ def refuse_bomb(path: Path) -> Dataset:
 
 def _sop_class(header: Dataset) -> UID:
     value = text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
-    if not _is_uid(value):
+    if not UID(value).is_valid:
         raise ValueError(f"SOPClassUID is {value[:64]!r}" if value else "SOPClassUID is missing")
     return UID(value)
-
-
-def _is_uid(value: str) -> bool:
-    return len(value) <= 64 and _UID_PATTERN.fullmatch(value) is not None
 
 
 def _refuse_incomplete(header: Dataset) -> None:
@@ -246,13 +268,11 @@ def _refuse_untyped(header: Dataset) -> None:
         raise ValueError(f"{len(untyped)} elements that describe the slice have no type (VR UN), first {untyped[0]}")
 
 
-def _refuse_invalid_uids(header: Dataset) -> None:
-    # Results refer to the images by these; with something else in their place they could not be tied to them.
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
-        value = text(header, keyword)
-        if not _is_uid(value):
-            found = f"{value[:64]!r}, expected digits and dots" if value else "missing"
-            raise ValueError(f"{keyword} is {found}")
+def _refuse_missing_uids(header: Dataset) -> None:
+    # Results refer to the images by these; without them they could not be tied to their source.
+    missing = [keyword for keyword in _REFERENCE_UIDS if not text(header, keyword)]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
 
 
 def _frames(header: Dataset, path: Path, name: str) -> Iterator[Frame]:
@@ -264,7 +284,7 @@ def _frames(header: Dataset, path: Path, name: str) -> Iterator[Frame]:
     # MONOCHROME1 inverts the display only, not the stored values that become HU.
     if not text(header, "PhotometricInterpretation").startswith("MONOCHROME"):
         raise ValueError(f"PhotometricInterpretation is {text(header, 'PhotometricInterpretation') or 'missing'!r}")
-    attributes = {keyword: stated for keyword in ATTRIBUTES if (stated := text(header, keyword))}
+    attributes, ignored = _attributes(header)
     count = int(header.get("NumberOfFrames", 1) or 1)
     if not 1 <= count <= MAX_FRAMES:
         raise ValueError(f"{count} frames, expected at most {MAX_FRAMES}")
@@ -273,7 +293,23 @@ def _frames(header: Dataset, path: Path, name: str) -> Iterator[Frame]:
         raise ValueError(f"{count} frames, but {len(header.PerFrameFunctionalGroupsSequence)} described")
     for index in range(count):
         facts = functional_groups(header, index) if enhanced else [header]
-        yield _frame(header, facts, index if count > 1 or enhanced else None, shape, attributes, path, name)
+        number_of_frame = index if count > 1 or enhanced else None
+        yield _frame(header, facts, number_of_frame, shape, attributes, ignored, path, name)
+
+
+def _attributes(header: Dataset) -> tuple[dict[str, str], frozenset[str]]:
+    """What a study keeps of a header, and the keywords of what cannot be read."""
+    found: dict[str, str] = {}
+    ignored = set()
+    for keyword in ATTRIBUTES:
+        try:
+            stated = text(header, keyword)
+        except Exception:  # pydicom converts values on access, and raises nearly anything
+            ignored.add(keyword)
+            continue
+        if stated:
+            found[keyword] = valid_uid(stated) if keyword in _UIDS else stated
+    return found, frozenset(ignored)
 
 
 def _frame(
@@ -282,18 +318,20 @@ def _frame(
     index: int | None,
     shape: tuple[int, int],
     attributes: dict[str, str],
+    ignored: frozenset[str],
     path: Path,
     name: str,
 ) -> Frame:
+    unneeded = Unneeded(facts, set(ignored))
     spacing = numbers(facts, "PixelSpacing", 2)
     if spacing is not None and min(spacing) <= 0:
         raise ValueError(f"pixel spacing of {spacing[0]:g} x {spacing[1]:g} mm")
     orientation = numbers(facts, "ImageOrientationPatient", 6)
     if orientation is not None:
         orientation = unit_directions(orientation)
-    sop_uid = text(header, "SOPInstanceUID")
-    thickness = number(facts, "SliceThickness")
-    return Frame(
+    thickness = unneeded.number("SliceThickness")
+    image_type = (first_text(facts, "FrameType") or text(header, "ImageType")).upper()
+    frame = Frame(
         path=path,
         name=name,
         index=index,
@@ -305,23 +343,27 @@ def _frame(
         slope=number(facts, "RescaleSlope"),
         intercept=number(facts, "RescaleIntercept"),
         rescale_type=first_text(facts, "RescaleType").upper(),
-        padding=_padding(header),
-        image_type=tuple((first_text(facts, "FrameType") or text(header, "ImageType")).upper().split("\\")),
-        series_uid=text(header, "SeriesInstanceUID"),
+        padding=_padding(header, unneeded),
+        image_type=tuple(image_type.split("\\")),
+        series_uid=valid_uid(text(header, "SeriesInstanceUID")),
         sop_class=str(_sop_class(header)),
-        sop_uid=sop_uid,
-        order=(
-            number([header], "AcquisitionNumber") or 0.0,
-            number([header], "InstanceNumber") or 0.0,
-            f"{sop_uid} {index or 0:06d}",
-        ),
-        slice_location=number(facts, "SliceLocation"),
+        sop_uid=valid_uid(text(header, "SOPInstanceUID")),
+        instance_number=unneeded.number("InstanceNumber"),
+        slice_location=unneeded.number("SliceLocation"),
+        phase=phase_facts(unneeded, image_type),
         attributes=attributes,
+        replaced_uids=tuple(keyword for keyword in _UIDS if _is_replaced(header, keyword)),
     )
+    return replace(frame, ignored=tuple(sorted(unneeded.unreadable)))
 
 
-def _padding(header: Dataset) -> tuple[int, int] | None:
-    values = [number([header], keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+def _is_replaced(header: Dataset, keyword: str) -> bool:
+    stated = text(header, keyword)
+    return bool(stated) and valid_uid(stated) != stated
+
+
+def _padding(header: Dataset, unneeded: Unneeded) -> tuple[int, int] | None:
+    values = [unneeded.number(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     if values[0] is None:
         return None
     bits = int(header.get("BitsAllocated", 16))

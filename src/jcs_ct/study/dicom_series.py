@@ -7,8 +7,8 @@ position.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +16,31 @@ from numpy.typing import NDArray
 
 from jcs_ct.notices import Notice, Severity, notice
 from jcs_ct.study.dicom_frames import Frame
+from jcs_ct.study.dicom_identity import identity_refusals
+from jcs_ct.study.dicom_stacks import one_stack, same_pixels, usual_values
+from jcs_ct.study.quality import FOREIGN_UNITS
 
 _SAME_POSITION_MM = 0.01
 _SAME_DIRECTION = 0.01
 """Direction cosines that differ by less (0.6 degrees) are one orientation: scanners round them."""
 _MANY_ORIENTATIONS = 64
 _CLEAR_MAJORITY = 0.75
-_OVERLAP = 0.5
-"""Acquisitions that share more than this of the shorter one's range show the same part of the patient again."""
+_SAME_SPACING = 0.001
+"""Share by which pixel spacings may differ that mean the same."""
+_MISPLACED_MM = 1.0
+_FEW_TWINS = 2
+_MANY_TWINS = 0.1
+"""Share of the places that hold several slices; with more, these are stacks that nothing tells apart."""
+_ESSENTIALS: dict[str, Callable[[Frame], bool]] = {
+    "Image Position (Patient)": lambda frame: frame.position is not None,
+    "Image Orientation (Patient)": lambda frame: frame.orientation is not None,
+    "Pixel Spacing": lambda frame: frame.spacing is not None,
+    "Rescale Slope": lambda frame: frame.slope is not None and frame.slope != 0,
+    "Rescale Intercept": lambda frame: frame.intercept is not None,
+    "Rescale Type HU": lambda frame: frame.rescale_type not in FOREIGN_UNITS,
+    "Modality CT": lambda frame: frame.attributes.get("Modality", "CT") == "CT",
+}
+"""What makes pixels a slice of a CT; without one of these, a slice cannot join the others."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +57,7 @@ class Selection:
 
 
 def select_slices(frames: list[Frame]) -> Selection:
-    """Choose the orientation, the matrix and the acquisition of which there is most, and order its slices.
+    """Choose the orientation, the matrix and the stack of which there is most, and order its slices.
 
     Args:
         frames: At least one frame, all of one series.
@@ -48,13 +65,25 @@ def select_slices(frames: list[Frame]) -> Selection:
     Returns:
         Frames ordered along the normal of the slices (towards the head if axial), one for each position.
     """
-    notices = _identity_refusals(frames)
+    notices = identity_refusals(frames)
     series = _without_copies(frames, notices)
     series = _without_localizers(series, notices)
+    series = _with_essentials(series, notices)
     series = _main_orientation(series, notices)
     series = _main_matrix(series, notices)
-    series = _main_acquisition(series, notices)
-    return Selection(_ordered(series, notices), tuple(notices))
+    series = _in_their_place(series, notices)
+    if (places := slice_places(series)) is not None:
+        series = one_stack(series, places, notices)
+    ordered = _ordered(series, notices)
+    return Selection(ordered, (*notices, *_oddities(ordered)))
+
+
+def slice_places(frames: Sequence[Frame]) -> NDArray[np.float64] | None:
+    """(N,): mm along the normal of the slices; None where some slice does not state its place."""
+    if frames[0].orientation is None or any(frame.position is None for frame in frames):
+        return None
+    normal = slice_normal(frames[0])
+    return np.array([np.dot(frame.position, normal) for frame in frames if frame.position is not None])
 
 
 def slice_normal(frame: Frame) -> NDArray[np.float64]:
@@ -71,19 +100,13 @@ def _without_localizers(frames: list[Frame], notices: list[Notice]) -> list[Fram
     return slices or frames
 
 
-def _identity_refusals(frames: list[Frame]) -> list[Notice]:
-    """One series is of one patient (PS3.3 A.1.2); one that is not was put together by mistake."""
-    patients = {frame.attributes.get("PatientID", "") for frame in frames}
-    return [] if len(patients) == 1 else [notice("patients-mixed", count=len(patients))]
-
-
 def _without_copies(frames: list[Frame], notices: list[Notice]) -> list[Frame]:
     """Keep one of the files that hold the same image (SOP Instance UID, PS3.3 C.12.1)."""
     images: dict[Hashable, Frame] = {}
     copies: list[str] = []
     for frame in sorted(frames, key=lambda frame: (frame.name, frame.index or 0)):
         # The UID alone would do, were it not for archives that give one UID to several images.
-        image = (frame.order[2], frame.image_type, frame.position, frame.orientation, frame.shape)
+        image = (frame.order[-1], frame.image_type, frame.position, frame.orientation, frame.shape)
         if images.setdefault(image, frame) is not frame:
             copies.append(frame.name)
     if copies:
@@ -105,7 +128,8 @@ def _main_orientation(series: list[Frame], notices: list[Notice]) -> list[Frame]
 
 
 def _main_matrix(series: list[Frame], notices: list[Notice]) -> list[Frame]:
-    groups = _group(series, [(frame.shape, _rounded(frame.spacing)) for frame in series])
+    keys = [(frame.shape, spacing) for frame, spacing in zip(series, _spacings(series), strict=True)]
+    groups = _group(series, keys)
     if len(groups) > 1:
         harmless = len(groups[0]) > _CLEAR_MAJORITY * len(series)
         code = "matrices-left-out" if harmless else "matrices-mixed"
@@ -113,35 +137,42 @@ def _main_matrix(series: list[Frame], notices: list[Notice]) -> list[Frame]:
     return groups[0]
 
 
-def _main_acquisition(series: list[Frame], notices: list[Notice]) -> list[Frame]:
-    """One of the acquisitions or reconstructions that show the same part of the patient; all if they follow on."""
-    if series[0].orientation is None or any(frame.position is None for frame in series):
+def _with_essentials(series: list[Frame], notices: list[Notice]) -> list[Frame]:
+    """The slices that state what most do; a few that do not are left out rather than spoil the others."""
+    for name, states in _ESSENTIALS.items():
+        stating = [frame for frame in series if states(frame)]
+        lacking = [frame for frame in series if not states(frame)]
+        if not stating or not lacking:
+            continue
+        if len(stating) > _CLEAR_MAJORITY * len(series):
+            files = tuple(frame.name for frame in lacking)
+            notices.append(notice("incomplete-slices", element=name, count=len(files), total=len(series), files=files))
+            series = stating
+        elif len(lacking) > _CLEAR_MAJORITY * len(series):
+            files = tuple(frame.name for frame in stating)
+            notices.append(notice("differing-slices", element=name, count=len(files), total=len(series), files=files))
+            series = lacking
+        else:
+            notices.append(notice("slices-inconsistent", element=name, count=len(lacking), total=len(series)))
+    return series
+
+
+def _in_their_place(series: list[Frame], notices: list[Notice]) -> list[Frame]:
+    """Leave out slices whose Slice Location contradicts their position, where the two agree for most."""
+    places = slice_places(series)
+    located = [index for index, frame in enumerate(series) if frame.slice_location is not None]
+    if places is None or len(located) < 3:
         return series
-    normal = slice_normal(series[0])
-    groups = _group(
-        series,
-        [(frame.order[0], frame.attributes.get("ConvolutionKernel"), frame.thickness) for frame in series],
-    )
-    ranges = []
-    for group in groups:
-        along = [float(np.dot(frame.position, normal)) for frame in group if frame.position is not None]
-        ranges.append((min(along), max(along)))
-    # Groups come largest first, so the first one stays, and each further one where it shows something new.
-    kept = [0]
-    for index in range(1, len(groups)):
-        if not any(_overlap(ranges[index], ranges[other]) for other in kept):
-            kept.append(index)
-    left_out = sum(len(group) for index, group in enumerate(groups) if index not in kept)
-    if left_out:
-        notices.append(notice("repeated-acquisitions", read=len(series) - left_out, left_out=left_out))
-    return [frame for index in kept for frame in groups[index]]
-
-
-def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    shared = min(one[1], other[1]) - max(one[0], other[0])
-    shorter = min(one[1] - one[0], other[1] - other[0])
-    # A group of one slice has no range: it is a stray slice of the stack that it lies in, or its twin.
-    return shorter > 0 and shared > _OVERLAP * shorter
+    locations = np.array([frame.slice_location for frame in series if frame.slice_location is not None], np.float64)
+    stated = places[located]
+    differences = [sign * locations - stated for sign in (1, -1)]
+    off = min((np.abs(each - np.median(each)) for each in differences), key=lambda each: float(np.median(each)))
+    wrong = {located[index] for index in np.flatnonzero(off > _MISPLACED_MM)}
+    if not wrong or len(wrong) > (1 - _CLEAR_MAJORITY) * len(series):
+        return series  # many scanners count slice locations in a way of their own
+    files = tuple(series[index].name for index in sorted(wrong))
+    notices.append(notice("misplaced-slices", count=len(files), files=files))
+    return [frame for index, frame in enumerate(series) if index not in wrong]
 
 
 def _orientations(series: list[Frame]) -> list[Hashable]:
@@ -167,6 +198,22 @@ def _rounded(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return None if numbers is None else tuple(round(number, 3) + 0.0 for number in numbers)
 
 
+def _spacings(series: list[Frame]) -> list[Hashable]:
+    """A key for each frame's pixel spacing; those that differ by rounding only have one."""
+    known: list[tuple[float, float]] = []
+    keys: list[Hashable] = []
+    for frame in series:
+        spacing = frame.spacing
+        if spacing is None:
+            keys.append(None)
+            continue
+        same = [other for other in known if np.allclose(spacing, other, rtol=_SAME_SPACING, atol=0)]
+        if not same and len(known) < _MANY_ORIENTATIONS:
+            known.append(spacing)
+        keys.append(same[0] if same else spacing)
+    return keys
+
+
 def _group(frames: list[Frame], keys: Sequence[Hashable]) -> list[list[Frame]]:
     """Frames by key, the largest group first; of equal ones, the one whose first image was taken first."""
     groups: dict[Hashable, list[Frame]] = defaultdict(list)
@@ -177,19 +224,34 @@ def _group(frames: list[Frame], keys: Sequence[Hashable]) -> list[list[Frame]]:
 
 def _ordered(frames: list[Frame], notices: list[Notice]) -> list[Frame]:
     frames = sorted(frames, key=lambda frame: frame.order)
-    if frames[0].orientation is None or any(frame.position is None for frame in frames):
+    places = slice_places(frames)
+    if places is None:
         return _ordered_without_positions(frames, notices)
-    normal = slice_normal(frames[0])
-    along = np.array([np.dot(frame.position, normal) for frame in frames if frame.position is not None])
-    kept: list[int] = []
-    twins: list[str] = []
-    for index in np.argsort(along, kind="stable"):  # stable, so the twin that comes first in `order` is kept
-        if kept and along[index] - along[kept[-1]] < _SAME_POSITION_MM:
-            twins.append(frames[index].name)
+    clusters: list[list[int]] = []
+    for index in np.argsort(places, kind="stable"):  # stable, so the twin that comes first in `order` stays first
+        if clusters and places[index] - places[clusters[-1][0]] < _SAME_POSITION_MM:
+            clusters[-1].append(int(index))
         else:
-            kept.append(int(index))
-    if twins:
-        notices.append(notice("places-taken-twice", count=len(twins), files=tuple(sorted(twins))))
+            clusters.append([int(index)])
+    if len(clusters) == len(frames):
+        return [frames[index] for (index,) in clusters]
+    return _without_twins(frames, clusters, notices)
+
+
+def _without_twins(frames: list[Frame], clusters: list[list[int]], notices: list[Notice]) -> list[Frame]:
+    """One slice for each place: the one that states what most of the stack states, then the first."""
+    usual = usual_values(frames)
+
+    def unlike(index: int) -> int:
+        return sum(frames[index].phase.get(keyword) != value for keyword, value in usual.items())
+
+    kept = [min(cluster, key=lambda index: (unlike(index), index)) for cluster in clusters]
+    pairs = [(index, one) for cluster, one in zip(clusters, kept, strict=True) for index in cluster if index != one]
+    twins = [frames[index].name for index, _ in pairs]
+    shared = len({one for index, one in pairs if not same_pixels(frames[index], frames[one])})
+    if shared > max(_FEW_TWINS, _MANY_TWINS * len(clusters)):
+        notices.append(notice("stacks-inseparable", count=shared, total=len(clusters)))
+    notices.append(notice("places-taken-twice", count=len(twins), files=tuple(sorted(twins))))
     return [frames[index] for index in kept]
 
 
@@ -202,3 +264,14 @@ def _ordered_without_positions(frames: list[Frame], notices: list[Notice]) -> li
     else:
         notices.append(notice("position-missing"))
     return frames
+
+
+def _oddities(frames: list[Frame]) -> list[Notice]:
+    """What was read past in the headers of the slices."""
+    found = []
+    ignored = Counter(keyword for frame in frames for keyword in frame.ignored)
+    if ignored:
+        found.append(notice("values-ignored", elements=tuple(ignored), count=max(ignored.values()), total=len(frames)))
+    if replaced := tuple(dict.fromkeys(keyword for frame in frames for keyword in frame.replaced_uids)):
+        found.append(notice("uids-replaced", elements=replaced))
+    return found

@@ -9,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pydicom import dcmread
+from pydicom.config import RAISE
+from pydicom.datadict import dictionary_VM
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.valuerep import validate_value
 
-from jcs_ct.study.dicom_frames import Frame
+from jcs_ct.study.dicom_frames import ATTRIBUTES, Frame
+from jcs_ct.study.headers import valid_uid
 
 _BINARY = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
 _LONGEST_TEXT = 10_240
@@ -57,6 +61,8 @@ class DicomSource:
     """Image Orientation (Patient) as stored: direction along a row, then along a column."""
     pixel_spacing: tuple[float, float] | None
     slice_thickness: float | None
+    not_carried: tuple[str, ...] = ()
+    """Keywords of elements that `header` lacks because their values break the rules of DICOM."""
 
     @property
     def placed(self) -> bool:
@@ -78,13 +84,18 @@ def describe_source(frames: list[Frame]) -> DicomSource:
         )
         for frame in frames
     ]
-    header = carried_header(dcmread(first.path, stop_before_pixels=True, force=True))
+    stated = dcmread(first.path, stop_before_pixels=True, force=True)
+    header = carried_header(stated)
+    lost = tuple(keyword for keyword in ATTRIBUTES if keyword in stated and keyword not in header)
     header.SpecificCharacterSet = "ISO_IR 192"  # UTF-8: the name of every patient, beside our own words
-    return DicomSource(header, tuple(slices), first.shape, first.orientation, first.spacing, first.thickness)
+    return DicomSource(header, tuple(slices), first.shape, first.orientation, first.spacing, first.thickness, lost)
 
 
 def carried_header(dataset: Dataset) -> Dataset:
-    """A copy of a header with what is worth carrying into results. Elements that cannot be read are left out."""
+    """A copy of a header with what is worth carrying into results. What cannot be read or is not valid is left out.
+
+    Results must be valid whatever the source holds: readers refuse or misread objects that are not.
+    """
     header = Dataset()
     for tag in dataset.keys():  # noqa: SIM118 - iterating over the data set itself converts, and stops at what is odd
         if tag.is_private or tag.group & 0xFF01 in (0x5000, 0x6000) or tag.group == 0x7FE0:
@@ -104,7 +115,29 @@ def _decoded(element: DataElement) -> DataElement:
         return DataElement(element.tag, "SQ", [carried_header(item) for item in element.value])
     if element.VR == "PN":
         # A name remembers the bytes that it was read from; as text it is written in the new character set.
-        return DataElement(element.tag, "PN", str(element.value))
+        return DataElement(element.tag, "PN", _valid("PN", str(element.value)))
     if len(str(element.value)) > _LONGEST_TEXT:
         raise ValueError(f"{element.keyword} is too long to carry")
+    if element.VR == "UI":
+        return DataElement(element.tag, "UI", valid_uid(str(element.value)) if element.VM == 1 else list(element.value))
+    if element.VR == "CS" and element.VM == 1:
+        return DataElement(element.tag, "CS", _valid("CS", str(element.value).strip().upper()))
+    values = element.value if element.VM > 1 else [element.value]
+    if element.VM > 1 and dictionary_VM(element.tag) == "1":
+        raise ValueError(f"{element.keyword} has {element.VM} values, expected one")
+    for value in values:
+        if isinstance(value, str):
+            _valid(element.VR, value)
     return element
+
+
+def _valid(vr: str, value: str) -> str:
+    """The value, if a value representation allows it (PS3.5 6.2).
+
+    Raises:
+        ValueError: It does not.
+    """
+    validate_value(vr, value, RAISE)
+    if vr not in ("LT", "ST", "UT") and not value.isprintable():
+        raise ValueError(f"{vr} holds control characters")
+    return value

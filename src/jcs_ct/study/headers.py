@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 # The functional group macros that describe a CT slice (PS3.3 C.7.6.16.2, C.8.15.3).
 _MACROS = (
@@ -15,6 +19,13 @@ _MACROS = (
     "PixelValueTransformationSequence",
     "CTImageFrameTypeSequence",
     "FrameContentSequence",
+    "CTReconstructionSequence",
+    "CTExposureSequence",
+    "CTXRayDetailsSequence",
+    "CardiacSynchronizationSequence",
+    "RespiratorySynchronizationSequence",
+    "TemporalPositionSequence",
+    "IrradiationEventIdentificationSequence",
 )
 
 
@@ -67,6 +78,44 @@ def numbers(facts: list[Dataset], keyword: str, count: int) -> tuple[float, ...]
     if len(values) != count or not np.isfinite(values).all():
         raise ValueError(f"{keyword} is {stated!r}, expected {count} numbers")
     return values
+
+
+@dataclass
+class Unneeded:
+    """Facts that nobody depends on: one that cannot be read is noted, and passes for one that is not stated."""
+
+    facts: list[Dataset]
+    """As for `number`."""
+    unreadable: set[str]
+    """Keywords of those that cannot be read; grows."""
+
+    def number(self, keyword: str) -> float | None:
+        """The first number that is stated, if it is one."""
+        try:
+            return number(self.facts, keyword)
+        except Exception:  # pydicom converts values on access, and raises nearly anything
+            self.unreadable.add(keyword)
+            return None
+
+    def text(self, keyword: str) -> str:
+        """The first text that is stated."""
+        try:
+            return first_text(self.facts, keyword)
+        except Exception:  # as above
+            self.unreadable.add(keyword)
+            return ""
+
+
+def valid_uid(stated: str) -> str:
+    """A UID as it is, or another one in its place where it breaks the rules for UIDs (PS3.5 9.1).
+
+    Some data sets have letters in their UIDs. Results that refer to these must be valid all the same, so each is
+    replaced by one under the root for UUIDs (PS3.5 B.2); the same one always gets the same replacement.
+    """
+    if UID(stated).is_valid and "." in stated:
+        return stated
+    digest = hashlib.sha256(f"jcs replaced uid {stated}".encode("utf-8", "surrogateescape")).digest()
+    return f"2.25.{UUID(bytes=digest[:16], version=5).int}"
 
 
 def unit_directions(orientation: tuple[float, ...]) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
 from jcs_ct.notices import Notice, notice
-from jcs_ct.study.files import listing, one_line
+from jcs_ct.study.files import Names, listing, one_line
 from jcs_ct.study.limits import MAX_SIDE, refuse_too_large
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, content_digest
 
@@ -41,12 +41,12 @@ class _Picture:
         return self.pixels.dtype != np.uint8
 
 
-def read_images(files: list[Path], root: Path) -> Study:
+def read_images(files: list[Path], root: Names) -> Study:
     """Read pictures as the slices of one study, in the natural order of their names.
 
     Args:
         files: At least one picture file.
-        root: Folder that names are given relative to.
+        root: What to call the files.
 
     Returns:
         A GRAY8 study without geometry. Smaller slices are padded centrally with 0.
@@ -84,8 +84,8 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part)
 
 
-def _refuse_several_folders(files: list[Path], root: Path) -> None:
-    folders = sorted({str(path.parent.relative_to(root)) for path in files})
+def _refuse_several_folders(files: list[Path], root: Names) -> None:
+    folders = sorted({PurePosixPath(root.of(path)).parent.as_posix() for path in files})
     if len(folders) > 1:
         raise UnsupportedInputError(
             f"pictures lie in {len(folders)} folders ({listing(folders)}), and may be of several patients; "
@@ -93,12 +93,12 @@ def _refuse_several_folders(files: list[Path], root: Path) -> None:
         )
 
 
-def _decode_all(files: list[Path], root: Path) -> tuple[list[_Picture], list[tuple[str, str]]]:
+def _decode_all(files: list[Path], root: Names) -> tuple[list[_Picture], list[tuple[str, str]]]:
     pictures: list[_Picture] = []
     unreadable: list[tuple[str, str]] = []
     size, packed = 0, 0
     for path in files:
-        name = path.relative_to(root).as_posix()
+        name = root.of(path)
         packed += path.stat().st_size
         try:
             pages: list[_Picture] = []

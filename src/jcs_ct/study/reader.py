@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError, UsageError
-from jcs_ct.notices import Notice, notice
-from jcs_ct.study.archive import unpack
+from jcs_ct.notices import Notice, notice, printable
+from jcs_ct.study.archive import unpack, unpack_gzip
 from jcs_ct.study.dicom import read_dicom, survey_dicom
 from jcs_ct.study.dicomdir import is_dicomdir, missing_files
-from jcs_ct.study.files import FileKind, Folder, kind_of, list_folder, listing
+from jcs_ct.study.files import FileKind, Folder, Names, kind_of, list_folder, listing, other_format
 from jcs_ct.study.images import read_images
 from jcs_ct.study.nifti import read_nifti
 from jcs_ct.study.quiet import quiet_libraries
+from jcs_ct.study.scratch import ScratchFolder
 from jcs_ct.study.series_choice import SeriesSummary
 from jcs_ct.study.volume import InputKind, Study
 
@@ -81,7 +81,7 @@ def list_contents(path: str | Path, series_uid: str | None = None) -> Contents:
     """
     with _opened(Path(path)) as found:
         if found.files[FileKind.DICOM]:
-            survey = survey_dicom(found.files[FileKind.DICOM], found.root, series_uid)
+            survey = survey_dicom(found.files[FileKind.DICOM], found.names, series_uid)
             noticed = (*_folder_notices(found), *survey.notices())
             return Contents(InputKind.DICOM, survey.choice.series, notices=noticed)
         study = _read(found, series_uid)
@@ -92,8 +92,7 @@ def list_contents(path: str | Path, series_uid: str | None = None) -> Contents:
 class _Found:
     """An input, laid out as files."""
 
-    root: Path
-    """Folder that names are given relative to."""
+    names: Names
     called: str
     """What to call the input in messages."""
     files: dict[FileKind, list[Path]]
@@ -104,50 +103,90 @@ class _Found:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Found]:
-    """The files of an input; those of an archive are unpacked for as long as the context lasts."""
+    """The files of an input; those of archives are unpacked for as long as the context lasts."""
     if not (path.is_dir() or path.is_file()):
         what = "is neither a file nor a folder" if path.exists() else "does not exist"
-        raise InputError(f"{path} {what}; expected {_ACCEPTED}: check the path")
-    with quiet_libraries():
+        raise InputError(f"{printable(str(path))} {what}; expected {_ACCEPTED}: check the path")
+    with quiet_libraries(), ScratchFolder() as scratch:
+        called, kind = printable(path.name), FileKind.UNKNOWN if path.is_dir() else kind_of(path)
         if path.is_dir():
-            yield _found_in(path, str(path))
-            return
-        kind = kind_of(path)
-        if kind is FileKind.ZIP:
-            with TemporaryDirectory(prefix="jcs-") as target:
-                unpack(path, Path(target))
-                yield _found_in(Path(target), path.name)
+            yield _found_in(path, printable(str(path)), scratch)
+        elif kind is FileKind.ZIP:
+            target = scratch.new("unpacked")
+            unpack(path, target)
+            yield _found_in(target, called, scratch)
+        elif kind is FileKind.GZIP:
+            target = scratch.new("unpacked")
+            unpack_gzip(path, target / path.name)
+            yield _found_in(target, called, scratch)
         elif kind is FileKind.DICOM and is_dicomdir(path):
-            yield _found_in(path.parent, str(path.parent))
+            yield _found_in(path.parent, printable(str(path.parent)), scratch)
         elif kind is FileKind.UNKNOWN:
-            what = "is empty" if path.stat().st_size == 0 else "is of an unknown kind, or damaged at its start"
-            raise UnreadableFileError(f"{path.name} {what}; expected {_ACCEPTED}: check the file")
+            raise _unknown(path)
         else:
             files: dict[FileKind, list[Path]] = {each: [] for each in FileKind}
             files[kind].append(path)
-            yield _Found(path.parent, path.name, files, [], whole=False)
+            yield _Found(Names(path.parent), called, files, [], whole=False)
 
 
-def _found_in(root: Path, called: str) -> _Found:
+def _unknown(path: Path) -> InputError:
+    name = printable(path.name)
+    if words := other_format(path):
+        return UnsupportedInputError(f"{name} is {words}; expected {_ACCEPTED}: unpack or convert it")
+    what = "is empty" if path.stat().st_size == 0 else "is of an unknown kind, or damaged at its start"
+    return UnreadableFileError(f"{name} {what}; expected {_ACCEPTED}: check the file")
+
+
+def _found_in(root: Path, called: str, scratch: ScratchFolder) -> _Found:
     folder = list_folder(root)
-    readable = max(len(folder.files[kind]) for kind in (FileKind.DICOM, FileKind.NIFTI, FileKind.IMAGE))
+    names = Names(root)
+    packed = folder.files[FileKind.GZIP] + ([] if _readable(folder) else folder.files[FileKind.ZIP])
+    if packed:
+        names = Names(root, scratch.new("packed"))
+        folder = _with_unpacked(folder, packed, names)
+    readable = _readable(folder)
     if not readable:
         raise _nothing(folder, called)
     if len(folder.broken) > readable:
-        name = folder.broken[0].relative_to(root).as_posix()
         raise UnreadableFileError(
-            f"{called}: {len(folder.broken)} of {readable + len(folder.broken)} files are damaged, first {name}; "
-            "copy or export the study again"
+            f"{called}: {len(folder.broken)} of {readable + len(folder.broken)} files are damaged, first "
+            f"{names.of(folder.broken[0])}; copy or export the study again"
         )
-    return _Found(root, called, folder.files, folder.broken, whole=True)
+    return _Found(names, called, folder.files, folder.broken, whole=True)
+
+
+def _readable(folder: Folder) -> int:
+    return max(len(folder.files[kind]) for kind in (FileKind.DICOM, FileKind.NIFTI, FileKind.IMAGE))
+
+
+def _with_unpacked(folder: Folder, packed: list[Path], names: Names) -> Folder:
+    """A folder with what the archives in it hold, one level deep: archives in these stay closed."""
+    assert names.unpacked is not None
+    for path in packed:
+        inner = names.unpacked / path.relative_to(names.folder)
+        if path in folder.files[FileKind.ZIP]:
+            inner.mkdir(parents=True)
+            unpack(path, inner)
+        else:
+            unpack_gzip(path, inner)
+    inside = list_folder(names.unpacked)
+    files = {
+        kind: [path for path in folder.files[kind] if path not in packed] + inside.files[kind] for kind in FileKind
+    }
+    return Folder(files, folder.broken + inside.broken, folder.skipped + inside.skipped)
 
 
 def _folder_notices(found: _Found) -> tuple[Notice, ...]:
     notices = []
-    if damaged := tuple(file.relative_to(found.root).as_posix() for file in found.broken):
+    if damaged := tuple(found.names.of(file) for file in found.broken):
         notices.append(notice("files-damaged", count=len(damaged), files=damaged))
     if found.whole and (missing := missing_files(found.files[FileKind.DICOM])):
         notices.append(notice("dicomdir-files-missing", count=len(missing), files=tuple(missing)))
+    kinds = [kind for kind in (FileKind.DICOM, FileKind.NIFTI, FileKind.IMAGE) if found.files[kind]]
+    others = [file for kind in (*kinds[1:], FileKind.ZIP) for file in found.files[kind]]
+    if others and found.whole:
+        files = tuple(found.names.of(file) for file in others)
+        notices.append(notice("other-kinds-left-out", count=len(files), kind=str(kinds[0]), files=files))
     return tuple(notices)
 
 
@@ -155,26 +194,30 @@ def _read(found: _Found, series_uid: str | None, look: Callable[[Study], None] |
     """Read what was found: DICOM before NIfTI before pictures, which often lie beside the former as previews."""
     dicom, nifti, images = (found.files[kind] for kind in (FileKind.DICOM, FileKind.NIFTI, FileKind.IMAGE))
     if dicom:
-        return read_dicom(dicom, found.root, series_uid, look)
+        return read_dicom(dicom, found.names, series_uid, look)
     if series_uid is not None:
         raise UsageError(f"{found.called} holds no DICOM series, so none can be chosen: leave out the series UID")
     if len(nifti) > 1:
-        names = [file.relative_to(found.root).as_posix() for file in nifti]
+        names = [found.names.of(file) for file in nifti]
         raise UnsupportedInputError(
             f"{found.called} holds {len(nifti)} NIfTI files ({listing(names)}): give one of them"
         )
     if nifti:
-        return read_nifti(nifti[0], nifti[0].relative_to(found.root).as_posix())
-    return read_images(images, found.root)
+        return read_nifti(nifti[0], found.names.of(nifti[0]))
+    return read_images(images, found.names)
 
 
 def _nothing(folder: Folder, called: str) -> InputError:
     if folder.broken:
         names = [file.name for file in folder.broken]
+        if words := other_format(folder.broken[0]):
+            return UnsupportedInputError(f"{called} holds {words} ({listing(names)}); expected {_ACCEPTED}: unpack it")
         return UnreadableFileError(
             f"{called} holds only damaged files, or files that are not what their names say ({listing(names)}); "
             f"expected {_ACCEPTED}: copy or export the study again"
         )
     others = [file.name for file in folder.skipped + folder.files[FileKind.ZIP]]
-    what = f"only files of other kinds ({listing(others)})" if others else "no files"
+    known = [words for file in folder.skipped if (words := other_format(file))]
+    kinds = f"{', '.join(dict.fromkeys(known))}: {listing(others)}" if known else listing(others)
+    what = f"only files of other kinds ({kinds})" if others else "no files"
     return InputError(f"{called} holds {what}; expected {_ACCEPTED}: check the path")

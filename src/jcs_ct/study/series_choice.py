@@ -23,18 +23,17 @@ import numpy as np
 from jcs_ct.errors import UsageError
 from jcs_ct.notices import Notice, notice, text
 from jcs_ct.study.dicom_frames import ForeignObject, Frame
-from jcs_ct.study.dicom_series import Selection, select_slices, slice_normal
+from jcs_ct.study.dicom_series import Selection, select_slices, slice_places
+from jcs_ct.study.dicom_stacks import COVERS, KERNEL_RANK, stack_rank, thickness_rank
+from jcs_ct.study.dicom_studies import FoundStudy, found_studies, several_studies
 from jcs_ct.study.files import listing
+from jcs_ct.study.headers import valid_uid
 from jcs_ct.study.quality import kernel_kind, modality_refusals, plane_refusals, unit_refusals
 
 FEW_AXIAL = 5
 """An axial series shorter than this is a monitoring scan rather than a scan of the chest."""
-COVERS = 0.8
-"""A series of at least this share of the longest fit one's extent covers the patient as well as that one."""
 PROJECTIONS = frozenset({"MIP", "MINIP", "MAX_IP", "MIN_IP", "PROJECTION IMAGE", "VRT", "SSD"})
 """Values of Image Type, or words of it, that are not cross-sections."""
-
-_KERNEL_RANK = {"standard": 0, "lung": 1, None: 2, "soft": 3, "bone": 4}
 
 
 @dataclass(frozen=True)
@@ -90,13 +89,13 @@ class Candidate:
     @property
     def distance(self) -> float | None:
         """Usual distance between slices in mm."""
-        places = _places(self.selection.frames)
+        places = slice_places(self.selection.frames)
         return float(np.median(np.diff(places))) if places is not None and len(places) > 1 else None
 
     @property
     def extent(self) -> float:
         """Mm along the normal that the series covers; 0 where the files do not tell."""
-        places = _places(self.selection.frames)
+        places = slice_places(self.selection.frames)
         return 0.0 if places is None or self.distance is None else float(places[-1] - places[0]) + self.distance
 
     @property
@@ -118,6 +117,8 @@ class Choice:
     series: tuple[SeriesSummary, ...]
     """The chosen one first, then in the order in which they would be chosen, then those that are not CT images."""
     notices: tuple[Notice, ...]
+    studies: tuple[FoundStudy, ...]
+    """All studies that the series belong to."""
 
 
 def choose_series(frames: list[Frame], foreign: Sequence[ForeignObject], wanted: str | None = None) -> Choice:
@@ -144,7 +145,9 @@ def choose_series(frames: list[Frame], foreign: Sequence[ForeignObject], wanted:
     summaries = [
         _summary(candidate, why, candidate is chosen) for candidate, why in zip(ranked, whys, strict=True)
     ] + _foreign_summaries(foreign)
-    return Choice(chosen.selection, tuple(summaries), tuple(_notices(summaries, len(ranked), wanted)))
+    studies = found_studies([candidate.frames for candidate in candidates])
+    notices = [*_notices(summaries, len(ranked), wanted), *several_studies(studies, wanted is not None)]
+    return Choice(chosen.selection, tuple(summaries), tuple(notices), studies)
 
 
 def projection_of(image_type: tuple[str, ...]) -> str | None:
@@ -180,34 +183,13 @@ def image_refusals(frame: Frame) -> tuple[Notice, ...]:
     return (notice("projections-only", word=projection),) if projection else ()
 
 
-def _places(frames: list[Frame]) -> np.ndarray | None:
-    if frames[0].orientation is None or any(frame.position is None for frame in frames):
-        return None
-    normal = slice_normal(frames[0])
-    return np.array([np.dot(frame.position, normal) for frame in frames if frame.position is not None])
-
-
 def _rank(candidate: Candidate, longest: float) -> tuple[object, ...]:
     """Smaller is better."""
-    return (
-        len(candidate.faults),
-        not _covers(candidate, longest),
-        not candidate.original,
-        _thickness_rank(candidate.thickness),
-        _KERNEL_RANK[kernel_kind(candidate.kernel)],
-        -len(candidate.selection.frames),
-        candidate.uid,
-    )
+    return (len(candidate.faults), *stack_rank(candidate.selection.frames, candidate.extent, longest), candidate.uid)
 
 
 def _covers(candidate: Candidate, longest: float) -> bool:
     return candidate.extent >= COVERS * longest
-
-
-def _thickness_rank(thickness: float | None) -> int:
-    if thickness is None or thickness > 5:
-        return 3
-    return 0 if 0.5 <= thickness <= 3 else 1 if thickness > 3 else 2
 
 
 def _why_not(other: Candidate, chosen: Candidate, longest: float, wanted: str | None) -> tuple[Notice, ...]:
@@ -224,10 +206,10 @@ def _difference(other: Candidate, chosen: Candidate, longest: float) -> Notice:
         return notice("series-shorter", extent_mm=other.extent, read_mm=chosen.extent)
     if chosen.original and not other.original:
         return notice("series-derived")
-    if _thickness_rank(other.thickness) != _thickness_rank(chosen.thickness):
+    if thickness_rank(other.thickness) != thickness_rank(chosen.thickness):
         return notice("series-thickness-less-suitable", thickness=_mm(other.thickness), read=_mm(chosen.thickness))
     kind, read_kind = kernel_kind(other.kernel), kernel_kind(chosen.kernel)
-    if _KERNEL_RANK[kind] != _KERNEL_RANK[read_kind]:
+    if KERNEL_RANK[kind] != KERNEL_RANK[read_kind]:
         kernel = other.kernel or "(not stated)"
         return notice(
             "series-kernel-less-suitable", kernel=kernel, kind=kind or "unknown", read_kind=read_kind or "unknown"
@@ -241,10 +223,11 @@ def _mm(value: float | None) -> str:
 
 
 def _wanted_first(ranked: list[Candidate], foreign: Sequence[ForeignObject], wanted: str) -> list[Candidate]:
-    first = [candidate for candidate in ranked if candidate.uid == wanted]
+    wanted_uid = valid_uid(wanted)  # of a UID that was replaced, either may be given
+    first = [candidate for candidate in ranked if candidate.uid == wanted_uid]
     if first:
-        return first + [candidate for candidate in ranked if candidate.uid != wanted]
-    other = next((item for item in foreign if item.series_uid == wanted), None)
+        return first + [candidate for candidate in ranked if candidate.uid != wanted_uid]
+    other = next((item for item in foreign if item.series_uid == wanted_uid), None)
     if other is not None:
         raise UsageError(f"the series {wanted} holds {other.sop_class}, expected CT images: list them with jcs info")
     uids = [candidate.uid for candidate in ranked]
@@ -313,10 +296,4 @@ def _notices(summaries: list[SeriesSummary], count: int, wanted: str | None) -> 
                 ),
             )
         )
-    for code, found in (
-        ("several-patients", {summary.patient_id for summary in summaries[:count]}),
-        ("several-studies", {summary.study_uid for summary in summaries[:count]}),
-    ):
-        if len(found) > 1:
-            notices.append(notice(code, count=len(found)))
     return notices

@@ -1,0 +1,284 @@
+"""Tells apart the stacks of one series that show the same part of the patient, and picks one of them as a whole.
+
+Breath-holds, phases of contrast or heart, energies, kernels and thicknesses may share a series, their slices at the
+same places or between each other's. No single element tells them apart everywhere, so each is tried: an element
+separates stacks if the slices with one of its values and those with another cover the same range.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+
+from jcs_ct.notices import Notice, notice
+from jcs_ct.study.dicom_frames import Frame
+from jcs_ct.study.quality import kernel_kind
+
+COVERS = 0.8
+"""A stack of at least this share of the longest one's extent covers the patient as well as that one."""
+KERNEL_RANK = {"standard": 0, "lung": 1, None: 2, "soft": 3, "bone": 4}
+_OVERLAP = 0.5
+"""Stacks that share more than this of the shorter one's range show the same part of the patient."""
+_FEW = 3
+"""Fewer slices have no range worth comparing: they are stray."""
+_SAME_NUMBER = 0.02
+"""Share by which numbers may differ that mean the same: 8 and 8.0001 mm, 120 and 121 kV."""
+_PAUSE_S = 0.5
+_PAUSE = 8.0
+"""A pause between two scans is longer than these seconds, and than so many usual steps from image to image."""
+_COMPLETE = 1.25
+"""Slices at most this many thicknesses apart leave nothing out."""
+_REGULAR = 0.25
+_CLOSE = 0.75
+"""Share of the usual distance; a slice closer to its neighbours was not taken with them."""
+
+Values = Sequence[Hashable]
+
+
+@dataclass(frozen=True)
+class _Element:
+    """What may tell stacks apart."""
+
+    name: str
+    values: Callable[[Sequence[Frame], NDArray[np.float64]], Values]
+    certain: bool
+    """Whether a difference alone means another stack. Where it does not, both stacks have to be complete, too: tube
+    currents and times of reconstruction vary within a stack."""
+
+
+def _text(keyword: str, certain: bool = True) -> _Element:
+    return _Element(keyword, lambda frames, places: [frame.phase.get(keyword) for frame in frames], certain)
+
+
+def _number(keyword: str, certain: bool = True) -> _Element:
+    return _Element(keyword, lambda frames, places: _merged([frame.phase.get(keyword) for frame in frames]), certain)
+
+
+def _time(keyword: str, certain: bool) -> _Element:
+    return _Element(keyword, lambda frames, places: _scans([frame.phase.get(keyword) for frame in frames]), certain)
+
+
+def _files(frames: Sequence[Frame], places: NDArray[np.float64]) -> Values:
+    return [None if frame.index is None else frame.name for frame in frames]
+
+
+def _runs(frames: Sequence[Frame], places: NDArray[np.float64]) -> Values:
+    """Number of the run that each slice belongs to: instance numbers that start again at the other end begin one."""
+    numbers = [frame.instance_number for frame in frames]
+    if None in numbers or len(set(numbers)) < len(numbers):
+        return [None] * len(frames)
+    order = np.argsort(np.array(numbers, np.float64))
+    steps = np.diff(places[order])
+    onwards = np.sign(np.median(steps)) or 1.0
+    back = -onwards * steps > _OVERLAP * np.ptp(places)
+    runs = np.empty(len(frames), int)
+    runs[order] = np.concatenate([[0], np.cumsum(back)])
+    return runs.tolist()
+
+
+_ELEMENTS = (
+    _Element("SOPInstanceUID", _files, certain=True),
+    _text("AcquisitionNumber"),
+    _text("IrradiationEventUID"),
+    _text("TemporalPosition"),
+    _number("NominalPercentageOfCardiacPhase"),
+    _number("NominalPercentageOfRespiratoryPhase"),
+    _number("NominalCardiacTriggerDelayTime"),
+    _text("ContrastBolusAgent"),
+    _text("ContrastBolusAgentPhase"),
+    _text("ConvolutionKernel"),
+    _text("ImageType"),
+    _text("StackID"),
+    _time("AcquisitionTime", certain=True),
+    _number("SliceThickness", certain=False),
+    _number("KVP", certain=False),
+    _text("FilterType", certain=False),
+    _text("ScanOptions", certain=False),
+    _text("ProtocolName", certain=False),
+    _number("TriggerTime", certain=False),
+    _number("XRayTubeCurrent", certain=False),
+    _number("Exposure", certain=False),
+    _number("ExposureTime", certain=False),
+    _time("ContentTime", certain=False),
+    _Element("InstanceNumber", _runs, certain=False),
+)
+_CONTINUING = frozenset(
+    {"AcquisitionNumber", "IrradiationEventUID", "AcquisitionTime", "ContentTime", "InstanceNumber", "TriggerTime",
+     "XRayTubeCurrent", "Exposure", "ExposureTime", "SliceThickness"}
+)  # fmt: skip
+"""Elements that may differ between the parts of one scan that follow each other along the patient."""
+
+
+def one_stack(series: list[Frame], places: NDArray[np.float64], notices: list[Notice]) -> list[Frame]:
+    """The slices of one stack, and of those that continue it along the patient.
+
+    Args:
+        series: slices of one orientation and matrix.
+        places: (N,) mm along their normal.
+        notices: what is left out is added.
+    """
+    if len(series) < 2:
+        return series
+    values = {element.name: element.values(series, places) for element in _ELEMENTS}
+    telling = [element.name for element in _ELEMENTS if _tells_apart(element, values[element.name], series, places)]
+    kept = _best(series, places, [values[name] for name in telling], telling)
+    if len(kept) < len(series):
+        left_out = len(series) - len(kept)
+        notices.append(notice("repeated-acquisitions", read=len(kept), left_out=left_out, told_apart_by=tuple(telling)))
+    certain = [[values[element.name][index] for index in kept] for element in _ELEMENTS if element.certain]
+    stray = _stray(places[kept], certain)
+    if stray:
+        names = tuple(sorted(series[kept[index]].name for index in stray))
+        notices.append(notice("stray-slices", count=len(names), files=names))
+    return [series[index] for number, index in enumerate(kept) if number not in stray]
+
+
+def stack_rank(frames: Sequence[Frame], extent: float, longest: float) -> tuple[object, ...]:
+    """Smaller is better: the documented rules for choosing between stacks, in one series or between series."""
+    first = frames[0]
+    return (
+        extent < COVERS * longest,
+        first.image_type[:1] == ("DERIVED",),
+        thickness_rank(first.thickness),
+        KERNEL_RANK[kernel_kind(first.attributes.get("ConvolutionKernel", ""))],
+        -len(frames),
+    )
+
+
+def thickness_rank(thickness: float | None) -> int:
+    """0 for the thicknesses that suit the networks best, more for others."""
+    if thickness is None or thickness > 5:
+        return 3
+    return 0 if 0.5 <= thickness <= 3 else 1 if thickness > 3 else 2
+
+
+def usual_values(frames: Sequence[Frame]) -> dict[str, Hashable]:
+    """The value of each telling element that most of the frames state."""
+    keywords = sorted({keyword for frame in frames for keyword in frame.phase})
+    return {keyword: Counter(frame.phase.get(keyword) for frame in frames).most_common(1)[0][0] for keyword in keywords}
+
+
+def same_pixels(one: Frame, other: Frame) -> bool:
+    """Whether two images are stored with the same pixels: one image that was exported under two UIDs."""
+    if one.index is not None or other.index is not None:
+        return False
+    try:
+        first, second = (dcmread(frame.path, force=True).get("PixelData") for frame in (one, other))
+    except Exception:  # pydicom raises nearly anything on damaged files; decoding says what is wrong
+        return False
+    return first is not None and first == second
+
+
+def _merged(values: Sequence[Hashable]) -> Values:
+    """Numbers that mean the same, as one number."""
+    known = sorted({value for value in values if isinstance(value, float)})
+    same: dict[Hashable, Hashable] = {None: None}
+    for before, value in zip([None, *known], known, strict=False):
+        close = before is not None and value - before <= _SAME_NUMBER * max(abs(value), abs(before))
+        same[value] = same[before] if close else value
+    return [same.get(value) for value in values]
+
+
+def _scans(times: Sequence[Hashable]) -> Values:
+    """Number of the scan that each image belongs to: a pause begins another one. Seconds in, None where not stated."""
+    known = np.array([index for index, time in enumerate(times) if isinstance(time, float)], int)
+    if len(known) < 2:
+        return [None] * len(times)
+    seconds = np.array([time for time in times if isinstance(time, float)])
+    order = np.argsort(seconds, kind="stable")
+    steps = np.diff(seconds[order])
+    pauses = steps > max(_PAUSE_S, _PAUSE * float(np.median(steps)))
+    scans: list[Hashable] = [None] * len(times)
+    for index, scan in zip(known[order], np.concatenate([[0], np.cumsum(pauses)]), strict=True):
+        scans[index] = int(scan)
+    return scans
+
+
+def _tells_apart(element: _Element, values: Values, series: list[Frame], places: NDArray[np.float64]) -> bool:
+    groups = _indices(values)
+    stacks = {value: group for value, group in groups.items() if len(group) >= _FEW}
+    if len(stacks) < 2 or len(stacks) > len(series) // _FEW:
+        return False
+    thickness = max((frame.thickness for frame in series if frame.thickness), default=None)
+    for number, (value, one) in enumerate(stacks.items()):
+        for other_value, other in list(stacks.items())[number + 1 :]:
+            if not _overlap(places[one], places[other]):
+                continue
+            sure = element.certain and value is not None and other_value is not None
+            if sure or (_complete(places[one], thickness) and _complete(places[other], thickness)):
+                return True
+    return False
+
+
+def _indices(values: Values) -> dict[Hashable, list[int]]:
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for index, value in enumerate(values):
+        groups[value].append(index)
+    return groups
+
+
+def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    shared = min(one.max(), other.max()) - max(one.min(), other.min())
+    shorter = min(np.ptp(one), np.ptp(other))
+    return bool(shorter > 0 and shared > _OVERLAP * shorter)
+
+
+def _complete(places: NDArray[np.float64], thickness: float | None) -> bool:
+    """Whether slices are a stack on their own: evenly spaced, with nothing left out between them."""
+    steps = np.diff(np.sort(places))
+    usual = float(np.median(steps))
+    even = np.count_nonzero(np.abs(steps - usual) <= _REGULAR * usual) >= 0.8 * len(steps)
+    return usual > 0 and bool(even) and (thickness is None or usual <= _COMPLETE * thickness)
+
+
+def _best(series: list[Frame], places: NDArray[np.float64], telling: list[Values], names: list[str]) -> list[int]:
+    """Indices of the best stack and of those that continue it."""
+    if not telling:
+        return list(range(len(series)))
+    by_key: dict[tuple[Hashable, ...], list[int]] = defaultdict(list)
+    for index, values in enumerate(zip(*telling, strict=True)):
+        by_key[values].append(index)
+    longest = max(float(np.ptp(places[group])) for group in by_key.values())
+
+    def rank(key: tuple[Hashable, ...]) -> tuple[object, ...]:
+        frames = [series[index] for index in by_key[key]]
+        extent = float(np.ptp(places[by_key[key]]))
+        return (*stack_rank(frames, extent, longest), min(frame.order for frame in frames))
+
+    best, *others = sorted(by_key, key=rank)
+    kept = list(by_key[best])
+    for key in others:
+        differing = {name for name, mine, its in zip(names, best, key, strict=True) if mine != its}
+        if differing <= _CONTINUING and _is_beyond(places[by_key[key]], places[kept]):
+            kept += by_key[key]
+    return sorted(kept)
+
+
+def _is_beyond(places: NDArray[np.float64], kept: NDArray[np.float64]) -> bool:
+    """Whether slices lie where none of the kept ones do, so far from each as these are from each other."""
+    if len(kept) < 2:
+        return False
+    usual = float(np.median(np.diff(np.sort(kept))))
+    nearest = np.abs(places[:, None] - kept[None, :]).min(axis=1)
+    outside = (places < kept.min()) | (places > kept.max())
+    return bool((nearest >= _CLOSE * usual).all() and (len(places) < _FEW or outside.mean() > _OVERLAP))
+
+
+def _stray(places: NDArray[np.float64], certain: Sequence[Values]) -> set[int]:
+    """Slices that lie between two neighbours of one kind, are of another, and for which there is no room."""
+    order = np.argsort(places, kind="stable")
+    if len(order) < _FEW:
+        return set()
+    usual = float(np.median(np.diff(places[order])))
+    stray = set()
+    for before, index, after in zip(order, order[1:], order[2:], strict=False):
+        if places[after] - places[before] > _COMPLETE * usual:
+            continue
+        if any(values[before] == values[after] not in (None, values[index]) for values in certain):
+            stray.add(int(index))
+    return stray
