@@ -66,7 +66,7 @@ class Room:
             QueueFullError: They pass a limit of the store or of the disk.
         """
         limits = self._settings
-        stored, promised = self._stored(db), self._promised(db) + size
+        stored, promised = self.stored(db), self._promised(db) + size
         if stored + promised > limits.max_store_bytes:
             raise QueueFullError(
                 f"the queue's store is full: with {what} it would hold up to {(stored + promised) / GIB:.2f} GiB, "
@@ -89,7 +89,7 @@ class Room:
 
     def used_by(self, db: sqlite3.Connection, owner: Owner) -> int:
         """Bytes that an owner has, or was promised."""
-        return self._stored(db, owner) + self._promised(db, owner)
+        return self.stored(db, owner) + self._promised(db, owner)
 
     def _waiting(self, db: sqlite3.Connection, owner: Owner | None = None) -> int:
         """Studies without a result, those that arrive among them; a revision that is being made counts as one, too."""
@@ -98,7 +98,8 @@ class Room:
         arriving = db.execute(f"SELECT count(*) FROM arrivals WHERE true {whose}", values).fetchone()[0]
         return int(waiting + arriving)
 
-    def _stored(self, db: sqlite3.Connection, owner: Owner | None = None) -> int:
+    def stored(self, db: sqlite3.Connection, owner: Owner | None = None) -> int:
+        """Bytes of the studies and results of an owner, or of all."""
         whose, values = _of(owner)
         question = f"SELECT coalesce(sum(input_bytes + result_bytes), 0) FROM jobs WHERE true {whose}"
         return int(db.execute(question, values).fetchone()[0])
