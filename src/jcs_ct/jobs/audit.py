@@ -66,19 +66,19 @@ class AuditTrail:
         self.broken = False
         return True
 
-    def append_limited(self, kind: tuple[str, ...], **facts: Any) -> None:
+    def append_limited(self, same: tuple[str, ...], /, **facts: Any) -> None:
         """Add a line of a kind that strangers can cause at will: once a minute, with how often it happened since.
 
         Args:
-            kind: What counts as the same.
+            same: What counts as the same.
             facts: As for `append`.
         """
         now = time.monotonic()
         with self._lock:
             if len(self._repeated) >= _REPEATED_KINDS:
                 self._repeated.clear()
-            said_at, unsaid = self._repeated.get(kind, (-_REPEATED_S, 0))
+            said_at, unsaid = self._repeated.get(same, (-_REPEATED_S, 0))
             due = now - said_at >= _REPEATED_S
-            self._repeated[kind] = (now, 0) if due else (said_at, unsaid + 1)
+            self._repeated[same] = (now, 0) if due else (said_at, unsaid + 1)
         if due:
             self.append(**facts, times=unsaid + 1)
