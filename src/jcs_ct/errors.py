@@ -11,6 +11,7 @@
     ├── PeerError                a DICOM peer cannot be reached, or refuses what it is asked exit 2
     └── QueueError               the queue of jobs cannot be read or written                 exit 2
         ├── QueueFullError       one more job would pass a limit of the queue, or the disk is full
+        │   └── QuotaError       one more job would pass a limit of its owner; others are not affected
         ├── NoSuchJobError       the job is missing or owned by someone else
         └── RevisionConflictError  someone else has changed the result in the meantime
 
@@ -65,6 +66,10 @@ class QueueError(JcsError):
 
 class QueueFullError(QueueError):
     """One more job would exceed a limit of the queue, or its disk is full."""
+
+
+class QuotaError(QueueFullError):
+    """One more job would pass a limit of its owner; the others have room."""
 
 
 class NoSuchJobError(QueueError):

@@ -27,6 +27,9 @@ def quick(folder: Path, **changes: Any) -> QueueSettings:
         "grace_s": 0.5,
         "niceness": 0,
         "min_free_bytes": 0,
+        "owner_share": 1.0,
+        "undelete_s": 0.0,
+        "memory_bytes": None,
     }
     return QueueSettings(**{**chosen, **changes})
 

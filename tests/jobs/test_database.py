@@ -10,6 +10,7 @@ import pytest
 from jcs_ct.errors import QueueError, QueueFullError
 from jcs_ct.jobs.database import Database
 from jcs_ct.jobs.queue import JobQueue
+from jcs_ct.jobs.schema import queue_schema
 from jcs_ct.jobs.supervisor import Supervisor
 from tests.jobs.stores import quick, submit
 
@@ -38,7 +39,7 @@ def test_damage_that_comes_while_it_is_open_is_named(tmp_path: Path) -> None:
             submit(queue, tmp_path)
     with JobQueue(tmp_path / "store", quick(tmp_path)) as queue:
         path = queue.folders.database
-        with queue.database.reading() as db:
+        with queue.database.transaction() as db:
             db.execute("PRAGMA shrink_memory")  # what it read when it opened would hide the damage for a while
         path.write_bytes(path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096))
         with pytest.raises(QueueError, match="is damaged"):
@@ -58,7 +59,7 @@ def test_queue_of_a_later_version_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "queue.sqlite") as later:
         later.execute("PRAGMA user_version = 99")
     later.close()
-    with pytest.raises(QueueError, match="is a queue of version 99, expected 1"):
+    with pytest.raises(QueueError, match="is a queue of version 99, expected 2"):
         JobQueue(tmp_path)
 
 
@@ -69,15 +70,15 @@ def test_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_full_disk_is_told_and_nothing_changes(tmp_path: Path) -> None:
-    database = Database(tmp_path / "queue.sqlite")
-    with database.reading() as db:
+    database = Database(tmp_path / "queue.sqlite", queue_schema())
+    with database.transaction() as db:
         pages = db.execute("PRAGMA page_count").fetchone()[0]
         db.execute(f"PRAGMA max_page_count = {pages}")
 
     def fill() -> None:
         with database.transaction() as db:
             for number in range(1000):
-                db.execute("INSERT INTO arrivals VALUES (?, 1)", (f"{number:0500}",))
+                db.execute("INSERT INTO arrivals (id, bytes) VALUES (?, 1)", (f"{number:0500}",))
 
     with pytest.raises(QueueFullError, match="is full: free some space"):
         fill()

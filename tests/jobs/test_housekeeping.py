@@ -41,7 +41,7 @@ def test_old_jobs_are_removed_and_waiting_ones_never(queue: JobQueue, tmp_path: 
     old = failed(queue, tmp_path)
     young, waiting = failed(queue, tmp_path), submit(queue, tmp_path)
     with queue.database.transaction() as db:
-        db.execute("UPDATE jobs SET finished_at = finished_at - 3600 WHERE id = ?", (old,))
+        db.execute("UPDATE jobs SET kept_since = kept_since - 3600 WHERE id = ?", (old,))
         db.execute("UPDATE jobs SET submitted_at = submitted_at - 7200 WHERE id = ?", (waiting,))
     with with_retention(queue, 1800, None) as keeping:
         sweep(keeping)

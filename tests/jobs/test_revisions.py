@@ -233,8 +233,8 @@ def test_waiting_studies_do_not_keep_a_result_from_being_signed(case: Case, tmp_
 def test_removal_and_retention_take_revisions_along(case: Case, tmp_path: Path) -> None:
     queue, job = case.queue, case.job
     second = finished(queue, write_study("nifti", tmp_path / "in"), FORMATS["nifti"])
-    for one in (job, second):
-        sign_off(queue, one, "accepted", "anna", "", 0)
+    sign_off(queue, job, "accepted", "anna", "", 0)
+    correct(queue, second, masks_of(queue, second).lesion_labels == 1, "anna", 0)
     queue.remove(job)
     assert not queue.folders.job(job).exists()
     with pytest.raises(NoSuchJobError):

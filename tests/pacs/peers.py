@@ -56,7 +56,7 @@ def pacs_settings(
     **node: Any,
 ) -> PacsSettings:
     """A node that listens at a free port of this machine, without patience."""
-    chosen = {"port": 0, "quiet_s": 0.4, "poll_s": 0.05, "min_free_bytes": 0, **node}
+    chosen = {"port": 0, "quiet_s": 0.4, "poll_s": 0.05, "min_free_bytes": 0, "peer_share": 1.0, **node}
     sent = {"send_to": (), "retry_s": 0.1, "longest_retry_s": 0.5, **(results or {})}
     return PacsSettings(folder / "store", NodeSettings(**chosen), ResultSettings(**sent), peers or (SENDER,), tls)
 

@@ -36,14 +36,14 @@ def folders(tmp_path: Path) -> NodeFolders:
 
 
 def arrivals_in(folders: NodeFolders, clock: Clock, **changes: float) -> Arrivals:
-    chosen = {"quiet_s": 10.0, "longest_s": 60.0, "min_free_bytes": 0, **changes}
+    chosen = {"quiet_s": 10.0, "longest_s": 60.0, "min_free_bytes": 0, "peer_share": 1.0, **changes}
     return Arrivals(folders, NodeSettings(**chosen), clock)  # type: ignore[arg-type]
 
 
 def arrive(arrivals: Arrivals, folders: NodeFolders, sop_uid: str, study: str = "1.2", content: bytes = b"x") -> str:
     path = folders.receiving / f"tmp-{sop_uid}"
     path.write_bytes(content)
-    return arrivals.keep(ImageFile(path, "1.2.840", sop_uid, study, "name"), "PEER")
+    return arrivals.keep(ImageFile(path, "1.2.840", sop_uid, study, "patient", "name"), "PEER").study
 
 
 def test_quiet_period_begins_anew_with_each_image(folders: NodeFolders, clock: Clock) -> None:
@@ -154,8 +154,12 @@ def test_limits_refuse_an_image_and_leave_the_study(
 
 def test_only_what_no_longer_grows_is_dropped(folders: NodeFolders, clock: Clock) -> None:
     arrivals = arrivals_in(folders, clock, network_timeout_s=30.0)
-    for name, age in (("growing", 1.0), ("abandoned", 61.0)):
+    for name in ("growing", "abandoned"):
         (folders.receiving / name).write_bytes(b"x")
-        os.utime(folders.receiving / name, (time.time() - age,) * 2)
+        os.utime(folders.receiving / name, (1.0, 1.0))  # whatever the computer's clock says
+    arrivals.drop_abandoned()
+    assert len(list(folders.receiving.iterdir())) == 2
+    clock.now += 61
+    (folders.receiving / "growing").write_bytes(b"xx")
     arrivals.drop_abandoned()
     assert [path.name for path in folders.receiving.iterdir()] == ["growing"]

@@ -51,7 +51,10 @@ def every_route(service: Service) -> list[tuple[str, str]]:
     """Method and address of all that OpenAPI tells of, with ids that could be."""
     paths = httpx.get(f"{service.address}/api/v1/openapi.json", trust_env=False).json()["paths"]
     return [
-        (method.upper(), path.format(job_id="0" * 32, upload_id="0" * 32, name="result.json", layer="volume"))
+        (
+            method.upper(),
+            path.format(job_id="0" * 32, upload_id="0" * 32, name="result.json", layer="volume", entry_id="0" * 8),
+        )
         for path, methods in paths.items()
         for method in methods
     ]
@@ -61,7 +64,12 @@ def every_route(service: Service) -> list[tuple[str, str]]:
 
 
 def test_nobody_gets_anything_without_a_login(guarded: Service) -> None:
-    open_to_all = {("GET", "/api/v1/health"), ("POST", "/api/v1/session"), ("OPTIONS", "/api/v1/uploads")}
+    open_to_all = {
+        ("GET", "/api/v1/health"),
+        ("GET", "/api/v1/ready"),
+        ("POST", "/api/v1/session"),
+        ("OPTIONS", "/api/v1/uploads"),
+    }
     routes = every_route(guarded)
     assert len(routes) > 20
     for method, path in routes:

@@ -33,9 +33,9 @@ def with_computing(limit_s: float, use: Callable[[Computing], Coroutine[Any, Any
 
 def test_work_is_done_elsewhere_and_its_errors_are_raised_here() -> None:
     async def use(computing: Computing) -> None:
-        assert await computing.run(os.getpid) != os.getpid()
+        assert await computing.run("anna", os.getpid) != os.getpid()
         with pytest.raises(UsageError, match="found nothing"):
-            await computing.run(fails)
+            await computing.run("anna", fails)
 
     with_computing(60, use)
 
@@ -43,22 +43,22 @@ def test_work_is_done_elsewhere_and_its_errors_are_raised_here() -> None:
 def test_a_process_that_dies_is_replaced() -> None:
     async def use(computing: Computing) -> None:
         with pytest.raises(RefusedError) as refused:
-            await computing.run(os._exit, 1)
+            await computing.run("anna", os._exit, 1)
         assert refused.value.status == 503
-        assert await computing.run(abs, -1) == 1
+        assert await computing.run("anna", abs, -1) == 1
 
     with_computing(60, use)
 
 
 def test_work_that_hangs_is_ended() -> None:
     async def use(computing: Computing) -> None:
-        first = await computing.run(os.getpid)
+        first = await computing.run("anna", os.getpid)
         computing._limit_s = 0.3
         with pytest.raises(RefusedError, match=r"longer than 0\.3 s"):
-            await computing.run(time.sleep, 600)
+            await computing.run("anna", time.sleep, 600)
         with pytest.raises(ProcessLookupError):
             os.kill(first, 0)
         computing._limit_s = 60
-        assert await computing.run(abs, -1) == 1
+        assert await computing.run("anna", abs, -1) == 1
 
     with_computing(60, use)

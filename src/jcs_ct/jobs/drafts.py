@@ -170,7 +170,7 @@ def drafting(store: JobQueue, job_id: str, owner: str | None, parent: int) -> It
         _refuse_outdated(job_id, parent, history[-1].number)
         token = uuid.uuid4().hex
         with arriving(store.folders, token) as folder:
-            store.ledger.reserve_revision(token)
+            store.ledger.reserve_revision(token, job_id)
             try:
                 folder.mkdir(mode=PRIVATE)
                 yield Draft(store, store.job(job_id, owner), owner, folder, history)

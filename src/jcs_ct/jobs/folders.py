@@ -1,6 +1,7 @@
 """Where a queue keeps its files, and how they are made to outlast a loss of power.
 
 queue.sqlite        what is known of each job
+audit.jsonl         who did what, and what was removed by age or number
 jobs/ID/input       the study
 jobs/ID/attempt-…   what a worker is writing; named after its claim
 jobs/ID/result      a finished attempt: reports, masks and outcome.json; it appears as a whole
@@ -44,6 +45,11 @@ class Folders:
     def database(self) -> Path:
         """The database's file."""
         return self.root / "queue.sqlite"
+
+    @property
+    def audit(self) -> Path:
+        """The audit trail."""
+        return self.root / "audit.jsonl"
 
     def job(self, job_id: str) -> Path:
         """All that belongs to a job."""

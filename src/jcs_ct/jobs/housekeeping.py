@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from jcs_ct.errors import NoSuchJobError
+from jcs_ct.jobs.clock import lived_until, tick
 from jcs_ct.jobs.drafts import settle
 from jcs_ct.jobs.intake import is_abandoned
 from jcs_ct.jobs.job import UNFINISHED, JobState
@@ -16,11 +17,13 @@ from jcs_ct.jobs.queue import JobQueue
 _KEPT_REMOVALS = 1000
 """Events that tell of removed jobs; who was away for longer lists the jobs anew."""
 _KEPT_SIGNS_S = 24 * 3600.0
+_UNFINISHED = ", ".join(f"'{state}'" for state in UNFINISHED)
 
 
 def sweep(queue: JobQueue) -> None:
     """Remove ended jobs that need not be kept, half-arrived studies, abandoned attempts and folders without a job."""
     _retire(queue)
+    _purge(queue)
     _drop_arrivals(queue)
     _drop_leftovers(queue)
     _drop_old_events(queue)
@@ -32,17 +35,40 @@ def sweep(queue: JobQueue) -> None:
 
 
 def _retire(queue: JobQueue) -> None:
+    """Remove what is too old, or too much of one owner or peer; never what was signed or is held."""
     age, count = queue.settings.retention_age_s, queue.settings.retention_count
-    ended = "state NOT IN ({})".format(", ".join(f"'{state}'" for state in UNFINISHED))
-    too_old = time.time() - (float("inf") if age is None else age)
-    with queue.database.reading() as db:
-        old = db.execute(f"SELECT id FROM jobs WHERE {ended} AND finished_at < ?", (too_old,)).fetchall()
-        kept = -1 if count is None else count
-        order = "ORDER BY finished_at DESC, number DESC LIMIT -1 OFFSET ?"
-        many = [] if kept < 0 else db.execute(f"SELECT id FROM jobs WHERE {ended} {order}", (kept,)).fetchall()
-    for job_id in {row["id"] for row in (*old, *many)}:
+    # Those without a result are counted apart: nobody's failures may push anybody's results out.
+    numbered = (
+        "SELECT *, row_number() OVER (PARTITION BY owner, source, state IN ('done', 'not_assessable') "
+        f"ORDER BY kept_since DESC, number DESC) AS place FROM jobs WHERE state NOT IN ({_UNFINISHED}) "
+        "AND removed_at IS NULL AND NOT signed AND NOT held"
+    )
+    with queue.database.transaction() as db:
+        too_old = tick(db) - (float("inf") if age is None else age)
+        most = -1 if count is None else count
+        question = f"SELECT id, owner, kept_since FROM ({numbered}) WHERE kept_since < ? OR (? >= 0 AND place > ?)"
+        rows = db.execute(question, (too_old, most, most)).fetchall()
+    for row in rows:
         with contextlib.suppress(NoSuchJobError):  # another one was faster
-            queue.ledger.remove(job_id, owner=None)
+            queue.keeping.remove(row["id"], owner=None)
+            _note(queue, "retention: removed", row["id"], row["owner"])
+
+
+def _purge(queue: JobQueue) -> None:
+    """Forget removed jobs whose time is over; the oldest of them earlier, where the disk is nearly full."""
+    with queue.database.reading() as db:
+        too_old = lived_until(db, time.time()) - queue.settings.undelete_s
+        question = "SELECT id, owner, removed_at FROM jobs WHERE removed_at IS NOT NULL ORDER BY removed_at, number"
+        rows = db.execute(question).fetchall()
+    for row in rows:
+        if row["removed_at"] <= too_old or queue.folders.free_bytes() < queue.settings.min_free_bytes:
+            queue.keeping.purge(row["id"])
+            queue.folders.empty_trash()
+            _note(queue, "retention: purged", row["id"], row["owner"])
+
+
+def _note(queue: JobQueue, what: str, job_id: str, owner: str) -> None:
+    queue.audit.append(who=None, what=what, job=job_id, owner=owner, status=None, **{"from": ""}, lasting=True)
 
 
 def _drop_arrivals(queue: JobQueue) -> None:

@@ -22,13 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jcs_ct.errors import InputError, JcsError, QueueError, QueueFullError, UnsupportedInputError
+from jcs_ct.jobs.bounded import NAME_LENGTH, one_line
 from jcs_ct.jobs.folders import DISK_FULL, PRIVATE, Folders, sync_tree
 from jcs_ct.jobs.job import JobOptions
 from jcs_ct.jobs.ledger import Arrival, Ledger
+from jcs_ct.jobs.room import Owner
 from jcs_ct.jobs.settings import GIB, QueueSettings
 
 _SUFFIXES = (".nii.gz", ".nii", ".zip", ".dcm", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_NAME_LENGTH = 200
 # Another disk, a disk that knows no links, a file that is not ours, or one with too many names.
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EMLINK)
 _CHUNK = 1024**2
@@ -57,12 +58,14 @@ class Intake:
         self._max_bytes = settings.max_input_bytes
         self._max_files = settings.max_files
 
-    def take(self, source: Path, owner: str, name: str | None, options: JobOptions, key: str | None, move: bool) -> str:
+    def take(
+        self, source: Path, owner: Owner, name: str | None, options: JobOptions, key: str | None, move: bool
+    ) -> str:
         """Make a job of a study; returns when it would outlast a loss of power.
 
         Args:
             source: A file or a folder.
-            owner: Whose job it is.
+            owner: Whose job it is, and whose limits count.
             name: What to call it on a screen; the name of `source` if None.
             options: Of the job.
             key: Names what is handed in. Who was killed and does not know whether it arrived hands it in again under
@@ -77,21 +80,22 @@ class Intake:
             UnsupportedInputError: It holds links, what is no file, or too much.
             QueueFullError: The queue has no room for it.
         """
-        arrived = None if key is None else self._ledger.known(owner, key)
+        arrived = None if key is None else self._ledger.known(owner.name, key)
         job_id = arrived or self._bring_in(source, owner, name, options, key, move)
         if move:
             _discard(source)
         return job_id
 
     def _bring_in(
-        self, source: Path, owner: str, name: str | None, options: JobOptions, key: str | None, move: bool
+        self, source: Path, owner: Owner, name: str | None, options: JobOptions, key: str | None, move: bool
     ) -> str:
         found = self._look_over(source)
         job_id = uuid.uuid4().hex
         study = "" if found.is_folder else "study" + known_suffix(source.name)
-        arrival = Arrival(job_id, owner, clean_name(source.name if name is None else name), study, options, key)
+        shown = one_line(source.name if name is None else name, NAME_LENGTH)
+        arrival = Arrival(job_id, owner.name, shown, study, options, key, owner.source)
         with arriving(self._folders, job_id) as folder:
-            self._ledger.reserve(job_id, found.size)
+            self._ledger.reserve(job_id, found.size, owner)
             try:
                 _fill(folder, study, source, found, move)
                 return self._ledger.admit(arrival, sync_tree(folder))
@@ -129,12 +133,6 @@ class Intake:
         return found
 
 
-def clean_name(name: str) -> str:
-    """A name as it may be shown: one line, bounded, of characters that can be printed and stored."""
-    printable = "".join(c if c.isprintable() else " " for c in name.encode("utf-8", "replace").decode("utf-8"))
-    return " ".join(printable.split())[:_NAME_LENGTH]
-
-
 @contextmanager
 def arriving(folders: Folders, job_id: str) -> Iterator[Path]:
     """A place for what arrives. Its lock tells the sweep that somebody is at work; it ends with the process."""
@@ -169,10 +167,12 @@ def is_abandoned(lock: Path) -> bool:
 def _size_of(seen: os.stat_result, name: str) -> int:
     if stat.S_ISLNK(seen.st_mode):
         raise UnsupportedInputError(
-            f"{clean_name(name)} is a symbolic link; expected files: hand in what the link leads to"
+            f"{one_line(name, NAME_LENGTH)} is a symbolic link; expected files: hand in what the link leads to"
         )
     if not stat.S_ISREG(seen.st_mode):
-        raise UnsupportedInputError(f"{clean_name(name)} is neither a file nor a folder; expected the files of a study")
+        raise UnsupportedInputError(
+            f"{one_line(name, NAME_LENGTH)} is neither a file nor a folder; expected the files of a study"
+        )
     return seen.st_size
 
 

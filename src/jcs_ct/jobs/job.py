@@ -113,6 +113,10 @@ class Job:
     """As in `Outcome`; empty before."""
     input_bytes: int
     result_bytes: int
+    source: str = ""
+    """The peer that sent the study to a DICOM node."""
+    held: bool = False
+    """Whether somebody wants it kept whatever its age."""
 
 
 @dataclass(frozen=True)

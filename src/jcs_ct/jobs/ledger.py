@@ -20,13 +20,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from jcs_ct.errors import NoSuchJobError, QueueError, QueueFullError
+from jcs_ct.errors import NoSuchJobError, QueueError
+from jcs_ct.jobs import bounded
+from jcs_ct.jobs.clock import tick
 from jcs_ct.jobs.database import Database
 from jcs_ct.jobs.folders import Folders, publish, sync
-from jcs_ct.jobs.job import UNFINISHED, Job, JobOptions, JobState, Outcome
-from jcs_ct.jobs.settings import GIB, QueueSettings
-
-_UNFINISHED = "({})".format(", ".join(f"'{state}'" for state in UNFINISHED))
+from jcs_ct.jobs.job import Job, JobOptions, JobState, Outcome
+from jcs_ct.jobs.room import Owner, Room
+from jcs_ct.jobs.settings import QueueSettings
 
 
 class Loss(StrEnum):
@@ -60,6 +61,7 @@ class Arrival:
     """Its file below the input; empty where the input is the study."""
     options: JobOptions
     key: str | None
+    source: str = ""
 
 
 class Ledger:
@@ -69,21 +71,22 @@ class Ledger:
         self._database = database
         self._folders = folders
         self._settings = settings
+        self.room = Room(folders, settings)
 
     # Handing in
 
-    def reserve(self, job_id: str, size: int) -> None:
+    def reserve(self, job_id: str, size: int, owner: Owner = Owner()) -> None:  # noqa: B008  (it never changes)
         """Keep room for a study that is about to be copied into the store.
 
         Raises:
             QueueFullError: It would pass a limit; the message says which.
         """
         with self._database.transaction() as db:
-            self._refuse_too_many(db)
-            self._refuse_too_much(db, size + self._settings.result_reserve_bytes, "this study")
-            db.execute("INSERT INTO arrivals (id, bytes) VALUES (?, ?)", (job_id, size))
+            self.room.refuse_too_many(db, owner)
+            self.room.refuse_too_much(db, size + self.room.reserve_for_result(size), "this study", owner)
+            _expect(db, job_id, size, owner)
 
-    def reserve_revision(self, draft: str) -> None:
+    def reserve_revision(self, draft: str, job_id: str) -> None:
         """Keep room for a revision of a result; `drop_arrival` gives it back.
 
         Raises:
@@ -91,8 +94,10 @@ class Ledger:
         """
         size = self._settings.result_reserve_bytes
         with self._database.transaction() as db:
-            self._refuse_too_much(db, size, "this revision")
-            db.execute("INSERT INTO arrivals (id, bytes) VALUES (?, ?)", (draft, size))
+            row = db.execute("SELECT owner, source FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            owner = Owner() if row is None else Owner(row["owner"], row["source"])
+            self.room.refuse_too_much(db, size, "this revision", owner)
+            _expect(db, draft, size, owner)
 
     def known(self, owner: str, key: str) -> str | None:
         """The job that was handed in under a key."""
@@ -112,8 +117,8 @@ class Ledger:
             if arrival.key is not None and (there := self.known(arrival.owner, arrival.key)) is not None:
                 return there
             db.execute(
-                "INSERT INTO jobs (id, owner, name, study, key, options, state, submitted_at, input_bytes) "
-                "VALUES (:job_id, :owner, :name, :study, :key, :options, 'queued', :now, :size)",
+                "INSERT INTO jobs (id, owner, source, name, study, key, options, state, submitted_at, input_bytes) "
+                "VALUES (:job_id, :owner, :source, :name, :study, :key, :options, 'queued', :now, :size)",
                 {**vars(arrival), "options": arrival.options.as_json(), "now": time.time(), "size": size},
             )
             note(db, job_id)
@@ -126,40 +131,10 @@ class Ledger:
         with self._database.transaction() as db:
             db.execute("DELETE FROM arrivals WHERE id = ?", (job_id,))
 
-    def _refuse_too_many(self, db: sqlite3.Connection) -> None:
-        waiting, limit = self._waiting(db), self._settings.max_waiting
-        if waiting >= limit:
-            raise QueueFullError(
-                f"the queue is full: {waiting} studies wait, expected fewer than {limit}: try again later"
-            )
-
-    def _refuse_too_much(self, db: sqlite3.Connection, size: int, what: str) -> None:
-        limits = self._settings
-        arriving = db.execute("SELECT coalesce(sum(bytes), 0) FROM arrivals").fetchone()[0]
-        # What arrives may be on the disk in part; counting it whole errs on the safe side.
-        promised = arriving + size + self._waiting(db) * limits.result_reserve_bytes
-        stored = db.execute("SELECT coalesce(sum(input_bytes + result_bytes), 0) FROM jobs").fetchone()[0]
-        if stored + promised > limits.max_store_bytes:
-            raise QueueFullError(
-                f"the queue's store is full: with {what} it would hold up to {(stored + promised) / GIB:.2f} GiB, "
-                f"expected at most {limits.max_store_bytes / GIB:.2f}: remove ended jobs, or raise max_store_bytes"
-            )
-        left = self._folders.free_bytes() - promised
-        if left < limits.min_free_bytes:
-            raise QueueFullError(
-                f"the queue's disk is nearly full: with {what} {max(left, 0) / GIB:.2f} GiB would be left, "
-                f"expected at least {limits.min_free_bytes / GIB:.2f}: free some space, or remove ended jobs"
-            )
-
-    def _waiting(self, db: sqlite3.Connection) -> int:
-        """Studies without a result, those that arrive among them; a revision that is being made counts as one, too."""
-        waiting = db.execute(f"SELECT count(*) FROM jobs WHERE state IN {_UNFINISHED}").fetchone()[0]
-        return int(waiting + db.execute("SELECT count(*) FROM arrivals").fetchone()[0])
-
     # Working off
 
     def claim(self, worker: str) -> Claim | None:
-        """Take the job that has waited longest, if there is one."""
+        """Take the next job, if there is one: owners and peers take turns, and each one's jobs go in order."""
         if not self._anything_to_do():
             return None
         now, token = time.time(), uuid.uuid4().hex
@@ -167,12 +142,14 @@ class Ledger:
             row = db.execute(
                 "UPDATE jobs SET state = 'running', claim = ?, worker = ?, lease_until = ?, started_at = ?, "
                 "attempts = attempts + 1, stage = NULL, stage_done = 0, stage_total = 0, reason = NULL WHERE number = "
-                "(SELECT number FROM jobs WHERE state = 'queued' AND not_before <= ? ORDER BY number LIMIT 1) "
-                "RETURNING *",
+                "(SELECT number FROM jobs LEFT JOIN turns USING (owner, source) WHERE state = 'queued' "
+                "AND not_before <= ? ORDER BY coalesce(last, 0), number LIMIT 1) RETURNING *",
                 (token, worker, now + self._settings.lease_s, now, now),
             ).fetchone()
             if row is None:
                 return None
+            turn = "INSERT OR REPLACE INTO turns VALUES (?, ?, (SELECT 1 + coalesce(max(last), 0) FROM turns))"
+            db.execute(turn, (row["owner"], row["source"]))
             note(db, row["id"])
         return Claim(token, job_from(row), self._folders.study(row["id"], row["study"]))
 
@@ -194,7 +171,7 @@ class Ledger:
             row = db.execute(
                 "UPDATE jobs SET stage = ?, stage_done = ?, stage_total = ?, lease_until = ? WHERE claim = ? "
                 "RETURNING id",
-                (stage, done, total, time.time() + self._settings.lease_s, token),
+                (bounded.stage(stage), done, total, time.time() + self._settings.lease_s, token),
             ).fetchone()
             if row is not None:
                 note(db, row["id"])
@@ -267,7 +244,7 @@ class Ledger:
         db.execute(
             "UPDATE jobs SET state = 'queued', claim = NULL, worker = NULL, lease_until = NULL, "
             "not_before = ?, reason = ?, stage = NULL, stage_done = 0, stage_total = 0 WHERE id = ?",
-            (time.time() + delay, None if loss is Loss.STOP else reason, row["id"]),
+            (time.time() + delay, None if loss is Loss.STOP else bounded.reason(reason), row["id"]),
         )
         note(db, row["id"])
 
@@ -293,7 +270,8 @@ class Ledger:
         """Keep what a worklist shows of a result, and count what the result takes on the disk."""
         size = self._folders.result_bytes(job_id)
         db.execute(
-            "UPDATE jobs SET summary = ?, result_bytes = ? WHERE id = ?", (json.dumps(dict(summary)), size, job_id)
+            "UPDATE jobs SET summary = ?, result_bytes = ?, signed = max(signed, ?) WHERE id = ?",
+            (bounded.summary(summary), size, summary.get("signed") is not None, job_id),
         )
 
     def recount(self, job_id: str) -> None:
@@ -313,31 +291,11 @@ class Ledger:
             if not JobState(row["state"]).ended:
                 _end(db, job_id, JobState.CANCELLED, None)
 
-    def remove(self, job_id: str, owner: str | None) -> None:
-        """Forget a job that has ended, and put its files into the trash.
 
-        Raises:
-            NoSuchJobError: There is none of this owner.
-            QueueError: It has not ended.
-        """
-        with self._database.transaction() as db:
-            row = find(db, job_id, owner)
-            if not JobState(row["state"]).ended:
-                raise QueueError(f"job {job_id} is {row['state']}; expected one that has ended: cancel it first")
-            db.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
-            db.execute(
-                "INSERT INTO events (job_id, owner, at, stage_done, stage_total) VALUES (?, ?, ?, 0, 0)",
-                (job_id, row["owner"], time.time()),
-            )
-            db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
-        # Afterwards: a folder without a row is swept away, a row without its folder would have lost its result.
-        self._folders.set_aside(self._folders.job(job_id))
-
-
-def find(db: sqlite3.Connection, job_id: str, owner: str | None) -> sqlite3.Row:
-    """The row of a job; any owner's where `owner` is None."""
+def find(db: sqlite3.Connection, job_id: str, owner: str | None, *, removed: bool = False) -> sqlite3.Row:
+    """The row of a job, or of a removed one; any owner's where `owner` is None."""
     row: sqlite3.Row | None = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    if row is None or owner not in (None, row["owner"]):
+    if row is None or owner not in (None, row["owner"]) or (row["removed_at"] is not None) != removed:
         raise NoSuchJobError(f"there is no job {job_id!r}; it may have been removed: list the jobs")
     return row
 
@@ -362,7 +320,14 @@ def job_from(row: sqlite3.Row) -> Job:
         summary=json.loads(row["summary"]),
         input_bytes=row["input_bytes"],
         result_bytes=row["result_bytes"],
+        source=row["source"],
+        held=bool(row["held"]),
     )
+
+
+def _expect(db: sqlite3.Connection, arrival: str, size: int, owner: Owner) -> None:
+    values = (arrival, size, owner.name, owner.source)
+    db.execute("INSERT INTO arrivals (id, bytes, owner, source) VALUES (?, ?, ?, ?)", values)
 
 
 def _held(db: sqlite3.Connection, token: str) -> sqlite3.Row | None:
@@ -372,9 +337,9 @@ def _held(db: sqlite3.Connection, token: str) -> sqlite3.Row | None:
 
 def _end(db: sqlite3.Connection, job_id: str, state: JobState, reason: str | None) -> None:
     db.execute(
-        "UPDATE jobs SET state = ?, reason = ?, finished_at = ?, claim = NULL, worker = NULL, lease_until = NULL "
-        "WHERE id = ?",
-        (state, reason, time.time(), job_id),
+        "UPDATE jobs SET state = ?, reason = ?, finished_at = ?, kept_since = ?, claim = NULL, worker = NULL, "
+        "lease_until = NULL WHERE id = ?",
+        (state, bounded.reason(reason), time.time(), tick(db), job_id),
     )
     note(db, job_id)
 

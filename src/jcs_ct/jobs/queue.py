@@ -16,11 +16,15 @@ from types import TracebackType
 from typing import Self
 
 from jcs_ct.errors import QueueError
+from jcs_ct.jobs.audit import AuditTrail
 from jcs_ct.jobs.database import Database
 from jcs_ct.jobs.folders import Folders
 from jcs_ct.jobs.intake import Intake
 from jcs_ct.jobs.job import Event, Job, JobOptions, JobState
+from jcs_ct.jobs.keeping import Keeping
 from jcs_ct.jobs.ledger import Ledger, find, job_from
+from jcs_ct.jobs.room import Owner
+from jcs_ct.jobs.schema import queue_schema
 from jcs_ct.jobs.settings import QueueSettings
 
 
@@ -43,8 +47,10 @@ class JobQueue:
             raise QueueError(
                 f"{root} cannot hold a queue ({error.strerror}); give a folder that may be written"
             ) from error
-        self.database = Database(self.folders.database)
+        self.audit = AuditTrail(self.folders.audit)
+        self.database = Database(self.folders.database, queue_schema())
         self.ledger = Ledger(self.database, self.folders, self.settings)
+        self.keeping = Keeping(self.database, self.folders)
         self._intake = Intake(self.ledger, self.folders, self.settings)
 
     def __enter__(self) -> Self:
@@ -68,13 +74,16 @@ class JobQueue:
         options: JobOptions | None = None,
         key: str | None = None,
         move: bool = False,
+        sender: str = "",
     ) -> str:
         """Hand a study in; see `Intake.take` for what is refused and how.
+
+        `sender` is the peer that a DICOM node has the study from: peers have limits of their own.
 
         Returns:
             The id of the job, which would outlast a loss of power from now on.
         """
-        return self._intake.take(source, owner, name, options or JobOptions(), key, move)
+        return self._intake.take(source, Owner(owner, sender), name, options or JobOptions(), key, move)
 
     def job(self, job_id: str, owner: str | None = None) -> Job:
         """One job.
@@ -89,7 +98,10 @@ class JobQueue:
         self, owner: str | None = None, state: JobState | None = None, limit: int = 100, offset: int = 0
     ) -> tuple[Job, ...]:
         """Jobs, the latest first."""
-        question = "SELECT * FROM jobs WHERE (:owner IS NULL OR owner = :owner) AND (:state IS NULL OR state = :state)"
+        question = (
+            "SELECT * FROM jobs WHERE removed_at IS NULL AND (:owner IS NULL OR owner = :owner) "
+            "AND (:state IS NULL OR state = :state)"
+        )
         values = {"owner": owner, "state": state, "limit": limit, "offset": offset}
         with self.database.reading() as db:
             rows = db.execute(f"{question} ORDER BY number DESC LIMIT :limit OFFSET :offset", values)
@@ -131,14 +143,41 @@ class JobQueue:
         return self.job(job_id, owner)
 
     def remove(self, job_id: str, owner: str | None = None) -> None:
-        """Delete a job that has ended, with its study and its reports.
+        """Delete a job that has ended, with its study and its reports. For a while `restore` brings it back.
 
         Raises:
             NoSuchJobError: There is none of this owner.
             QueueError: It has not ended: cancel it first.
         """
-        self.ledger.remove(job_id, owner)
-        self.folders.empty_trash()
+        self.keeping.remove(job_id, owner)
+        if self.settings.undelete_s <= 0:
+            self.keeping.purge(job_id)
+            self.folders.empty_trash()
+
+    def restore(self, job_id: str, owner: str | None = None) -> Job:
+        """Bring back a job that was removed.
+
+        Raises:
+            NoSuchJobError: There is none of this owner, or it is gone for good.
+        """
+        self.keeping.restore(job_id, owner)
+        return self.job(job_id, owner)
+
+    def hold(self, job_id: str, held: bool = True, owner: str | None = None) -> Job:
+        """Have a job kept whatever its age and however many there are, or no longer.
+
+        Raises:
+            NoSuchJobError: There is none of this owner.
+        """
+        self.keeping.hold(job_id, owner, held)
+        return self.job(job_id, owner)
+
+    def removed(self, owners: Collection[str], limit: int = 100) -> tuple[Job, ...]:
+        """Removed jobs that can still be restored, those removed last first."""
+        condition = f"removed_at IS NOT NULL AND owner IN ({', '.join('?' * len(owners))})"
+        question = f"SELECT * FROM jobs WHERE {condition} ORDER BY removed_at DESC, number DESC LIMIT ?"
+        with self.database.reading() as db:
+            return tuple(job_from(row) for row in db.execute(question, (*owners, limit)))
 
     def events(
         self, after: int = 0, owner: str | None = None, job_id: str | None = None, limit: int = 500
@@ -164,7 +203,7 @@ class JobQueue:
         self, owners: Collection[str], state: JobState | None = None, limit: int = 100, offset: int = 0
     ) -> tuple[tuple[Job, ...], int]:
         """Jobs of several owners, the latest first, and how many there are without limit and offset."""
-        condition = f"owner IN ({', '.join('?' * len(owners))}) AND (? IS NULL OR state = ?)"
+        condition = f"removed_at IS NULL AND owner IN ({', '.join('?' * len(owners))}) AND (? IS NULL OR state = ?)"
         values = (*owners, state, state)
         with self.database.reading() as db:
             total = db.execute(f"SELECT count(*) FROM jobs WHERE {condition}", values).fetchone()[0]
@@ -173,9 +212,15 @@ class JobQueue:
             return tuple(job_from(row) for row in rows), int(total)
 
     def ahead(self, job_id: str) -> int:
-        """How many jobs are worked off before a queued one."""
+        """How many jobs are worked off before a queued one, as owners take turns."""
         question = (
-            "SELECT count(*) FROM jobs WHERE state = 'queued' AND number < (SELECT number FROM jobs WHERE id = ?)"
+            "WITH waiting AS (SELECT id, coalesce(last, 0) AS last, "
+            "row_number() OVER (PARTITION BY owner, source ORDER BY number) AS place, "
+            "min(number) OVER (PARTITION BY owner, source) AS first "
+            "FROM jobs LEFT JOIN turns USING (owner, source) WHERE state = 'queued'), "
+            "own AS (SELECT * FROM waiting WHERE id = ?) "
+            "SELECT count(*) FROM waiting, own WHERE waiting.place < own.place "
+            "OR (waiting.place = own.place AND (waiting.last, waiting.first) < (own.last, own.first))"
         )
         with self.database.reading() as db:
             return int(db.execute(question, (job_id,)).fetchone()[0])
@@ -183,5 +228,7 @@ class JobQueue:
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
         with self.database.reading() as db:
-            found = dict(db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
+            found = dict(
+                db.execute("SELECT state, count(*) FROM jobs WHERE removed_at IS NULL GROUP BY state").fetchall()
+            )
         return {state: int(found.get(state, 0)) for state in JobState}

@@ -92,6 +92,23 @@ class Supervisor:
         return self._store_problem or self._setup_problem
 
     @property
+    def alive(self) -> bool:
+        """Whether workers run, or will be started at once."""
+        runs = self._thread is not None and self._thread.is_alive()
+        return runs and all(place.failures == 0 for place in self._places)
+
+    @property
+    def ready(self) -> bool:
+        """Whether at least one worker takes studies now."""
+        return self.alive and any(self._said(place) == READY for place in self._places)
+
+    def _said(self, place: _Place) -> str:
+        try:
+            return self._sign(place).read_text(encoding="utf-8") if place.worker_id else ""
+        except OSError:
+            return ""
+
+    @property
     def worker_pids(self) -> tuple[int, ...]:
         """Of the workers that run now."""
         return tuple(place.process.pid for place in self._places if place.process is not None)

@@ -22,22 +22,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jcs_ct.errors import JcsError, QueueError
+from jcs_ct.jobs.confine import CpuBudget, leave_network, limit_memory
 from jcs_ct.jobs.folders import DISK_FULL, PRIVATE, sync_tree, temporary_files_in
 from jcs_ct.jobs.job import Outcome
 from jcs_ct.jobs.ledger import Claim, Loss
 from jcs_ct.jobs.queue import JobQueue
-from jcs_ct.jobs.settings import QueueSettings
+from jcs_ct.jobs.settings import GIB, QueueSettings
 from jcs_ct.jobs.task import Task, load_task
 
 SETUP_FAILED = 3
 """Exit status: the task could not be made; the sign of life says why."""
 SPENT = 4
-"""Exit status: in good order, but start another: the claim was lost, or memory ran out."""
+"""Exit status: in good order, but start another: the claim was lost, or a study took too much."""
 READY = "ready"
 """What the sign of life says from then on."""
 
 _PROGRESS_S = 0.5
+_READING = "reading"
+"""The stage at which a study is read."""
 _TRACEBACK_LENGTH = 64 * 1024
+_NO_MEMORY = "ran out of memory"
 
 log = logging.getLogger("jcs_ct.jobs")
 
@@ -61,6 +65,12 @@ class Worker:
         self._id = worker_id
         self._task = task
         self._heart = heart or Heart(queue, worker_id)
+        self._budget = CpuBudget()
+
+    def confine(self) -> None:
+        """Have the system hold this process to the queue's limits; in its main thread."""
+        limit_memory(self._queue.settings.memory_bytes)
+        self._budget.watch()
 
     def run(self) -> None:
         """Work until the process ends, or this process should not go on."""
@@ -89,7 +99,7 @@ class Worker:
         """
         attempt = self._queue.folders.attempt(claim.job.id, claim.token)
         try:
-            with self._heart.beating_for(claim.token), _own_temporary_folder(attempt):
+            with self._heart.beating_for(claim.token, self._budget), _own_temporary_folder(attempt):
                 return self._attempt(claim, attempt)
         except _ClaimLost:
             log.info("job %s: the claim was lost, the attempt is dropped", claim.job.id)
@@ -98,9 +108,13 @@ class Worker:
             shutil.rmtree(attempt, ignore_errors=True)
 
     def _attempt(self, claim: Claim, attempt: Path) -> bool:
-        progress = _Progress(self._queue, claim.token, self._heart)
+        progress = _Progress(self._queue, claim.token, self._heart, self._budget)
         try:
-            outcome = self._task(claim.study, attempt / "reports", claim.job.options, progress)
+            self._budget.begin(self._queue.settings.cpu_s, "the study")
+            try:
+                outcome = self._task(claim.study, attempt / "reports", claim.job.options, progress)
+            finally:
+                self._budget.end()
             self._complete(attempt, outcome)
         except Exception as error:
             return self._after(error, claim)
@@ -116,17 +130,25 @@ class Worker:
 
     def _after(self, error: Exception, claim: Claim) -> bool:
         passing, ledger = _passing(error), self._queue.ledger
+        limit = self._queue.settings.memory_bytes
+        if passing == _NO_MEMORY and limit is not None:
+            # It is the limit that was met, and would be met again.
+            reason = f"needs more memory than one study may have, {limit / GIB:g} GiB: give one series of one patient"
+            self._insist(lambda: ledger.fail(claim.token, reason))
+            return False
         if passing is not None:
             log.warning("job %s: %s", claim.job.id, passing)
             self._insist(lambda: ledger.give_back(self._id, Loss.ATTEMPT, passing))
-            return "memory" not in passing  # what is left of a process that ran out of memory is not used again
-        if isinstance(error, JcsError):
+            return passing != _NO_MEMORY  # what is left of a process that ran out of memory is not used again
+        if self._budget.spent:  # a reader or a library may have taken our error for one of its own
+            reason = self._budget.message
+        elif isinstance(error, JcsError):
             reason = self._queue.folders.without_places(error, claim.study)
         else:
             reason = f"internal error ({type(error).__name__}): a fault of JCS; its operator finds details with the job"
             self._keep_traceback(claim, error)
         self._insist(lambda: ledger.fail(claim.token, " ".join(reason.split())))
-        return True
+        return not self._budget.spent
 
     def _keep_traceback(self, claim: Claim, error: Exception) -> None:
         # With the job and not in the log: messages of libraries may hold what the study says of the patient.
@@ -162,13 +184,14 @@ class Heart(threading.Thread):
         self._sign = queue.folders.workers / worker_id
         self._lock = threading.Lock()
         self._token: str | None = None
+        self._budget: CpuBudget | None = None
 
     @contextmanager
-    def beating_for(self, token: str) -> Iterator[None]:
-        """Prolong a claim for as long as the context lasts."""
+    def beating_for(self, token: str, budget: CpuBudget | None = None) -> Iterator[None]:
+        """Prolong a claim for as long as the context lasts, and see that a spent budget ends it."""
         with self._lock:
             self.lost.clear()
-            self._token = token
+            self._token, self._budget = token, budget
         try:
             yield
         finally:
@@ -183,6 +206,8 @@ class Heart(threading.Thread):
             token = self._token
             if token is not None and not self._beat(token):
                 self._lose(token)
+            elif token is not None and self._budget is not None and self._budget.spent:
+                self._end_spent(token, self._budget.message)
             time.sleep(self._queue.settings.heartbeat_s)
 
     def _beat(self, token: str) -> bool:
@@ -197,25 +222,43 @@ class Heart(threading.Thread):
             if self._token != token:  # finished meanwhile
                 return
             self.lost.set()
+        if not self._let_go(token):
+            os._exit(SPENT)
+
+    def _end_spent(self, token: str, reason: str) -> None:
+        """The main thread was told; if a library in C keeps it from listening, fail the study and end the process."""
+        if not self._let_go(token):
+            with contextlib.suppress(QueueError):
+                self._queue.ledger.fail(token, reason)
+            os._exit(SPENT)
+
+    def _let_go(self, token: str) -> bool:
+        """Whether the main thread gives a claim up within the grace period."""
         deadline = time.monotonic() + self._queue.settings.grace_s
         while time.monotonic() < deadline:
             time.sleep(self._queue.settings.grace_s / 20)
             if self._token != token:
-                return
-        os._exit(SPENT)
+                return True
+        return False
 
 
 class _Progress:
     """The pipeline's reporter: to the ledger, not more often than anybody looks."""
 
-    def __init__(self, queue: JobQueue, token: str, heart: Heart) -> None:
+    def __init__(self, queue: JobQueue, token: str, heart: Heart, budget: CpuBudget) -> None:
         self._ledger = queue.ledger
+        self._settings = queue.settings
+        self._budget = budget
         self._token = token
         self._heart = heart
         self._stage, self._done, self._total, self._told = "", 0, 0, 0.0
 
     def stage(self, name: str, total: int) -> None:
         """A stage of `total` slices begins; 0 where their number is not known."""
+        if name == _READING:
+            self._budget.begin(self._settings.reading_cpu_s or self._settings.cpu_s, "reading the study")
+        elif self._stage == _READING:
+            self._budget.begin(self._settings.cpu_s, "the study")
         self._stage, self._done, self._total = name, 0, total
         self._tell()
 
@@ -250,9 +293,9 @@ def _passing(error: BaseException) -> str | None:
     while seen is not None:
         # OpenVINO tells of a lack of memory in the words of C++.
         if isinstance(seen, MemoryError) or "bad_alloc" in str(seen):
-            return "ran out of memory"
+            return _NO_MEMORY
         if isinstance(seen, OSError) and seen.errno == errno.ENOMEM:
-            return "ran out of memory"
+            return _NO_MEMORY
         if isinstance(seen, OSError) and seen.errno in DISK_FULL:
             return "the disk was full"
         seen = seen.__cause__
@@ -267,6 +310,8 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(settings.niceness)
+    if not settings.network:
+        leave_network()  # first, as there must be no threads
     sign = root / "workers" / worker_id
     try:
         queue = JobQueue(root, settings)
@@ -274,6 +319,7 @@ def main(arguments: list[str]) -> int:
         heart = Heart(queue, worker_id)
         heart.start()  # first, as loading may take longer than a lease
         worker = Worker(queue, worker_id, load_task(settings), heart)
+        worker.confine()
     except Exception as error:
         sign.write_text(str(error) if isinstance(error, JcsError) else repr(error), encoding="utf-8")
         return SETUP_FAILED

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Mapping
+from typing import Any
 
 from jcs_ct.pacs.settings import Callers, PacsSettings, Peer
 
@@ -31,9 +33,35 @@ class AccessList:
             return self.is_own(ae_title) and _address(address).is_loopback
         return _calls_from(peer, address)
 
+    def certificate_fits(self, ae_title: str, address: str, certificate: Mapping[str, Any] | None) -> bool:
+        """Whether a caller's certificate speaks for its AE title.
+
+        Args:
+            ae_title: Of the caller.
+            address: Of the caller.
+            certificate: As `SSLSocket.getpeercert` gives it; None where none is asked for.
+        """
+        peer = self._settings.caller(ae_title)
+        tls = self._settings.tls
+        if peer is None or tls is None or not tls.client_certificates:
+            return True
+        stated = _names_in(certificate or {})
+        if peer.certificate_names:
+            return bool({name.casefold() for name in peer.certificate_names} & stated)
+        if not any(_calls_from(other, address) for other in self._settings.peers if other != peer):
+            return True  # nobody else's certificate comes from there
+        return bool({name.casefold() for name in (peer.ae_title, peer.host, peer.tls_name) if name} & stated)
+
     def is_own(self, ae_title: str) -> bool:
         """Whether the node is calling itself, which is for C-ECHO only."""
         return ae_title == self._settings.node.ae_title and self._settings.caller(ae_title) is None
+
+
+def _names_in(certificate: Mapping[str, Any]) -> set[str]:
+    names = {str(value) for _, value in certificate.get("subjectAltName", ())}
+    for relative in certificate.get("subject", ()):
+        names |= {str(value) for key, value in relative if key == "commonName"}
+    return {name.casefold() for name in names}
 
 
 def _calls_from(peer: Peer, address: str) -> bool:

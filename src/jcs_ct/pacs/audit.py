@@ -1,39 +1,27 @@
-"""The audit trail: one line of JSON for each thing that somebody did, appended and never changed.
+"""What the node writes into its audit trail: who did what, when, to which job, and how it ended.
 
-It says who (AE title and address of the peer, or the command), when, what, which job, and how it ended. Nothing of the
-patient, no UID: studies go by the digest of their UID, as their folders do.
+Lines hold AE title and address of a peer, or the command. They hold nothing of the patient and no UID: studies go by
+the digest of their UID, as their folders do.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-log = logging.getLogger("jcs_ct.pacs")
+from jcs_ct.jobs.audit import AuditTrail
 
 
 class Audit:
     """The trail in one file, for all threads and processes; the file is made with the first line."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
+        self._trail = AuditTrail(path)
 
     def note(self, event: str, **facts: Any) -> None:
         """Append what has happened; a full disk costs the line, and is told in the log."""
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"at": at, "event": event, **{k: v for k, v in facts.items() if v is not None}})
-        try:
-            with self._lock:
-                handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-                try:
-                    os.write(handle, (line + "\n").encode())
-                finally:
-                    os.close(handle)
-        except OSError as error:
-            log.error("audit trail: a line of %s is lost (%s)", event, error.strerror)
+        self._trail.append(event=event, **{name: value for name, value in facts.items() if value is not None})
+
+    def note_limited(self, event: str, address: str, **facts: Any) -> None:
+        """The same for what strangers can cause at will: once a minute for each address, with how often."""
+        self._trail.append_limited((event, address), event=event, address=address, **facts)

@@ -63,7 +63,7 @@ def _report(settings: PacsSettings, peer: Peer, asked: Confirmation, desk: Submi
     kept: list[Dataset] = []
     told = Dataset()
     told.TransactionUID = asked.transaction_uid
-    held = desk.kept(sop_uid for _, sop_uid in asked.objects)
+    held = desk.kept((sop_uid for _, sop_uid in asked.objects), peer.ae_title)
     for sop_class, sop_uid in asked.objects:
         reason = _why_not_kept(held.get(sop_uid), sop_class)
         (kept if reason is None else failed).append(_reference(sop_class, sop_uid, reason))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -15,6 +16,7 @@ from jcs_ct.errors import QueueFullError, UnreadableFileError
 from jcs_ct.pacs.access import AccessList
 from jcs_ct.pacs.arrivals import Arrivals
 from jcs_ct.pacs.audit import Audit
+from jcs_ct.pacs.dimse import GuardedDimse
 from jcs_ct.pacs.image_file import ImageFile, read_image_file
 from jcs_ct.pacs.library import log
 from jcs_ct.pacs.records import Records
@@ -27,13 +29,18 @@ INVALID_ARGUMENT = 0x0115
 NO_SUCH_ACTION = 0x0123
 NO_SUCH_EVENT = 0x0113
 NOT_AUTHORISED = 0x0124
+RESOURCE_LIMITATION = 0x0213
 OUT_OF_RESOURCES = 0xA700
 DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 REJECTED_PERMANENT, BY_SERVICE_USER, CALLING_AE_TITLE = 0x01, 0x01, 0x03
+REJECTED_TRANSIENT, BY_PRESENTATION, LOCAL_LIMIT = 0x02, 0x03, 0x02
 REQUEST_COMMITMENT = 1
 ALL_COMMITTED, SOME_FAILED = 1, 2
 _LOOK_EVERY = 16 * 1024**2
+_UID_LENGTH = 64
+_OBJECTS = 10_000
+"""Of one request for storage commitment."""
 
 
 @dataclass
@@ -67,15 +74,19 @@ class Handlers:
         self._audit = audit
         self._lock = threading.Lock()
         self._conversations: dict[Association, _Conversation] = {}
+        self._admitted: dict[Association, str] = {}
+        """Associations that were admitted, with the AE title of who called."""
 
     @property
     def bound(self) -> list[Any]:
         """Every event that the node listens to."""
         return [
+            (evt.EVT_CONN_OPEN, self.on_open),
             (evt.EVT_REQUESTED, self.on_requested),
             (evt.EVT_REJECTED, self.on_rejected),
             (evt.EVT_PDU_RECV, self.on_pdu),
             (evt.EVT_CONN_CLOSE, self.on_close),
+            (evt.EVT_DIMSE_RECV, self.on_message),
             (evt.EVT_C_ECHO, self.on_echo),
             (evt.EVT_C_STORE, self.on_store),
             (evt.EVT_N_ACTION, self.on_action),
@@ -84,20 +95,55 @@ class Handlers:
 
     # Associations
 
+    def on_open(self, event: evt.Event) -> None:
+        """A connection: what it will bring is kept within limits."""
+        association = event.assoc
+
+        def tell(reason: str) -> None:
+            log.error("an association is aborted, as of a message: %s", reason)
+            self._audit.note_limited("association_aborted", str(association.requestor.address), reason=reason)
+
+        association.dimse = GuardedDimse(association, self._settings.node.max_pdu_bytes, tell)
+
+    def on_message(self, event: evt.Event) -> None:
+        """A message that came whole."""
+        event.assoc.dimse.count_report(event.message)
+
     def on_requested(self, event: evt.Event) -> None:
         """A-ASSOCIATE-RQ: turn callers away that are not on the list; pynetdicom looks at the called AE title."""
         title, address = _caller(event)
         if not self._access.admits(title, address):
-            log.warning("an association is refused: no peer with its AE title is known to call from %s", address)
-            self._audit.note("association_refused", who=title, address=address)
-            event.assoc.acse.send_reject(REJECTED_PERMANENT, BY_SERVICE_USER, CALLING_AE_TITLE)
-            event.assoc.kill()  # returns when the caller has been told
+            reason = "no peer with its AE title is known to call from there"
+            self._reject(event, reason, REJECTED_PERMANENT, BY_SERVICE_USER, CALLING_AE_TITLE)
+        elif not self._access.certificate_fits(title, address, _certificate(event.assoc)):
+            reason = "its certificate does not speak for its AE title"
+            self._reject(event, reason, REJECTED_PERMANENT, BY_SERVICE_USER, CALLING_AE_TITLE)
+        elif not self._has_room(event.assoc, title):
+            self._reject(event, "there are too many", REJECTED_TRANSIENT, BY_PRESENTATION, LOCAL_LIMIT)
+
+    def _has_room(self, association: Association, title: str) -> bool:
+        node = self._settings.node
+        with self._lock:
+            # Those that ended without a word are found here.
+            self._admitted = {each: who for each, who in self._admitted.items() if each.is_alive()}
+            own = sum(who == title for who in self._admitted.values())
+            if len(self._admitted) >= node.max_associations or own >= node.max_associations_per_peer:
+                return False
+            self._admitted[association] = title
+            return True
+
+    def _reject(self, event: evt.Event, reason: str, result: int, source: int, diagnostic: int) -> None:
+        title, address = _caller(event)
+        log.warning("an association from %s is refused: %s", address, reason)
+        self._audit.note_limited("association_refused", address, who=title, reason=reason)
+        event.assoc.acse.send_reject(result, source, diagnostic)
+        event.assoc.kill()  # returns when the caller has been told
 
     def on_rejected(self, event: evt.Event) -> None:
-        """Turned away by pynetdicom: another AE title was called, or there are too many associations."""
+        """Turned away by pynetdicom: another AE title was called."""
         title, address = _caller(event)
-        log.warning("an association from %s is refused: it called another AE title, or there are too many", address)
-        self._audit.note("association_refused", who=title, address=address)
+        log.warning("an association from %s is refused: it called another AE title", address)
+        self._audit.note_limited("association_refused", address, who=title, reason="it called another AE title")
 
     def on_pdu(self, event: evt.Event) -> None:
         """Any PDU: what comes for a study keeps it open, and no object may be endless."""
@@ -115,8 +161,10 @@ class Handlers:
 
     def on_close(self, event: evt.Event) -> None:
         """The connection is gone, in the middle of an image perhaps."""
-        _drop_partial(event.assoc)
+        if isinstance(event.assoc.dimse, GuardedDimse):
+            event.assoc.dimse.close()
         with self._lock:
+            self._admitted.pop(event.assoc, None)
             conversation = self._conversations.pop(event.assoc, None)
         if conversation is not None and (conversation.images or conversation.refused):
             title, address = _caller(event)
@@ -161,7 +209,14 @@ class Handlers:
             if (image.sop_class, image.sop_uid) != asked:
                 log.error("an image is refused: its UIDs are not those of the request")
                 return DOES_NOT_MATCH
-            conversation.studies.add(self._arrivals.keep(image, _caller(event)[0]))
+            title, address = _caller(event)
+            kept = self._arrivals.keep(image, title)
+            conversation.studies.add(kept.study)
+            if kept.apart:
+                log.warning(
+                    "an image from %s contradicts what another sender or patient has there: kept apart", address
+                )
+                self._audit.note_limited("study_contradicted", address, who=title, study=kept.study)
         except UnreadableFileError as error:
             log.error("an image is refused: %s", error)
             return CANNOT_UNDERSTAND
@@ -190,9 +245,15 @@ class Handlers:
                 (str(one.ReferencedSOPClassUID), str(one.ReferencedSOPInstanceUID))
                 for one in asked.ReferencedSOPSequence
             ]
+            if not 0 < len(transaction) <= _UID_LENGTH or not 0 < len(objects) <= _OBJECTS:
+                return INVALID_ARGUMENT, None
         except Exception:  # whatever the peer has sent
             return INVALID_ARGUMENT, None
-        self._records.add_confirmation(transaction, peer.name, objects)
+        try:
+            self._records.add_confirmation(transaction, peer.name, objects)
+        except QueueFullError as error:
+            log.error("storage commitment is refused: %s", error)
+            return RESOURCE_LIMITATION, None
         self._audit.note("commitment_requested", who=title, address=address, objects=len(objects))
         return SUCCESS, None
 
@@ -201,7 +262,10 @@ class Handlers:
         self._conversation(event.assoc).unanswered_bytes = 0
         peer = self._settings.caller(_caller(event)[0])
         name = "" if peer is None else peer.name
-        return take_report(event, name, self._settings.results, self._records, self._audit), None
+        try:
+            return take_report(event, name, self._settings.results, self._records, self._audit), None
+        finally:
+            event.assoc.dimse.reports -= 1
 
 
 def take_report(event: evt.Event, peer: str, results: ResultSettings, records: Records, audit: Audit) -> int:
@@ -224,12 +288,10 @@ def take_report(event: evt.Event, peer: str, results: ResultSettings, records: R
     return SUCCESS
 
 
-def _drop_partial(association: Association) -> None:
-    """Close and delete the file of an image that did not come whole: pynetdicom leaves it."""
-    partial = getattr(association.dimse.message, "_data_set_file", None)
-    if partial is not None:
-        partial.close()
-        Path(partial.name).unlink(missing_ok=True)
+def _certificate(association: Association) -> Mapping[str, Any] | None:
+    """What the caller has shown; None where there is no TLS."""
+    connection = association.dul.socket.socket if association.dul.socket is not None else None
+    return connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
 
 
 def _caller(event: evt.Event) -> tuple[str, str]:

@@ -41,6 +41,7 @@ from jcs_ct.pacs.tls import client_context, server_context
 
 _HAND_IN_AGAIN_S = 5.0
 _SWEEP_S = 60.0
+_MORE_THAN_EVER = 10_000
 
 
 class Node:
@@ -118,8 +119,9 @@ class Node:
                 handlers.bound,
                 access=AccessList(self.settings),
                 timeout_s=node.network_timeout_s,
-                most=2 * node.max_associations,
+                most=node.max_associations,
                 longest_pdu=node.max_pdu_bytes,
+                limited=lambda kind, address: self.audit.note_limited("limit", address, kind=kind),
             )
         except OSError as error:
             raise UsageError(
@@ -141,9 +143,10 @@ class Node:
         node = self.settings.node
         entity = AE(node.ae_title)
         entity.maximum_pdu_size = node.max_pdu_bytes
-        entity.maximum_associations = node.max_associations
+        # pynetdicom counts callers that are not in yet, too; the handlers count those that are.
+        entity.maximum_associations = _MORE_THAN_EVER
         entity.network_timeout = entity.dimse_timeout = node.network_timeout_s
-        entity.acse_timeout = min(30.0, node.network_timeout_s)
+        entity.acse_timeout = min(10.0, node.network_timeout_s)
         entity.require_called_aet = True
         entity.add_supported_context(VERIFICATION, [*SENT_SYNTAXES])
         entity.add_supported_context(STORAGE_COMMITMENT, [*SENT_SYNTAXES], scu_role=True, scp_role=True)

@@ -33,6 +33,8 @@ from jcs_ct.study.quiet import quiet_libraries
 
 _PENDING = (0xFF00, 0xFF01)
 _MOST_STUDIES = 10
+_MOST_ANSWERS = 1000
+_MOST_PROGRESS = 200_000
 _KEPT_S = 24 * 3600.0
 _UID = re.compile(r"[0-9.]{1,64}")
 _ACCESSION = re.compile(r"[^*?\\\x00-\x1f]{1,16}")
@@ -132,6 +134,10 @@ def _ask(opened: Any, peer: Peer, keys: dict[str, str]) -> list[Dataset]:
             code = status.get("Status")
             if code in _PENDING and answer is not None:
                 answers.append(answer)
+                if len(answers) > _MOST_ANSWERS:
+                    raise PeerError(
+                        f"peer {peer.name} answers to C-FIND without end, expected at most {_MOST_ANSWERS} answers"
+                    )
             elif code != 0:
                 said = "nothing" if code is None else f"status {code:04X}H"
                 raise PeerError(f"peer {peer.name} answered to C-FIND with {said}")
@@ -152,8 +158,10 @@ def _move(node: Node, peer: Peer, study_uid: str, series: list[str]) -> int:
             question.StudyInstanceUID, question.SeriesInstanceUID = study_uid, series_uid
             last = Dataset()
             answers = opened.send_c_move(question, node.settings.node.ae_title, STUDY_ROOT_MOVE)
-            for status, _ in answers:
+            for number, (status, _) in enumerate(answers):
                 last = status
+                if number > _MOST_PROGRESS:
+                    raise PeerError(f"peer {peer.name} tells of the progress of C-MOVE without end")
             if last.get("Status") != 0:
                 raise PeerError(_why_not_moved(node, peer, last))
             sent += int(last.get("NumberOfCompletedSuboperations") or 0)

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jcs_ct.errors import QueueError, QueueFullError
+from jcs_ct.errors import QuotaError
+from jcs_ct.jobs.database import Database, Schema
 from jcs_ct.pacs.settings import ResultSettings
 
-VERSION = 1
+CONFIRMATIONS = 100
+"""That one peer may wait for; more are refused."""
+_AT_ONCE = 20
 
-_SCHEMA = """
+_SCHEMA = Schema(
+    holds="a DICOM node",
+    version=1,
+    tables="""
 CREATE TABLE submits (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id TEXT NOT NULL UNIQUE,
@@ -57,7 +61,8 @@ CREATE TABLE confirmations (
     not_before REAL NOT NULL DEFAULT 0,
     UNIQUE (transaction_uid, peer)
 );
-"""
+""",
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class Confirmation:
 
 
 class Records:
-    """The file, for all threads of a process in turn, and for several processes.
+    """The file, for all threads of a process, and for several processes.
 
     Args:
         path: Made where missing.
@@ -110,51 +115,16 @@ class Records:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.RLock()
-        with self._explained():
-            self._db = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-        with self._transaction() as db:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {VERSION}")
-            elif version != VERSION:
-                raise QueueError(f"{path} has version {version}, expected {VERSION}: use the JCS that wrote it")
+        self._database = Database(path, _SCHEMA)
+        self._transaction = self._database.transaction
 
     def close(self) -> None:
         """Let go of the file."""
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._explained():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise QueueFullError("the node's disk is full: free some space") from error
-            raise QueueError(f"{self._path} cannot be used ({error}); expected it whole, on a local disk") from error
+        self._database.close()
 
     def _select(self, question: str, *values: Any) -> list[sqlite3.Row]:
-        with self._lock, self._explained():
-            return self._db.execute(question, values).fetchall()
+        with self._database.reading() as db:
+            return db.execute(question, values).fetchall()
 
     # Hand-ins
 
@@ -246,14 +216,23 @@ class Records:
     # Confirmations that peers asked for
 
     def add_confirmation(self, transaction_uid: str, peer: str, objects: Iterable[tuple[str, str]]) -> None:
-        """A peer wants to know whether these are kept; again is the same as once."""
+        """A peer wants to know whether these are kept; again is the same as once.
+
+        Raises:
+            QuotaError: It waits for too many already.
+        """
         with self._transaction() as db:
+            waiting = db.execute("SELECT count(*) FROM confirmations WHERE peer = ?", (peer,)).fetchone()[0]
+            if waiting >= CONFIRMATIONS:
+                raise QuotaError(f"peer {peer} waits for {waiting} confirmations, expected fewer than {CONFIRMATIONS}")
             question = "INSERT OR IGNORE INTO confirmations (transaction_uid, peer, objects, since) VALUES (?, ?, ?, ?)"
             db.execute(question, (transaction_uid, peer, json.dumps(list(objects)), time.time()))
 
     def due_confirmations(self) -> tuple[Confirmation, ...]:
-        """Those whose time has come."""
-        rows = self._select("SELECT * FROM confirmations WHERE not_before <= ? ORDER BY number", time.time())
+        """Some of those whose time has come: peers take turns."""
+        numbered = "SELECT *, row_number() OVER (PARTITION BY peer ORDER BY number) AS place FROM confirmations"
+        question = f"SELECT * FROM ({numbered} WHERE not_before <= ?) ORDER BY place, number LIMIT ?"
+        rows = self._select(question, time.time(), _AT_ONCE)
         return tuple(
             Confirmation(
                 row["number"],

@@ -10,7 +10,6 @@ from typing import Any
 
 import requests
 from dicomweb_client import DICOMwebClient
-from dicomweb_client.session_utils import create_session_from_user_pass
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
@@ -19,6 +18,7 @@ from pynetdicom.association import Association
 
 from jcs_ct.errors import PeerError
 from jcs_ct.pacs import library as _library  # noqa: F401  (sets pynetdicom up)
+from jcs_ct.pacs.bounded_session import BoundedSession
 from jcs_ct.pacs.settings import PacsSettings, Peer, Transport
 from jcs_ct.pacs.sop_classes import SENT_SYNTAXES
 from jcs_ct.pacs.tls import client_context
@@ -126,9 +126,9 @@ def _store(open_association: Association, path: Path, number: int) -> str | None
 
 def web_client(settings: PacsSettings, peer: Peer) -> DICOMwebClient:
     """A client for the DICOMweb service of a peer; it shows our certificate where there is one."""
-    session = requests.Session()
+    session = BoundedSession(settings.node.max_study_bytes)
     if peer.password_file is not None:
-        session = create_session_from_user_pass(peer.user, peer.password_file.read_text(encoding="utf-8").strip())
+        session.auth = (peer.user, peer.password_file.read_text(encoding="utf-8").strip())
     if settings.tls is not None:
         session.cert = (str(settings.tls.certificate), str(settings.tls.key))
         if settings.tls.authorities is not None:

@@ -69,6 +69,8 @@ class NodeSettings:
     """Largest PDU that is taken."""
     max_associations: int = 10
     """At once."""
+    max_associations_per_peer: int = 5
+    """Of these, of one peer."""
     network_timeout_s: float = 60.0
     """A peer that is silent for so long within an association is hung up on."""
     max_instance_bytes: int = MAX_FILE_BYTES
@@ -77,6 +79,8 @@ class NodeSettings:
     max_study_files: int = 50_000
     min_free_bytes: int = 5 * GIB
     """Left free on the disk: below, images are refused as out of resources, and the peer sends them later."""
+    peer_share: float = 0.5
+    """Part of the disk's room that what one peer has sent may fill before the queue takes it."""
     poll_s: float = 0.5
     """How often studies are looked over for those that are complete, and jobs for those that have ended."""
 
@@ -85,9 +89,11 @@ class NodeSettings:
         _check_port(self.port, 0, "[node] port")
         for name in ("quiet_s", "longest_s", "network_timeout_s", "poll_s", "max_associations", "max_instance_bytes"):
             _check_least(getattr(self, name), "above", 0, f"[node] {name}")
-        for name in ("max_study_bytes", "max_study_files"):
+        for name in ("max_study_bytes", "max_study_files", "max_associations_per_peer"):
             _check_least(getattr(self, name), "above", 0, f"[node] {name}")
         _check_least(self.min_free_bytes, "of at least", 0, "[node] min_free_bytes")
+        if not 0 < self.peer_share <= 1:
+            raise UsageError(f"[node] peer_share: found {self.peer_share:g}, expected above 0 and at most 1")
         if not 4096 <= self.max_pdu_bytes <= 16 * 1024**2:
             raise UsageError(f"[node] max_pdu_bytes: found {self.max_pdu_bytes}, expected 4096 to {16 * 1024**2}")
         if self.longest_s < self.quiet_s:
@@ -137,6 +143,9 @@ class Peer:
     """Whether to speak TLS to it."""
     tls_name: str = ""
     """The name in its certificate; `host` if empty."""
+    certificate_names: tuple[str, ...] = ()
+    """Names of which its certificate must state one (DNS name, address, or common name). Where none are given, and
+    other peers call from the same address, its certificate must state its AE title or its host."""
     send_by: Transport = Transport.C_STORE
     commitment: bool = False
     """Ask it by storage commitment to confirm that it keeps what was sent (C-STORE only)."""

@@ -7,6 +7,8 @@ before the queue is asked, so who goes on after a kill asks under the same key a
 - Images that come after the study was handed in make a job of the whole study, earlier images included: what is judged
   is never the part that was late.
 - Where earlier jobs failed or were cancelled, the same images make a new job.
+- Images that contradict those of an earlier job (another patient, or another sender's image of the same SOP Instance
+  UID) make a job of their own, whose name says so; nothing of the two is mixed.
 """
 
 from __future__ import annotations
@@ -24,15 +26,17 @@ from jcs_ct.errors import InputError, JcsError, NoSuchJobError
 from jcs_ct.jobs.folders import sync
 from jcs_ct.jobs.job import JobOptions, JobState
 from jcs_ct.jobs.queue import JobQueue
-from jcs_ct.pacs.arrivals import CALLER, IMAGES
+from jcs_ct.pacs.arrivals import CALLER, GROUP, IMAGES, PATIENT, callers_of, group_of, same_image
 from jcs_ct.pacs.audit import Audit
 from jcs_ct.pacs.folders import SUFFIX, NodeFolders, digest, image_name, write_whole
-from jcs_ct.pacs.image_file import read_image_file
+from jcs_ct.pacs.image_file import ImageFile, read_image_file, sender_of
 from jcs_ct.pacs.library import log
 from jcs_ct.pacs.records import Records
 
 OWNER = "pacs"
 _ORDER = "submission.json"
+_APART_MOST = 8
+_CONTRADICTS = " [contradicts an earlier study of its UID]"
 _LOST = (JobState.FAILED, JobState.CANCELLED)
 
 
@@ -95,9 +99,11 @@ class SubmissionDesk:
         return order
 
     def _submit(self, folder: Path, order: _Order) -> Submitted:
-        (folder / IMAGES / CALLER).unlink(missing_ok=True)  # no part of the study
+        for name in (CALLER, GROUP, PATIENT):  # no part of the study
+            (folder / IMAGES / name).unlink(missing_ok=True)
+        first = order.caller.partition(", ")[0]
         job_id = self._queue.submit(
-            folder / IMAGES, OWNER, name=order.name, options=self._options, key=order.key, move=True
+            folder / IMAGES, OWNER, name=order.name, options=self._options, key=order.key, move=True, sender=first
         )
         self._records.add_submit(job_id, order.study, order.caller)
         self._audit.note("study_handed_in", who=order.caller, study=order.study, images=order.images, job=job_id)
@@ -116,15 +122,42 @@ class SubmissionDesk:
         if not names:
             return None
         first = read_image_file(images / min(names))
-        study = digest(first.study_uid)
+        study, apart = self._group(images, first, names)
         there = self._earlier(study, names)
         if there is not None:
             return Submitted(there, new=False)
         names |= self._complete(images, study, names)
         lost = sum(self._state(each.job_id) in _LOST for each in self._records.submits_of(study))
-        order = _Order(_key(study, names, lost), study, first.name, _caller(images / CALLER), len(names))
+        name = first.name + (_CONTRADICTS if apart else "")
+        order = _Order(_key(study, names, lost), study, name, ", ".join(callers_of(images)), len(names))
         write_whole(written, json.dumps(asdict(order)).encode())
         return order
+
+    def _group(self, images: Path, first: ImageFile, names: set[str]) -> tuple[str, bool]:
+        """What a study goes by, and whether it contradicts another one of its UID."""
+        written = images / GROUP
+        noted = written.read_text(encoding="utf-8") if written.exists() else None
+        groups = [group_of(first.study_uid, number) for number in range(_APART_MOST)]
+        for study in groups[groups.index(noted) if noted in groups else 0 :]:
+            if not self._contradicts(study, images, first.patient, names):
+                return study, study != groups[0]
+        return digest(f"{first.study_uid}/{images.parent.name}"), True
+
+    def _contradicts(self, study: str, images: Path, patient: str, names: set[str]) -> bool:
+        """Whether images contradict those of an earlier job."""
+        for each in self._records.submits_of(study):
+            if self._state(each.job_id) is None:
+                continue
+            earlier = self._images_of(each.job_id)
+            there = _image_names(earlier)
+            try:
+                if there and read_image_file(earlier / min(there)).patient != patient:
+                    return True
+                if any(_of_two_senders(earlier / name, images / name) for name in names & there):
+                    return True
+            except (OSError, InputError):  # the job is being removed
+                continue
+        return False
 
     def _earlier(self, study: str, names: set[str]) -> str | None:
         """A job that has read all these images, or is going to."""
@@ -162,23 +195,30 @@ class SubmissionDesk:
         self._audit.note("study_refused", folder=folder.name, reason=str(error))
         folder.rename(self._folders.refused / folder.name)
 
-    def kept(self, sop_uids: Iterable[str]) -> dict[str, Path]:
-        """The files of images that the node keeps, by UID: in an open or a closed study, or in a job."""
+    def kept(self, sop_uids: Iterable[str], ae_title: str | None = None) -> dict[str, Path]:
+        """The files of images that the node keeps, by UID: in an open or a closed study, or in a job.
+
+        Args:
+            sop_uids: The images.
+            ae_title: Only those that this peer has sent: what others sent is nobody else's business.
+        """
         missing = {image_name(uid): uid for uid in sop_uids}
         found: dict[str, Path] = {}
-        for folder in self._image_folders():
+        for folder, callers in self._image_folders():
             for name in missing.keys() & _image_names(folder):
-                found[missing.pop(name)] = folder / name
+                if ae_title is None or _sent_by(folder / name, ae_title, callers):
+                    found[missing.pop(name)] = folder / name
             if not missing:
                 break
         return found
 
-    def _image_folders(self) -> Iterator[Path]:
-        yield from self._folders.arrivals.iterdir()
-        yield from self._folders.closed.glob(f"*/{IMAGES}")
+    def _image_folders(self) -> Iterator[tuple[Path, list[str]]]:
+        """Folders with images, and who sent some of them."""
+        for folder in (*self._folders.arrivals.iterdir(), *self._folders.closed.glob(f"*/{IMAGES}")):
+            yield folder, callers_of(folder)
         for each in self._records.all_submits():
             with contextlib.suppress(NoSuchJobError):
-                yield self._images_of(each.job_id)
+                yield self._images_of(each.job_id), each.caller.split(", ")
 
     def forget_removed(self) -> None:
         """Drop what is known of jobs that were removed, and what was still to be sent of them."""
@@ -193,11 +233,18 @@ def _image_names(folder: Path) -> set[str]:
     return {path.name for path in folder.glob(f"*{SUFFIX}")}
 
 
-def _caller(path: Path) -> str:
+def _sent_by(image: Path, ae_title: str, callers: list[str]) -> bool:
     try:
-        return path.read_text(encoding="utf-8")
+        sender = sender_of(image)
     except OSError:
-        return ""
+        return False
+    # Files of earlier versions do not say who sent them.
+    return sender == ae_title or (not sender and callers == [ae_title])
+
+
+def _of_two_senders(one: Path, other: Path) -> bool:
+    first, second = sender_of(one), sender_of(other)
+    return bool(first and second) and first != second and not same_image(one, other)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-import anyio
 from anyio.to_thread import run_sync
 
+from jcs_ct.service.connections import site_of
 from jcs_ct.service.problems import RefusedError
 from jcs_ct.service.rates import Rates
 from jcs_ct.service.settings import ServiceSettings
-from jcs_ct.service.users import Users
+from jcs_ct.service.turns import Turns
+from jcs_ct.service.users import Role, Users
 
 LOCAL = "local"
 """Who sits at the computer."""
@@ -30,26 +31,47 @@ CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HASHING = 2
 """Passwords that are checked at a time: each takes 64 MiB."""
+_HASHING_WAITING = 8
+"""Logins from one address that may wait for that."""
 
 
 @dataclass
 class Session:
     """A browser that has logged in."""
 
+    id: str
+    """What its owner calls it by; it opens nothing."""
     user: str
     csrf: str
     password: str
     """Hash that the user had then: another password ends all sessions."""
-    used_at: float
+    address: str
+    began_at: float
+    """Seconds since 1970, to be shown."""
+    began: float
+    used: float
+    """Seconds that only grow."""
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is asking, and by what they are known."""
+    """Who is asking, by what they are known, and what they may do."""
 
     user: str
+    roles: frozenset[Role] = frozenset()
     session: Session | None = None
     token: str | None = None
+
+    def refuse_without(self, role: Role) -> None:
+        """See that somebody may do something.
+
+        Raises:
+            RefusedError: They have not this role.
+        """
+        if role not in self.roles:
+            raise RefusedError(
+                HTTPStatus.FORBIDDEN, f"this needs the role {role!r}, which you have not: ask who administers the users"
+            )
 
 
 class Access:
@@ -68,13 +90,13 @@ class Access:
         self._sessions: dict[str, Session] = {}
         self._failures = Rates(settings.logins_per_minute / 60, settings.logins_per_minute)
         self._requests = Rates(settings.requests_per_s, settings.request_burst)
-        self._hashing = anyio.CapacityLimiter(_HASHING)
+        self._hashing = Turns(_HASHING, 1, _HASHING_WAITING)
         self._local_csrf = secrets.token_urlsafe(32)
 
     @property
     def cookie(self) -> str:
         """Name of the cookie; browsers take one of this prefix over TLS and for this host only."""
-        return "__Host-jcs" if self._settings.secure else "jcs-session"
+        return cookie_name(self._settings)
 
     def principal(self, cookies: Mapping[str, str], headers: Mapping[str, str], address: str) -> Principal:
         """Who is asking.
@@ -83,7 +105,7 @@ class Access:
             RefusedError: Nobody who is known, or too often.
         """
         principal = self._known(cookies.get(self.cookie), headers.get("Authorization"))
-        wait_s = self._requests.take(principal.user if principal else address)
+        wait_s = self._requests.take(f"user {principal.user}" if principal else f"from {site_of(address)}")
         if wait_s:
             raise _too_often(wait_s)
         if principal is None:
@@ -127,53 +149,104 @@ class Access:
         """
         if self.users is None:
             raise RefusedError(HTTPStatus.CONFLICT, "there are no users to log in; the service is for this computer")
-        places = (f"from {address}", f"for {user}")
-        # Taken before the password is looked at, so that tries at the same time count, too.
-        if wait_s := max([self._failures.take(place) for place in places]):
+        # The address is judged, and not the name: else anybody could lock anybody out. Taken before the password is
+        # looked at, so that tries at the same time count, too.
+        site = site_of(address)
+        if wait_s := self._failures.take(site):
             raise _too_often(wait_s)
-        found = await run_sync(self.users.of_password, user, password, limiter=self._hashing)
+        async with self._hashing.turn(site):
+            found = await run_sync(self.users.of_password, user, password)
         if found is None:
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "no user of this name has this password")
-        for place in places:
-            self._failures.give_back(place)
-        self._drop_old()
-        cookie, session = secrets.token_urlsafe(32), Session(user, secrets.token_urlsafe(32), found.password, _now())
+        self._failures.give_back(site)
+        self._drop_old(user)
+        cookie, now = secrets.token_urlsafe(32), _now()
+        session = Session(
+            secrets.token_hex(4), user, secrets.token_urlsafe(32), found.password, address, time.time(), now, now
+        )
         self._sessions[_digest(cookie)] = session
-        return cookie, Principal(user, session)
+        return cookie, Principal(user, frozenset(found.roles), session)
 
     def log_out(self, cookies: Mapping[str, str]) -> None:
         """End a session."""
         self._sessions.pop(_digest(cookies.get(self.cookie, "")), None)
+
+    def sessions_of(self, user: str) -> list[Session]:
+        """Sessions of a user that go on, the latest login first."""
+        found = [session for session in self._sessions.values() if session.user == user and self._holds(session)]
+        return sorted(found, key=lambda session: session.began, reverse=True)
+
+    def end_sessions(self, user: str, session_id: str | None = None) -> int:
+        """End a session of a user, or all of them; how many ended."""
+        ending = [
+            key for key, session in self._sessions.items() if session.user == user and session_id in (None, session.id)
+        ]
+        for key in ending:
+            del self._sessions[key]
+        return len(ending)
+
+    async def change_password(self, principal: Principal, old: str, new: str, address: str) -> None:
+        """Give a user another password; their sessions end and their tokens are revoked.
+
+        Raises:
+            RefusedError: The old one is wrong, or it was tried too often.
+            UsageError: The new one will not do.
+        """
+        if self.users is None:
+            raise RefusedError(HTTPStatus.CONFLICT, "there are no users; the service is for this computer")
+        site = site_of(address)
+        if wait_s := self._failures.take(site):
+            raise _too_often(wait_s)
+        async with self._hashing.turn(site):
+            if await run_sync(self.users.of_password, principal.user, old) is None:
+                raise RefusedError(HTTPStatus.FORBIDDEN, "the old password is another one")
+            self._failures.give_back(site)
+            await run_sync(self.users.change_password, principal.user, new)
+        self.end_sessions(principal.user)
 
     def still_in(self, principal: Principal) -> bool:
         """Whether somebody who was let in would still be: for what lasts long."""
         if self.users is None:
             return True
         if principal.session is not None:
-            return principal.session in self._sessions.values() and self._holds(principal.session)
+            session = principal.session
+            return any(each is session for each in self._sessions.values()) and self._holds(session)
         return principal.token is not None and self.users.of_token(principal.token) == principal.user
 
     def _known(self, cookie: str | None, authorization: str | None) -> Principal | None:
         if self.users is None:
-            return Principal(LOCAL)
+            return Principal(LOCAL, frozenset(Role))
         if authorization is not None:
             scheme, _, token = authorization.partition(" ")
             user = self.users.of_token(token.strip()) if scheme.lower() == "bearer" else None
-            return None if user is None else Principal(user, token=token.strip())
+            return None if user is None else Principal(user, self._roles(user), token=token.strip())
         session = self._sessions.get(_digest(cookie)) if cookie else None
         if session is None or not self._holds(session):
             return None
-        session.used_at = _now()
-        return Principal(session.user, session)
+        session.used = _now()
+        return Principal(session.user, self._roles(session.user), session)
+
+    def _roles(self, user: str) -> frozenset[Role]:
+        found = self.users.all().get(user) if self.users is not None else None
+        return frozenset() if found is None else frozenset(found.roles)
 
     def _holds(self, session: Session) -> bool:
         assert self.users is not None
-        user = self.users.all().get(session.user)
-        young = _now() - session.used_at < self._settings.session_s
+        user, now = self.users.all().get(session.user), _now()
+        young = now - session.began < self._settings.session_s and now - session.used < self._settings.session_idle_s
         return young and user is not None and user.password == session.password
 
-    def _drop_old(self) -> None:
+    def _drop_old(self, user: str) -> None:
+        """Make room for one more session of a user."""
         self._sessions = {key: session for key, session in self._sessions.items() if self._holds(session)}
+        own = sorted((session.used, key) for key, session in self._sessions.items() if session.user == user)
+        for _, key in own[: max(0, len(own) + 1 - self._settings.max_sessions)]:
+            del self._sessions[key]
+
+
+def cookie_name(settings: ServiceSettings) -> str:
+    """Of the cookie of a session."""
+    return "__Host-jcs" if settings.secure else "jcs-session"
 
 
 def _too_often(wait_s: float) -> RefusedError:

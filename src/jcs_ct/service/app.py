@@ -14,10 +14,12 @@ from importlib import resources
 from pathlib import Path
 
 from fastapi import FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from jcs_ct._version import __version__
 from jcs_ct.jobs.settings import QueueSettings
-from jcs_ct.service.guard import Guard
+from jcs_ct.service.access import cookie_name
+from jcs_ct.service.guard import Guard, Limits
 from jcs_ct.service.page import add_page
 from jcs_ct.service.problems import PROBLEMS, handle_problems
 from jcs_ct.service.routes import ROUTERS
@@ -69,11 +71,13 @@ def create_app(
 
 
 def _add_guard(app: FastAPI, settings: ServiceSettings) -> None:
-    app.add_middleware(
-        Guard,
+    limits = Limits(
         hosts=settings.known_hosts,
-        secure=settings.secure,
-        max_bytes=settings.max_request_bytes,
-        api=API,
-        audit=lambda: app.state.services.audit,
+        cookie=cookie_name(settings),
+        head_bytes=settings.max_header_bytes,
+        body_bytes=settings.max_request_bytes,
+        body_s=settings.body_s,
     )
+    app.add_middleware(Guard, limits=limits, secure=settings.secure, api=API, audit=lambda: app.state.services.audit)
+    if settings.proxies:  # around the guard, which then knows the client
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ class Received:
         self._max_files = max_files
         self._max_bytes = max_bytes
         self._taken: set[PurePosixPath] = set()
+        self._times: dict[PurePosixPath, int] = {}
+        """How often each name was sent."""
 
     def add_file(self, sent: str) -> Path:
         """Make room for a file.
@@ -64,10 +67,11 @@ class Received:
         if len(self.names) >= self._max_files:
             raise _too_large(f"more than {self._max_files} files; expected those of one study")
         name = safe_name(sent)
-        for again in range(1, self._max_files + 1):  # files of one name, from several folders that were not told
-            free = name if again == 1 else PurePosixPath(f"again-{again}") / name
-            if free not in self._taken:
-                break
+        times = self._times[name] = self._times.get(name, 0) + 1
+        # Files of one name, from several folders that were not told.
+        free = name if times == 1 else PurePosixPath(f"again-{times}") / name
+        if free in self._taken:  # somebody sends names that look like ours
+            raise _unprocessable("two files of one name; expected the files of one folder")
         # A file where a folder is to be, or the other way round, cannot come from one disk.
         if self._taken & set(free.parents) or (self.folder / free).exists():
             raise _unprocessable("a file and a folder of one name; expected the files of one folder")
@@ -133,13 +137,20 @@ def place(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def with_patience(stream: AsyncIterator[bytes], idle_s: float) -> AsyncIterator[bytes]:
-    """What is sent, for as long as something is.
+async def with_patience(
+    stream: AsyncIterator[bytes], idle_s: float, least_bytes_per_s: float = 0.0
+) -> AsyncIterator[bytes]:
+    """What is sent, for as long as something is, and at a pace that comes to an end.
+
+    Args:
+        stream: What is sent.
+        idle_s: How long it may pause, and how far it may fall behind its pace.
+        least_bytes_per_s: Its pace on the whole.
 
     Raises:
-        RefusedError: Nothing came for too long.
+        RefusedError: Nothing came for too long, or too little.
     """
-    iterator = aiter(stream)
+    iterator, size, began = aiter(stream), 0, time.monotonic()
     while True:
         try:
             async with asyncio.timeout(idle_s):
@@ -148,6 +159,11 @@ async def with_patience(stream: AsyncIterator[bytes], idle_s: float) -> AsyncIte
             return
         except TimeoutError as error:
             raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, f"nothing was sent for {idle_s:g} s") from error
+        size += len(chunk)
+        if size < least_bytes_per_s * (time.monotonic() - began - idle_s):
+            raise RefusedError(
+                HTTPStatus.REQUEST_TIMEOUT, f"the body comes slowly; expected {least_bytes_per_s:g} bytes a second"
+            )
         yield chunk
 
 

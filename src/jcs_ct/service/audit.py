@@ -1,32 +1,36 @@
-"""The audit trail: who did what to which study, and how it ended. One JSON object a line, only ever appended to.
+"""What the service writes into the audit trail: who did what to which study, and how it ended.
 
-It holds no patient data and no names of files: jobs are told by their ids, which are random.
+The queue writes into the same file what it removes by age or number.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import threading
-from datetime import UTC, datetime
-from pathlib import Path
-
-log = logging.getLogger("jcs_ct.service")
+from jcs_ct.jobs.audit import AuditTrail
 
 
-class AuditTrail:
-    """An audit trail in a file.
+class ServiceAudit:
+    """The service's lines of an audit trail.
 
     Args:
-        path: The file; made where missing, readable to this user only.
+        trail: The file.
+        required: Whether to refuse requests while it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-        self._lock = threading.Lock()
+    def __init__(self, trail: AuditTrail, required: bool) -> None:
+        self._trail = trail
+        self._required = required
 
-    def write(self, who: str | None, what: str, job: str | None, status: int, address: str, lasting: bool) -> None:
+    def write(
+        self,
+        who: str | None,
+        what: str,
+        job: str | None,
+        status: int | None,
+        address: str,
+        *,
+        named: str | None = None,
+        lasting: bool = False,
+    ) -> bool:
         """Add a line.
 
         Args:
@@ -35,18 +39,31 @@ class AuditTrail:
             job: Its id.
             status: Of the response.
             address: Of the client.
+            named: The user whose password was wrong.
             lasting: Whether to wait until it would outlast a loss of power.
-        """
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = {"at": at, "who": who, "what": what, "job": job, "status": status, "from": address}
-        try:
-            with self._lock:  # one call of write a line: lines are never mixed
-                os.write(self._handle, (json.dumps(line, ensure_ascii=False) + "\n").encode())
-                if lasting:
-                    os.fsync(self._handle)
-        except OSError as error:
-            log.error("audit trail: cannot be written (%s)", error.strerror)
 
-    def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._handle)
+        Returns:
+            Whether the request may go on.
+        """
+        facts = {"who": who, "what": what, "job": job, "status": status, "from": address}
+        written = self._trail.append(lasting=lasting, **facts, **({} if named is None else {"named": named}))
+        return written or not self._required
+
+    def limit(self, what: str, who: str | None, address: str) -> None:
+        """Note that a limit was met: once a minute for each user or address, with how often."""
+        facts = {"who": who, "what": f"limit: {what}", "job": None, "status": None, "from": address}
+        self._trail.append_limited((what, who or "", address), **facts)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing may be done, as it could not be written down."""
+        return (
+            self._required
+            and self._trail.broken
+            and not self._trail.append(who=None, what="audit trail: tried again", job=None, status=None, **{"from": ""})
+        )
+
+    @property
+    def broken(self) -> bool:
+        """Whether the latest line was lost."""
+        return self._trail.broken

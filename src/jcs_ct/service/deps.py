@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request, params
 
 from jcs_ct.jobs.job import Job
 from jcs_ct.service.access import Principal
 from jcs_ct.service.services import Services
+from jcs_ct.service.users import Role
 from jcs_ct.service.worklist import visible_job
 
 JOB_ID = "^[0-9a-f]{32}$"
@@ -36,6 +38,9 @@ async def _principal(request: Request, address: Address, services: Parts) -> Pri
     principal = services.access.principal(request.cookies, request.headers, address)
     request.state.user = principal.user  # for the audit trail
     services.access.refuse_forged(principal, request.method, request.headers)
+    if not request.state.takes_long:  # what takes long has limits of its own
+        await services.turns.take(principal.user)
+        request.state.give_back = partial(services.turns.give_back, principal.user)
     return principal
 
 
@@ -47,6 +52,15 @@ async def _user(principal: CurrentPrincipal) -> str:
 
 
 CurrentUser = Annotated[str, Depends(_user)]
+
+
+def may(role: Role) -> params.Depends:
+    """For routes that need a role."""
+
+    async def check(principal: CurrentPrincipal) -> None:
+        principal.refuse_without(role)
+
+    return Depends(check)
 
 
 def _job(job_id: JobId, user: CurrentUser, services: Parts) -> Job:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
-from anyio.to_thread import run_sync
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
@@ -32,10 +30,12 @@ async def from_form(services: Services, user: str, headers: Headers, stream: Asy
         JcsError: The queue refuses it.
     """
     settings, size = services.settings, headers.get("Content-Length", "0")
-    await run_in_threadpool(_refuse_full_disk, services, int(size) if size.isdigit() else 0)
-    with _one_more(services), place(services.arrivals) as folder:
+    uploading = services.uploading
+    await run_in_threadpool(uploading.refuse_without_room, user, int(size) if size.isdigit() else 0)
+    with uploading.one_more(user), place(services.arrivals) as folder:
         received = Received(folder, settings.max_upload_files, settings.max_upload_bytes)
-        await receive(headers.get("Content-Type", ""), with_patience(stream, settings.idle_s), received)
+        sent = uploading.measured(user, with_patience(stream, settings.idle_s, settings.least_bytes_per_s))
+        await receive(headers.get("Content-Type", ""), sent, received)
         if not received.names:
             raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "the form holds no files; expected a study in `files`")
         options = options_from(received.fields)
@@ -57,7 +57,8 @@ def begin_upload(services: Services, user: str, length: int, stated: Mapping[str
     series_uid = stated.get("series_uid", "")
     options_from({"series_uid": [series_uid]})
     if length <= services.settings.max_upload_bytes:
-        _refuse_full_disk(services, length)
+        waiting, coming = services.uploads.bytes_of(user), services.uploads.missing_of(user)
+        services.uploading.refuse_without_room(user, length + coming, waiting)
     return services.uploads.begin(user, length, stated.get("filename", "") or "upload", series_uid)
 
 
@@ -68,9 +69,12 @@ async def from_upload(services: Services, upload: Upload, offset: int, stream: A
         RefusedError: There is no room, or the part does not fit.
         JcsError: The queue refuses the study.
     """
-    await run_in_threadpool(_refuse_full_disk, services, upload.about.length - upload.offset)
-    with _one_more(services):
-        upload = await services.uploads.append(upload, offset, with_patience(stream, services.settings.idle_s))
+    uploading, user, settings = services.uploading, upload.about.owner, services.settings
+    waiting = await run_in_threadpool(services.uploads.bytes_of, user)
+    await run_in_threadpool(uploading.refuse_without_room, user, upload.about.length - upload.offset, waiting)
+    with uploading.one_more(user):
+        sent = with_patience(stream, settings.idle_s, settings.least_bytes_per_s)
+        upload = await services.uploads.append(upload, offset, uploading.measured(user, sent, waiting))
     return await finished(services, upload)
 
 
@@ -94,7 +98,8 @@ async def submit(
 ) -> JobDocument:
     """Move a study into the queue; it would outlast a loss of power from then on."""
     submit = partial(services.queue.submit, study, user, name=name, options=options, key=key, move=True)
-    job_id = await run_sync(submit, limiter=services.intake)
+    async with services.intake.turn(user):
+        job_id = await run_in_threadpool(submit)
     return await run_in_threadpool(lambda: described(services.queue, services.queue.job(job_id)))
 
 
@@ -114,27 +119,3 @@ def options_from(fields: dict[str, list[str]]) -> JobOptions:
         known = ", ".join(ReportFormat)
         raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, f"formats: expected some of {known}") from error
     return JobOptions(series or None, formats)
-
-
-def _refuse_full_disk(services: Services, size: int) -> None:
-    """See that a study fits onto the disk before it is sent; the queue looks again when it is there."""
-    reserve = services.queue.settings.min_free_bytes
-    if services.queue.folders.free_bytes() - size < reserve:
-        raise RefusedError(
-            HTTPStatus.INSUFFICIENT_STORAGE, "the disk is nearly full: delete studies that are not needed any more"
-        )
-
-
-@contextmanager
-def _one_more(services: Services) -> Iterator[None]:
-    if services.arriving >= services.settings.max_uploads:
-        raise RefusedError(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            f"{services.arriving} uploads arrive now, which is the limit: try again in a moment",
-            {"Retry-After": "5"},
-        )
-    services.arriving += 1
-    try:
-        yield
-    finally:
-        services.arriving -= 1

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from jcs_ct.errors import InputError, JcsError, NoSuchJobError, QueueError, QueueFullError, UsageError
+from jcs_ct.errors import InputError, JcsError, NoSuchJobError, QueueError, QueueFullError, QuotaError, UsageError
 from jcs_ct.service.schemas import ProblemDocument
 
 MEDIA_TYPE = "application/problem+json"
@@ -48,6 +48,7 @@ def status_of(error: JcsError) -> HTTPStatus:
     """What an error of ours is in HTTP."""
     kinds: tuple[tuple[type[JcsError], HTTPStatus], ...] = (
         (NoSuchJobError, HTTPStatus.NOT_FOUND),
+        (QuotaError, HTTPStatus.TOO_MANY_REQUESTS),
         (QueueFullError, HTTPStatus.SERVICE_UNAVAILABLE),
         (QueueError, HTTPStatus.CONFLICT),
         (InputError, HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -81,7 +82,8 @@ def handle_problems(app: FastAPI, store: str) -> None:
     async def ours(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, JcsError)
         status = status_of(error)
-        retry = {"Retry-After": "60"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+        again = status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
+        retry = {"Retry-After": "60"} if again else None
         return problem_response(status, " ".join(str(error).replace(store, "…").split()), retry)
 
     app.add_exception_handler(RefusedError, refused)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 _KEPT = 10_000
-"""Buckets; full ones are forgotten beyond."""
+"""Buckets; beyond, those are forgotten that were not used for longest."""
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Rates:
         self._per_s = per_s
         self._burst = burst
         self._clock = clock
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, who: str) -> float:
         """Take a token.
@@ -51,12 +52,9 @@ class Rates:
     def _filled(self, who: str) -> _Bucket:
         now = self._clock()
         if who not in self._buckets and len(self._buckets) >= _KEPT:
-            self._forget(now)
+            self._buckets.popitem(last=False)  # one each time: no request pays for all of them
         bucket = self._buckets.setdefault(who, _Bucket(self._burst, now))
+        self._buckets.move_to_end(who)
         bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.at) * self._per_s)
         bucket.at = now
         return bucket
-
-    def _forget(self, now: float) -> None:
-        refill_s = self._burst / self._per_s
-        self._buckets = {who: bucket for who, bucket in self._buckets.items() if now - bucket.at < refill_s}

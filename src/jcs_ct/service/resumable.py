@@ -75,6 +75,8 @@ class ResumableUploads:
         self._root = root
         self._settings = settings
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._unchanged: dict[str, tuple[int, float]] = {}
+        """Size of each upload when it was looked at, and since when it has been that."""
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def begin(self, owner: str, length: int, name: str, series_uid: str) -> Upload:
@@ -88,11 +90,12 @@ class ResumableUploads:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"the upload has {length} bytes, expected at most {self._settings.max_upload_bytes}",
             )
-        waiting = [each for each in self._all() if not each.complete]
-        if sum(each.about.owner == owner for each in waiting) >= self._settings.max_open_uploads:
+        # Complete ones count, too, as long as the queue has not taken them.
+        if len(self._open_of(owner)) >= self._settings.max_open_uploads:
             raise RefusedError(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"{self._settings.max_open_uploads} uploads have begun and not ended: finish or delete some",
+                f"{self._settings.max_open_uploads} uploads have begun and are no studies yet: finish or delete some",
+                {"Retry-After": "60"},
             )
         about = About(uuid.uuid4().hex, owner, length, name, series_uid, time.time())
         folder = self._root / about.id
@@ -108,9 +111,20 @@ class ResumableUploads:
             RefusedError: There is none of this owner, or not any more.
         """
         found = self._read(self._root / upload_id)
-        if found is None or found.about.owner != owner or found.expires_at < time.time():
+        if found is None or found.about.owner != owner:
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is no such upload; it may have expired: begin anew")
         return found
+
+    def bytes_of(self, owner: str) -> int:
+        """Bytes of an owner that have arrived and are no study yet."""
+        return sum(each.offset for each in self._open_of(owner))
+
+    def missing_of(self, owner: str) -> int:
+        """Bytes that an owner has announced and not sent."""
+        return sum(each.about.length - each.offset for each in self._open_of(owner))
+
+    def _open_of(self, owner: str) -> list[Upload]:
+        return [each for each in self._all() if each.about.owner == owner and each.about.job_id is None]
 
     def data(self, upload: Upload) -> Path:
         """What has arrived."""
@@ -180,10 +194,20 @@ class ResumableUploads:
             await asyncio.sleep(_SWEEP_S)
 
     def _sweep(self) -> None:
+        """Remove what was not added to for too long; it counts while we look, as the computer's clock may jump."""
+        now, seen = time.monotonic(), {}
         for folder in self._root.iterdir():
             upload = self._read(folder)
-            if upload is None or (upload.expires_at < time.time() and upload.about.id not in self._turns):
+            if upload is None:
                 shutil.rmtree(folder, ignore_errors=True)
+                continue
+            offset, since = self._unchanged.get(upload.about.id, (-1, now))
+            since = since if offset == upload.offset else now
+            if now - since > self._settings.upload_age_s and upload.about.id not in self._turns:
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                seen[upload.about.id] = upload.offset, since
+        self._unchanged = seen
 
     def _all(self) -> list[Upload]:
         return [upload for folder in self._root.iterdir() if (upload := self._read(folder)) is not None]

@@ -42,12 +42,13 @@ async def correct(services: Services, job: Job, user: str, parent: int, sent: As
         RefusedError: They are too many bytes.
         JcsError: They are not of the study's size, or the result has changed meanwhile.
     """
-    shape = (await services.views.grid(job)).shape
-    with place(services.arrivals) as folder:
+    shape = (await services.views.grid(user, job)).shape
+    with services.uploading.one_more(user), place(services.arrivals) as folder:
         path = folder / "outlines.gz"
-        await _save(with_patience(sent, services.settings.idle_s), path)
+        patient = with_patience(sent, services.settings.idle_s, services.settings.least_bytes_per_s)
+        await _save(services.uploading.measured(user, patient), path)
         number = await services.computing.run(
-            _correct, services.settings.store, services.queue.settings, job.id, path, shape, user, parent
+            user, _correct, services.settings.store, services.queue.settings, job.id, path, shape, user, parent
         )
     return await run_in_threadpool(_changed, services.queue, job, number)
 
@@ -59,7 +60,7 @@ async def sign_off(services: Services, job: Job, user: str, said: SignOff) -> Ch
         JcsError: The result has changed meanwhile, or the comment cannot be written.
     """
     number = await services.computing.run(
-        _sign_off, services.settings.store, services.queue.settings, job.id, user, said
+        user, _sign_off, services.settings.store, services.queue.settings, job.id, user, said
     )
     return await run_in_threadpool(_changed, services.queue, job, number)
 

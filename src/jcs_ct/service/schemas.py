@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from jcs_ct.jobs.job import JobState
+from jcs_ct.service.users import Role
 
 
 class Document(BaseModel):
@@ -67,6 +68,8 @@ class JobDocument(Document):
     revision: int | None
     """The latest; null where there is no result."""
     signed: Literal["accepted", "rejected"] | None
+    held: bool
+    """Whether it is kept whatever its age."""
     can_edit: bool
 
 
@@ -157,6 +160,50 @@ class SessionDocument(Document):
     authentication: Literal["none", "password"]
     csrf: str | None
     """To be sent as X-CSRF-Token with all that changes something; null for programs with a token."""
+
+
+class SessionEntry(Document):
+    """A login that goes on."""
+
+    id: str
+    address: str
+    began_at: datetime
+    current: bool
+    """Whether the request came with it."""
+
+
+class TokenEntry(Document):
+    """A token of a program, which is not told itself."""
+
+    id: str
+    made_at: datetime
+
+
+class Account(Document):
+    """What a user may do, and by what they are known now."""
+
+    user: str
+    roles: list[Role]
+    sessions: list[SessionEntry]
+    tokens: list[TokenEntry]
+
+
+class PasswordChange(Document):
+    """Another password for oneself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    old: str = Field(min_length=1, max_length=1024)
+    new: str = Field(min_length=1, max_length=1024)
+
+
+class UserEntry(Document):
+    """A user, as who administers them sees it."""
+
+    name: str
+    roles: list[Role]
+    sessions: int
+    tokens: int
 
 
 class Health(Document):

@@ -20,11 +20,11 @@ from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.service.access import Access
 from jcs_ct.service.app import create_app
+from jcs_ct.service.connections import Listening, protocol_with_deadlines
 from jcs_ct.service.settings import ServiceSettings
 
 _GRACE_S = 10
 """That requests have to end in when the service stops."""
-_HEADER_BYTES = 64 * 1024
 
 
 class Server:
@@ -38,7 +38,7 @@ class Server:
     """
 
     def __init__(
-        self, app: FastAPI, settings: ServiceSettings, listening: socket.socket, ready: Callable[[str], None]
+        self, app: FastAPI, settings: ServiceSettings, listening: Listening, ready: Callable[[str], None]
     ) -> None:
         self._listening = listening
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -51,7 +51,10 @@ class Server:
             proxy_headers=False,
             lifespan="on",
             timeout_graceful_shutdown=_GRACE_S,
-            h11_max_incomplete_event_size=_HEADER_BYTES,
+            h11_max_incomplete_event_size=settings.max_header_bytes,
+            loop="asyncio",  # others accept connections by themselves
+            http=protocol_with_deadlines(listening, settings.head_s, settings.stall_s),
+            ws="none",
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
         )
@@ -118,7 +121,8 @@ def open_server(settings: ServiceSettings, queue: QueueSettings, ready: Callable
     """
     _check(settings, queue)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listening:
+    most, per_address = settings.max_connections, settings.max_connections_per_address
+    with Listening(family, most, per_address, settings.proxies) as listening:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((settings.host, settings.port))
@@ -127,7 +131,9 @@ def open_server(settings: ServiceSettings, queue: QueueSettings, ready: Callable
                 f"cannot listen on {settings.host} port {settings.port} ({error.strerror}): give another --port or "
                 "--host"
             ) from error
-        yield Server(create_app(settings, queue), settings, listening, ready)
+        app = create_app(settings, queue)
+        listening.tell = lambda kind, address: app.state.services.audit.limit(kind, None, address)
+        yield Server(app, settings, listening, ready)
 
 
 def _check(settings: ServiceSettings, queue: QueueSettings) -> None:

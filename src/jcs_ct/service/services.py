@@ -8,21 +8,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import anyio
-
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.jobs.supervisor import Supervisor
 from jcs_ct.service.access import Access, Principal
-from jcs_ct.service.audit import AuditTrail
+from jcs_ct.service.audit import ServiceAudit
 from jcs_ct.service.computing import Computing
-from jcs_ct.service.following import Follower
+from jcs_ct.service.condition import Condition
+from jcs_ct.service.following import Follower, Reader
 from jcs_ct.service.resumable import ResumableUploads
 from jcs_ct.service.settings import ServiceSettings
+from jcs_ct.service.turns import Turns
+from jcs_ct.service.uploading import Uploading
 from jcs_ct.service.views import Views
 
 _INTAKE = 2
 """Studies that are moved into the queue at a time."""
+_PACKING = 2
+"""Archives of results of which a piece is packed at a time."""
+_WAITING = 128
+"""Requests of one user that may wait for their turn."""
 
 
 class Services:
@@ -38,24 +43,33 @@ class Services:
         self.settings = settings
         self.queue = JobQueue(settings.store, queue_settings)
         self.supervisor = Supervisor(settings.store, queue_settings) if work else None
-        self.computing = Computing(settings.computing_s)
+        self.computing = Computing(settings.computing_s, queue_settings.memory_bytes)
         self.views = Views(self.queue, self.computing)
-        self.follower = Follower(self.queue, settings.poll_s, settings.heartbeat_s)
+        self.audit = ServiceAudit(self.queue.audit, settings.audit_required)
+        self.follower = Follower(self.queue, settings.poll_s, settings.heartbeat_s, settings.max_streams, self.audit)
         self.access = Access(settings)
-        self.audit = AuditTrail(self.queue.folders.root / "audit.jsonl")
         self.uploads = ResumableUploads(self.queue.folders.root / "uploads" / "resumable", settings)
-        self.intake = anyio.CapacityLimiter(_INTAKE)
-        self.arriving = 0
-        """Uploads that are being received now."""
+        self.turns = Turns(settings.max_requests, settings.max_requests_per_user, _WAITING)
+        self.intake = Turns(_INTAKE, 1, _WAITING)
+        self.packing = Turns(_PACKING, 1, _WAITING)
+        self.uploading = Uploading(self.queue, settings)
+        self.condition = Condition(self.queue, self.supervisor, self.audit)
 
     @property
     def arrivals(self) -> Path:
         """Where uploads are written to before they are handed in; on the store's disk, so that moving costs nothing."""
         return self.queue.folders.root / "uploads" / "forms"
 
-    def follow(self, principal: Principal, after: int | None, job_id: str | None = None) -> AsyncIterator[bytes]:
-        """A stream of events for somebody, for as long as they are logged in."""
-        return self.follower.stream(principal.user, after, job_id, lambda: self.access.still_in(principal))
+    def follow(
+        self, principal: Principal, address: str, after: int | None, job_id: str | None = None
+    ) -> AsyncIterator[bytes]:
+        """A stream of events for somebody, for as long as they are logged in.
+
+        Raises:
+            RefusedError: They have too many.
+        """
+        reader = Reader(principal.user, address, lambda: self.access.still_in(principal))
+        return self.follower.stream(reader, after, job_id)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -63,7 +77,8 @@ class Services:
         shutil.rmtree(self.arrivals, ignore_errors=True)  # of an earlier run that was killed
         if self.supervisor is not None:
             self.supervisor.start()
-        tasks = [asyncio.create_task(work) for work in (self.follower.run(), self.uploads.sweeping())]
+        work = (self.follower.run(), self.uploads.sweeping(), self.condition.watching())
+        tasks = [asyncio.create_task(each) for each in work]
         try:
             yield
         finally:
@@ -77,5 +92,5 @@ class Services:
         self.computing.close()
         if self.supervisor is not None:
             self.supervisor.stop()
+        self.condition.close()
         self.queue.close()
-        self.audit.close()

@@ -32,6 +32,10 @@ class ServiceSettings(BaseSettings):
     """Whether a proxy in front speaks TLS with the browser, so that cookies are for TLS only."""
     hosts: tuple[str, ...] = ()
     """Further names that the service is reached by; a request for any other name is refused (DNS rebinding)."""
+    proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies in front: theirs is the word on which client a request comes from."""
+    audit_required: bool = False
+    """Whether to refuse requests while the audit trail cannot be written."""
 
     max_request_bytes: int = Field(default=1024**2, ge=1024)
     """Of a request that brings no study and no outlines."""
@@ -41,20 +45,46 @@ class ServiceSettings(BaseSettings):
     """Of one study that is sent as files."""
     max_uploads: int = Field(default=64, ge=1)
     """That arrive at a time, of all users together."""
+    max_uploads_per_user: int = Field(default=56, ge=1)
+    """Of one user: some room is always left for others."""
     max_open_uploads: int = Field(default=128, ge=1)
-    """Resumable uploads of a user that have begun and not ended."""
+    """Resumable uploads of a user that are no studies yet."""
+    max_streams: int = Field(default=16, ge=1)
+    """Streams of events of one user at a time."""
+    max_connections: int = Field(default=768, ge=8)
+    """At a time; idle ones are closed for new ones."""
+    max_connections_per_address: int = Field(default=192, ge=4)
+    """Of these, from one address (IPv6: one /64 network) that is no proxy."""
+    max_requests: int = Field(default=24, ge=2)
+    """That are worked on at a time; the others wait their turn, user by user."""
+    max_requests_per_user: int = Field(default=8, ge=1)
+    """Of these, of one user."""
+    max_header_bytes: int = Field(default=16 * 1024, ge=1024)
+    """Of the head of a request."""
     upload_age_s: float = Field(default=24 * 3600.0, gt=0)
     """A resumable upload is kept this long after its last part."""
     idle_s: float = Field(default=60.0, gt=0)
     """An upload that brings nothing for so long is given up; a resumable one keeps what arrived."""
+    least_bytes_per_s: float = Field(default=1024.0, ge=0)
+    """An upload that is slower than this on the whole is given up likewise."""
+    head_s: float = Field(default=10.0, gt=0)
+    """In which the head of a request must have come."""
+    body_s: float = Field(default=20.0, gt=0)
+    """In which a body that is no study and no outlines must have come."""
+    stall_s: float = Field(default=60.0, gt=0)
+    """A client that does not read what it asked for is hung up on after so long."""
     requests_per_s: float = Field(default=50.0, gt=0)
     """Of one user, in the long run."""
     request_burst: int = Field(default=500, ge=1)
     """Of one user, at once."""
     logins_per_minute: float = Field(default=10.0, gt=0)
-    """From one address, and for one user name: what fails."""
+    """From one address: what fails. A user name is never locked, as anybody could then lock anybody out."""
     session_s: float = Field(default=12 * 3600.0, gt=0)
-    """A session ends this long after its last request."""
+    """A session ends this long after its login, whatever happens in it."""
+    session_idle_s: float = Field(default=45 * 60.0, gt=0)
+    """And this long after its last request."""
+    max_sessions: int = Field(default=20, ge=1)
+    """Of one user; one more ends the one that was used least recently."""
 
     poll_s: float = Field(default=0.25, gt=0)
     """How often changes of jobs are looked for, for those who follow them."""
@@ -70,6 +100,8 @@ class ServiceSettings(BaseSettings):
                 f"host: found {self.host} without users, so that everybody who reaches it could see all studies; "
                 "expected a file of users (--users), or a loopback address"
             )
+        for proxy in self.proxies:
+            ipaddress.ip_network(proxy)
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key: found one of them; give both, or neither")
         return self

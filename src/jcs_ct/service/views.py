@@ -26,15 +26,16 @@ class Views:
         self._computing = computing
         self._making: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def view(self, job: Job, revision: int | None, address: str) -> View:
+    async def view(self, user: str, job: Job, revision: int | None, address: str) -> View:
         """A view.
 
         Args:
+            user: Who looks.
             job: Whose.
             revision: Which; the latest if None.
             address: That layers lie below.
         """
-        request = await self._made(job, revision)
+        request = await self._made(user, job, revision)
         grid = await run_in_threadpool(read_grid, request)
         urls = {
             name: f"{address}/{name}.nii.gz?revision={request.revision}" if request.path(name).exists() else None
@@ -43,28 +44,28 @@ class Views:
         volume = f"{address}/volume.nii.gz?revision={request.revision}"
         return View(revision=request.revision, layers=Layers(volume=volume, **urls), **vars(grid))
 
-    async def grid(self, job: Job) -> ViewGrid:
+    async def grid(self, user: str, job: Job) -> ViewGrid:
         """The grid that layers and outlines of a study are on."""
-        return await run_in_threadpool(read_grid, await self._made(job, None))
+        return await run_in_threadpool(read_grid, await self._made(user, job, None))
 
-    async def layer(self, job: Job, revision: int | None, name: str) -> Path:
+    async def layer(self, user: str, job: Job, revision: int | None, name: str) -> Path:
         """The file of a layer.
 
         Raises:
             RefusedError: The view has no such layer.
         """
-        request = await self._made(job, revision)
+        request = await self._made(user, job, revision)
         path = request.path(name)
         if not path.exists():
             raise RefusedError(HTTPStatus.NOT_FOUND, f"the result has no layer {name}: see its view")
         return path
 
-    async def _made(self, job: Job, revision: int | None) -> ViewRequest:
+    async def _made(self, user: str, job: Job, revision: int | None) -> ViewRequest:
         request = await run_in_threadpool(self._request, job, revision)
         if not request.made:
             async with self._making.setdefault(job.id, asyncio.Lock()):
                 if not request.made:
-                    await self._computing.run(make_view, request)
+                    await self._computing.run(user, make_view, request)
                     await run_in_threadpool(self._queue.ledger.recount, job.id)
         return request
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -25,12 +26,24 @@ def visible_job(queue: JobQueue, job_id: str, user: str) -> Job:
     """A job.
 
     Raises:
-        NoSuchJobError: There is none that the user may see; which of both is not told.
+        NoSuchJobError: Missing or owned by someone else; deliberately indistinguishable.
     """
     job = queue.job(job_id)
     if not sees(user, job.owner):
         raise NoSuchJobError(f"there is no job {job_id!r}; it may have been removed: list the jobs")
     return job
+
+
+def restored(queue: JobQueue, job_id: str, user: str) -> Job:
+    """A job that was removed, brought back.
+
+    Raises:
+        NoSuchJobError: Missing, gone for good, or owned by someone else; deliberately indistinguishable.
+    """
+    for owner in (user, NODE):
+        with contextlib.suppress(NoSuchJobError):
+            return queue.restore(job_id, owner)
+    raise NoSuchJobError(f"there is no removed job {job_id!r}; it may be gone for good: list the removed ones")
 
 
 def listed(queue: JobQueue, user: str, state: JobState | None, limit: int, offset: int) -> JobList:
@@ -57,6 +70,7 @@ def described(queue: JobQueue, job: Job) -> JobDocument:
         summary=_summary(job),
         revision=job.summary.get("revision", 0) if job.state.has_result else None,
         signed=job.summary.get("signed"),
+        held=job.held,
         can_edit=job.state is JobState.DONE,
     )
 

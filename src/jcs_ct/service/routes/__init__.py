@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from jcs_ct.service.routes import comparisons, events, health, jobs, results, reviews, session, uploads, views
+from jcs_ct.service.routes import account, comparisons, events, health, jobs, results, reviews, session, uploads, views
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     session.router,
+    account.router,
     jobs.router,
     uploads.router,
     events.router,

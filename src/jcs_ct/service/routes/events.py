@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 
-from jcs_ct.service.deps import CurrentPrincipal, Parts, VisibleJob
+from jcs_ct.service.deps import Address, CurrentPrincipal, Parts, VisibleJob
 from jcs_ct.service.serving_files import sends
 
 router = APIRouter(tags=["events"])
@@ -18,17 +18,19 @@ _STREAM = sends("text/event-stream", "Events `job` and `removed`.")
 
 
 @router.get("/events", responses=_STREAM, response_class=StreamingResponse)
-async def events(principal: CurrentPrincipal, services: Parts, last_event_id: LastEventId = None) -> StreamingResponse:
+async def events(
+    principal: CurrentPrincipal, address: Address, services: Parts, last_event_id: LastEventId = None
+) -> StreamingResponse:
     """Changes of all jobs that may be seen: each with the job as it is, numbered, to go on from after a gap."""
-    return _response(services.follow(principal, _number(last_event_id)))
+    return _response(services.follow(principal, address, _number(last_event_id)))
 
 
 @router.get("/jobs/{job_id}/events", responses=_STREAM, response_class=StreamingResponse)
 async def job_events(
-    job: VisibleJob, principal: CurrentPrincipal, services: Parts, last_event_id: LastEventId = None
+    job: VisibleJob, principal: CurrentPrincipal, address: Address, services: Parts, last_event_id: LastEventId = None
 ) -> StreamingResponse:
     """Changes of one job."""
-    return _response(services.follow(principal, _number(last_event_id), job.id))
+    return _response(services.follow(principal, address, _number(last_event_id), job.id))
 
 
 def _number(sent: str | None) -> int | None:

@@ -1,11 +1,12 @@
-"""Whether the service is well."""
+"""Whether the service is well, and whether it takes studies and works them off."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from http import HTTPStatus
+
+from fastapi import APIRouter, Response
 
 from jcs_ct._version import __version__
-from jcs_ct.jobs.job import JobState
 from jcs_ct.service.deps import Parts
 from jcs_ct.service.schemas import Health
 
@@ -13,15 +14,21 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health")
-def health(services: Parts) -> Health:
-    """How the service is; asks for no login and tells nothing of patients."""
-    counts = services.queue.counts()
-    problem = None if services.supervisor is None else services.supervisor.problem
+async def health(services: Parts) -> Health:
+    """How the service is; asks for no login and tells nothing of patients. It answers 200 as long as it answers."""
+    state = await services.condition.state()
     return Health(
-        status="ok" if problem is None else "degraded",
+        status="degraded" if state.problems else "ok",
         version=__version__,
-        queued=counts[JobState.QUEUED],
-        running=counts[JobState.RUNNING],
-        # The operator finds in the log what it is: it may name folders.
-        problem=None if problem is None else "studies are not worked off; its operator finds the reason in the log",
+        queued=state.queued,
+        running=state.running,
+        problem="; ".join(state.problems) or None,
     )
+
+
+@router.get("/ready")
+async def ready(services: Parts, response: Response) -> Health:
+    """The same for whoever decides where to send requests: 503 while studies are not taken, or not worked off."""
+    if not (await services.condition.state()).ready:
+        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    return await health(services)

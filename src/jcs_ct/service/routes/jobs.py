@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query, Request
 
 from jcs_ct.jobs.job import JobState
 from jcs_ct.service import intake
-from jcs_ct.service.deps import CurrentUser, Parts, VisibleJob
+from jcs_ct.service.deps import CurrentUser, JobId, Parts, VisibleJob, may
 from jcs_ct.service.problems import RefusedError
 from jcs_ct.service.schemas import JobDocument, JobList
-from jcs_ct.service.worklist import described, listed
+from jcs_ct.service.users import Role
+from jcs_ct.service.worklist import NODE, described, listed, restored
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -61,6 +62,13 @@ async def submit(request: Request, user: CurrentUser, services: Parts) -> JobDoc
     return made
 
 
+@router.get("/removed")
+def removed(user: CurrentUser, services: Parts) -> JobList:
+    """Studies that were deleted and can still be restored, the latest deletion first."""
+    found = services.queue.removed((user, NODE), limit=500)
+    return JobList(jobs=[described(services.queue, each) for each in found], total=len(found))
+
+
 @router.get("/{job_id}")
 def job(found: VisibleJob, services: Parts) -> JobDocument:
     """One job."""
@@ -73,9 +81,21 @@ def cancel(found: VisibleJob, services: Parts) -> JobDocument:
     return described(services.queue, services.queue.cancel(found.id))
 
 
-@router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT)
+@router.post("/{job_id}/hold", dependencies=[may(Role.DELETE)])
+def hold(found: VisibleJob, services: Parts, held: Annotated[bool, Query()] = True) -> JobDocument:
+    """Keep a study whatever its age, or no longer; one that was signed is kept anyhow."""
+    return described(services.queue, services.queue.hold(found.id, held))
+
+
+@router.post("/{job_id}/restore", dependencies=[may(Role.DELETE)])
+def restore(job_id: JobId, user: CurrentUser, services: Parts) -> JobDocument:
+    """Bring a study back that was deleted, or removed by its age, not too long ago."""
+    return described(services.queue, restored(services.queue, job_id, user))
+
+
+@router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT, dependencies=[may(Role.DELETE)])
 def remove(found: VisibleJob, services: Parts) -> None:
-    """Delete a study that has ended, with all that belongs to it."""
+    """Delete a study that has ended, with all that belongs to it; it can be restored for some days."""
     if not found.state.ended:
         raise RefusedError(HTTPStatus.CONFLICT, f"the study is {found.state.value}; cancel it first")
     services.queue.remove(found.id)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from jcs_ct.service import results
-from jcs_ct.service.deps import Parts, RevisionNumber, VisibleJob
+from jcs_ct.service.deps import CurrentUser, Parts, RevisionNumber, VisibleJob
 from jcs_ct.service.schemas import ResultFile
+from jcs_ct.service.services import Services
 from jcs_ct.service.serving_files import file_response, sends
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
@@ -38,9 +41,20 @@ def file(job: VisibleJob, name: str, request: Request, services: Parts, revision
 
 
 @router.get("/archive.zip", responses=_ZIP, response_class=StreamingResponse)
-def archive(job: VisibleJob, services: Parts, revision: RevisionNumber = None) -> StreamingResponse:
+def archive(job: VisibleJob, user: CurrentUser, services: Parts, revision: RevisionNumber = None) -> StreamingResponse:
     """All files of the result."""
     _, reports = results.reports_of(services.queue, job, revision)
     # Named after the job and not after the study: names of downloads end up in other people's sight.
     headers = {"Content-Disposition": f'attachment; filename="{job.id}.zip"', "Cache-Control": "private, no-store"}
-    return StreamingResponse(results.archive(reports), media_type="application/zip", headers=headers)
+    pieces = _in_turns(results.archive(reports), services, user)
+    return StreamingResponse(pieces, media_type="application/zip", headers=headers)
+
+
+async def _in_turns(pieces: Iterator[bytes], services: Services, user: str) -> AsyncIterator[bytes]:
+    """Pack piece by piece: packing takes the processor, and others want some of it between two pieces."""
+    piece: bytes | None = b""
+    while piece is not None:
+        async with services.packing.turn(user):
+            piece = await run_in_threadpool(next, pieces, None)
+        if piece:
+            yield piece

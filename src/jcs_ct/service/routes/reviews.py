@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from jcs_ct.service import reviews
-from jcs_ct.service.deps import CurrentUser, Parts, VisibleJob
+from jcs_ct.service.deps import CurrentUser, Parts, VisibleJob, may
 from jcs_ct.service.schemas import Changed, RevisionDocument, SignOff
+from jcs_ct.service.users import Role
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["reviews"])
 
@@ -28,13 +29,13 @@ def revisions(job: VisibleJob, services: Parts) -> list[RevisionDocument]:
     return reviews.history(services.queue, job)
 
 
-@router.put("/outlines", openapi_extra=_OUTLINES)
+@router.put("/outlines", openapi_extra=_OUTLINES, dependencies=[may(Role.SIGN)])
 async def outlines(job: VisibleJob, parent: Parent, request: Request, user: CurrentUser, services: Parts) -> Changed:
     """Replace the outlines of opacities; everything is measured again, and nothing is decided anew."""
     return await reviews.correct(services, job, user, parent, request.stream())
 
 
-@router.post("/sign-off")
+@router.post("/sign-off", dependencies=[may(Role.SIGN)])
 async def sign_off(job: VisibleJob, said: SignOff, user: CurrentUser, services: Parts) -> Changed:
     """Accept or reject the result, with a comment that its reports will carry."""
     return await reviews.sign_off(services, job, user, said)

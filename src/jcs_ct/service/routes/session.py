@@ -26,6 +26,9 @@ async def log_in(
 ) -> SessionDocument:
     """Log in: the response sets a cookie."""
     services.access.refuse_forged(None, request.method, request.headers)
+    users = services.access.users
+    if users is not None and credentials.user in users.all():
+        request.state.named = credentials.user  # for the audit trail; what is no user may be a password
     cookie, principal = await services.access.log_in(credentials.user, credentials.password, address)
     request.state.user = principal.user
     secure = services.settings.secure

@@ -7,7 +7,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from jcs_ct.service.deps import Parts, RevisionNumber, VisibleJob
+from jcs_ct.service.deps import CurrentUser, Parts, RevisionNumber, VisibleJob
 from jcs_ct.service.schemas import View
 from jcs_ct.service.serving_files import file_response, sends
 
@@ -17,19 +17,22 @@ _VOLUME = sends("application/gzip", "A NIfTI volume.")
 
 
 @router.get("")
-async def view(job: VisibleJob, request: Request, services: Parts, revision: RevisionNumber = None) -> View:
+async def view(
+    job: VisibleJob, user: CurrentUser, request: Request, services: Parts, revision: RevisionNumber = None
+) -> View:
     """What can be shown of a study; made at first use, which takes seconds."""
-    return await services.views.view(job, revision, request.url.path)
+    return await services.views.view(user, job, revision, request.url.path)
 
 
 @router.get("/{layer}.nii.gz", responses=_VOLUME, response_class=Response)
 async def layer(
     job: VisibleJob,
     layer: Literal["volume", "lesions", "lungs", "activation"],
+    user: CurrentUser,
     request: Request,
     services: Parts,
     revision: RevisionNumber = None,
 ) -> Response:
     """One layer; all of a view are on one grid."""
-    path = await services.views.layer(job, revision, layer)
+    path = await services.views.layer(user, job, revision, layer)
     return await run_in_threadpool(file_response, request, path, "application/gzip")
