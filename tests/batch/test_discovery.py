@@ -181,9 +181,8 @@ def test_table_names_studies_and_their_options(tmp_path: Path) -> None:
 
 def test_parquet_table_is_read(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(pyarrow.table({"path": ["a", "b"], "id": ["x", None]}), tmp_path / "t.parquet")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table({"path": ["a", "b"], "id": ["x", None]}), tmp_path / "t.parquet")
     assert names(discover([tmp_path / "t.parquet"])) == ["x", "b"]
 
 

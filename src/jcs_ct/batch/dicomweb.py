@@ -80,9 +80,8 @@ def _client(service: str, config: str | None) -> tuple[str, DICOMwebClient]:
     """URL, and a client that shows what the settings say of the service."""
     if config is not None:
         settings = load_settings(Path(config), None)
-        peers = {peer.name: peer for peer in settings.peers.values()} if settings.peers else {}
-        for name, peer in peers.items():
-            if service in (name, peer.dicomweb.rstrip("/")) and peer.dicomweb:
+        for peer in settings.peers:
+            if peer.dicomweb and service in (peer.name, peer.dicomweb.rstrip("/")):
                 return peer.dicomweb.rstrip("/"), web_client(settings, peer)
     if "://" not in service:
         raise UsageError(f"--from: found {service!r}, expected a URL, or a peer with dicomweb in the file of --config")

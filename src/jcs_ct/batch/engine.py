@@ -16,9 +16,6 @@ from jcs_ct.batch.records import Record, Why
 from jcs_ct.batch.settings import WorkSettings
 from jcs_ct.errors import UsageError
 
-OUT_OF_MEMORY = 71
-"""Exit status of a worker that ran out of memory: what is left of it is not used again."""
-
 
 @dataclass(frozen=True)
 class Did:
@@ -43,7 +40,8 @@ class Ended:
 
 
 Work = Callable[[Item], Did]
-"""Does one study; a JcsError that it raises is no fault of the study's, and ends the batch."""
+"""Does one study. A JcsError that it raises is no fault of the study's, and ends the batch; after a MemoryError the
+worker is not used again."""
 
 
 class Engine(Protocol):

@@ -21,8 +21,9 @@ from multiprocessing.connection import Connection
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from jcs_ct.batch.engine import OUT_OF_MEMORY, Did, Ended, Work, load_work
+from jcs_ct.batch.engine import Did, Ended, Work, load_work
 from jcs_ct.batch.items import Item
+from jcs_ct.batch.limits import THREAD_VARIABLES, killed_after, limit_memory
 from jcs_ct.batch.records import Why
 from jcs_ct.batch.settings import WorkSettings
 from jcs_ct.errors import JcsError
@@ -31,7 +32,8 @@ _STUDIES_A_PROCESS = 500
 """Then a new one takes its place: whatever a library loses is lost with it. Loading takes two seconds."""
 _GRACE_S = 60.0
 """A task whose worker is not seen to end so long after its time is given up."""
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_OUT_OF_MEMORY = 71
+"""Exit status of a worker that ran out of memory."""
 
 _work: Work | None = None
 """Of this process, once it is a worker."""
@@ -135,7 +137,7 @@ class LocalEngine:
 def _death(item: Item, status: int, settings: WorkSettings) -> Ended:
     """What the exit status of a worker says."""
     limit = f"more than {settings.memory_bytes / 1024**3:g} GiB"
-    if status == OUT_OF_MEMORY:
+    if status == _OUT_OF_MEMORY:
         return Ended(item, why=Why.MEMORY, detail=limit)
     if status == -signal.SIGALRM:
         return Ended(item, why=Why.TIME, detail=f"more than {settings.timeout_s:g} s")
@@ -148,8 +150,8 @@ def _death(item: Item, status: int, settings: WorkSettings) -> Ended:
 @contextlib.contextmanager
 def _environment(threads: int) -> Iterator[None]:
     """Libraries ask for their threads when they are loaded, before any code of ours runs in a new process."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     try:
         yield
     finally:
@@ -175,34 +177,10 @@ def _begin(settings: WorkSettings, driver: Connection) -> None:
 def _do(item: Item) -> Did:
     assert _work is not None
     with killed_after(_timeout_s + _GRACE_S / 2):
-        return _work(item)
-
-
-def limit_memory(most: int) -> None:
-    """Have this process raise MemoryError, or end, where it would take more memory of its own than this."""
-    try:
-        # Here and not at the top: Windows has no such module.
-        import resource
-    except ImportError:
-        return
-    # Of data, not of addresses: networks and files that are mapped take no memory that is needed elsewhere.
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-
-
-@contextlib.contextmanager
-def killed_after(seconds: float) -> Iterator[None]:
-    """Have the system kill this process: it does so as well where native code hangs and nobody is left to see it."""
-    if not hasattr(signal, "setitimer"):
-        yield
-        return
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            return _work(item)
+        except MemoryError:
+            os._exit(_OUT_OF_MEMORY)  # and pebble starts another
 
 
 def _end_with(driver: Connection) -> None:

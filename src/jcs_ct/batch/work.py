@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import hashlib
-import os
 import shutil
 import tempfile
 import time
@@ -18,7 +17,7 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from jcs_ct.batch.engine import OUT_OF_MEMORY, Did
+from jcs_ct.batch.engine import Did
 from jcs_ct.batch.fingerprint import fingerprint
 from jcs_ct.batch.items import Item
 from jcs_ct.batch.records import Record, Records, State, Why
@@ -59,6 +58,7 @@ class Worker:
 
         Raises:
             UsageError: the disk is full, or the file system has no locks: no fault of the study's.
+            MemoryError: there was too little; what is left of this process must not be used again.
         """
         lock = FileLock(self._records.claim(item.name), timeout=0)
         try:
@@ -132,10 +132,11 @@ class Worker:
 
         Raises:
             UsageError: the disk is full, which is no fault of the study's.
+            MemoryError: see `__call__`.
         """
         _refuse_full_disk(error, self._settings.folder)
         if _out_of_memory(error):
-            os._exit(OUT_OF_MEMORY)
+            raise MemoryError from error
         if isinstance(error, JcsError):
             why = Why.UNREADABLE if isinstance(error, InputError | PeerError) else Why.WRONG_OPTION
             reason = " ".join(str(error).split())

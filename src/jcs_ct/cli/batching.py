@@ -58,7 +58,7 @@ def batch(
     threshold: Annotated[int, typer.Option(help="Patient rule: infected slices of a scan like the paper's.")] = 25,
     deidentify: Deidentify = False,
     uid_key: UidKey = None,
-    engine: Annotated[EngineName, typer.Option(help="Where the workers run; ray needs jcs-ct[cluster].")] = "local",
+    engine: Annotated[EngineName, typer.Option(help="Where the workers run; ray needs the extra cluster.")] = "local",
     address: Annotated[str, typer.Option(help="Ray cluster to join: auto, local (start one), or HOST:PORT.")] = "auto",
     workers: Annotated[
         int | None, typer.Option(help="Processes; all cores if not given (Ray: of the cluster).")
