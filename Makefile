@@ -64,7 +64,7 @@ clean:
 $(INSTALLED): pyproject.toml constraints.txt src/jcs_ct/_version.py
 	scripts/make-venv.sh $(PYTHON) $(VENV)
 	@echo "Installing jcs-ct with all extras into $(VENV) (torch included; the first time takes minutes)"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,evaluate,serve,pacs,benchmark,test,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,evaluate,serve,pacs,batch,parquet,cluster,benchmark,test,dev]'
 	@touch $@
 
 # As a user installs it: a copy of the package and the requirements for diagnosing.

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from jcs_ct._version import __version__
+from jcs_ct.cli.batching import batch, cohort
 from jcs_ct.cli.diagnosing import compare, diagnose, info, measure
 from jcs_ct.cli.evaluating import calibrate, evaluate
 from jcs_ct.cli.networking import pacs
@@ -48,7 +49,7 @@ def options(
     _state["debug"] = debug
 
 
-for command in (diagnose, measure, compare, info, serve, train, evaluate, export, quantise, calibrate):
+for command in (diagnose, batch, cohort, measure, compare, info, serve, train, evaluate, export, quantise, calibrate):
     app.command()(command)
 app.add_typer(user, name="user")
 app.add_typer(pacs, name="pacs")

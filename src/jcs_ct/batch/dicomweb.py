@@ -1,0 +1,101 @@
+"""Studies that a DICOMweb service holds: found by QIDO-RS, fetched by WADO-RS when their turn comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+from dicomweb_client.api import DICOMwebClient
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from jcs_ct.batch.items import Found, Item
+from jcs_ct.errors import InputError, PeerError, UsageError
+from jcs_ct.pacs.folders import image_name
+from jcs_ct.pacs.senders import web_client
+from jcs_ct.pacs.settings import load_settings
+from jcs_ct.pacs.sop_classes import CT_STORAGE
+from jcs_ct.study.quiet import quiet_libraries
+
+_CONNECT_S, _ANSWER_S = 10.0, 120.0
+_FIELDS = ("StudyInstanceUID", "PatientID", "StudyDate", "NumberOfStudyRelatedInstances")
+_PATH = "/studies/"
+
+
+def find_studies(service: str, query: Mapping[str, str], config: str | None = None) -> list[Found]:
+    """The studies with CT images that a service finds.
+
+    Args:
+        service: URL of the service, or the name of a peer in the file of settings.
+        query: DICOM keywords with what to look for, as QIDO-RS takes it (`StudyDate`: `20200301-20200630`).
+        config: file of settings of `jcs pacs`, which holds users and certificates.
+
+    Raises:
+        PeerError: the service cannot be reached or gives no proper answer.
+        InputError: it finds no study.
+        UsageError: there is no such peer.
+    """
+    url, client = _client(service, config)
+    filters = {"ModalitiesInStudy": "CT", **query}
+    with _explained(url):
+        answers = client.search_for_studies(fields=list(_FIELDS), search_filters=filters, get_remaining=True)
+        studies = [Dataset.from_json(each) for each in answers]
+    found: dict[str, Found] = {}
+    for study in studies:
+        uid = str(study.get("StudyInstanceUID") or "")
+        if uid:
+            words = [str(study.get(keyword) or "") for keyword in ("PatientID", "StudyDate")]
+            label = "_".join([*filter(None, words), uid])
+            extent = str(study.get("NumberOfStudyRelatedInstances") or "")
+            found[uid] = Found(label, Item("", f"{url}{_PATH}{uid}", uid, extent=extent))
+    if not found:
+        raise InputError(f"{url} finds no study with CT images for {dict(query)}; check the query")
+    return [found[uid] for uid in sorted(found)]
+
+
+def fetch_study(item: Item, folder: Path, config: str | None) -> None:
+    """Fetch the CT images of a study into a folder.
+
+    Raises:
+        PeerError: the service cannot be reached, or holds no CT series of the study.
+    """
+    url, _, uid = item.path.rpartition(_PATH)
+    url, client = _client(url, config)
+    with _explained(url), quiet_libraries():
+        series = client.search_for_series(uid, fields=["SeriesInstanceUID"], search_filters={"Modality": "CT"})
+        uids = sorted({str(Dataset.from_json(each).get("SeriesInstanceUID") or "") for each in series} - {""})
+        wanted = [uid for uid in uids if item.series_uid in (None, uid)]
+        for series_uid in wanted:
+            for image in client.iter_series(uid, series_uid, media_types=(("application/dicom", "*"),)):
+                if image.get("SOPClassUID") in CT_STORAGE and image.get("StudyInstanceUID") == uid:
+                    image.save_as(folder / image_name(str(image.SOPInstanceUID)), enforce_file_format=True)
+    if not any(folder.iterdir()):
+        raise PeerError(f"{url} holds no CT images of the study {uid}; expected at least one CT series")
+
+
+def _client(service: str, config: str | None) -> tuple[str, DICOMwebClient]:
+    """URL, and a client that shows what the settings say of the service."""
+    if config is not None:
+        settings = load_settings(Path(config), None)
+        for peer in settings.peers:
+            if peer.dicomweb and service in (peer.name, peer.dicomweb.rstrip("/")):
+                return peer.dicomweb.rstrip("/"), web_client(settings, peer)
+    if "://" not in service:
+        raise UsageError(f"--from: found {service!r}, expected a URL, or a peer with dicomweb in the file of --config")
+    url = service.rstrip("/")
+    client = DICOMwebClient(url, timeout=(_CONNECT_S, _ANSWER_S), permissive_uid=True)
+    return url, client
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    try:
+        yield
+    except requests.HTTPError as error:
+        status: Any = error.response.status_code if error.response is not None else "an error"
+        raise PeerError(f"{url} answered with HTTP {status}") from error
+    except (requests.RequestException, InvalidDicomError, ValueError, OSError) as error:
+        raise PeerError(f"{url} gives no proper answer ({type(error).__name__}); is the service up?") from error
