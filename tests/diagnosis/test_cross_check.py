@@ -23,9 +23,9 @@ from jcs_ct.reports.pictures import telling_slices
 from jcs_ct.reports.stored_result import read_decision
 from jcs_ct.reports.summary import one_line_summary
 from jcs_ct.weights import file_sha256, write_manifest
-from tests.altered import altered
 from tests.diagnosis.test_measure import phantom_study
 from tests.diagnosis.test_pipeline import HEALTHY, SICK
+from tests.diagnosis_variants import altered
 from tests.noticed import values_of
 from tests.opacity_networks import write_weights
 

@@ -25,7 +25,7 @@ from jcs_ct.diagnosis.not_assessable import NotAssessable
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.notices import Notice, Severity, notice
 from jcs_ct.study.volume import Geometry, InputKind, IntensityKind, SourceGrid, Study
-from tests.altered import altered
+from tests.diagnosis_variants import altered
 from tests.phantoms import ChestPhantom, to_grey
 
 PHANTOM = ChestPhantom.infected()

@@ -11,7 +11,7 @@ import pytest
 from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.csv_report import write_csvs
-from tests.altered import altered
+from tests.diagnosis_variants import altered
 from tests.reports.test_json_report import with_composition
 
 

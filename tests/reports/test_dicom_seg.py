@@ -14,7 +14,7 @@ from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.dicom_report import write_dicom
 from jcs_ct.reports.formats import ReportFormat
-from tests.altered import altered
+from tests.diagnosis_variants import altered
 from tests.reports.real_studies import diagnose_series
 from tests.reports.series import AXIAL, Series, axial_series, enhanced_series, sagittal_series
 

@@ -19,7 +19,7 @@ from jcs_ct.diagnosis.result import Diagnosis, SliceFinding
 from jcs_ct.notices import Severity, text
 from jcs_ct.reports import charts, pictures
 from jcs_ct.reports.html_report import number, percent, places, render_html
-from tests.altered import altered
+from tests.diagnosis_variants import altered
 from tests.reports.conftest import said
 from tests.reports.test_json_report import with_composition
 

@@ -10,7 +10,7 @@ from jcs_ct.cropped_volume import CroppedVolume
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.images import slice_as_stored, write_pngs
 from jcs_ct.study.volume import SourceGrid
-from tests.altered import altered
+from tests.diagnosis_variants import altered
 
 
 def test_masks_have_each_pictures_own_size_and_pixels(picture_diagnosis: Diagnosis, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from jcs_ct.diagnosis.decision import Provenance
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.json_report import result_document, result_schema, write_json
 from jcs_ct.reports.stored_result import read_result
-from tests.altered import altered
+from tests.diagnosis_variants import altered
 
 
 def errors(document: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from jcs_ct import notices
 from jcs_ct.diagnosis.measured import Lesion
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.pdf_report import render_pdf, write_pdf
-from tests.altered import altered
+from tests.diagnosis_variants import altered
 from tests.reports.conftest import said
 from tests.reports.dicom_tools import tool
 

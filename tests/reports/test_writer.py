@@ -14,7 +14,7 @@ from jcs_ct.errors import UsageError
 from jcs_ct.reports import writer
 from jcs_ct.reports.nifti_report import nifti_warnings
 from jcs_ct.reports.writer import write_reports
-from tests.altered import altered
+from tests.diagnosis_variants import altered
 from tests.reports.conftest import said
 
 
