@@ -4,9 +4,10 @@
 #   make check    lint, format, types, layers
 #   make test     all tests
 #   make format   let ruff format and sort imports
+#   make docs     write the pages that are made from the code (docs/notices.md)
 #   make clean    remove what the above made
 #
-# check, test and format share .venv, which holds every extra. Another place or interpreter: make test VENV=… PYTHON=…
+# check, test, format and docs share .venv, which holds every extra. Another place or interpreter: make test VENV=… PYTHON=…
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -34,7 +35,7 @@ PACKAGE_FILES := pyproject.toml README.md LICENSE NOTICE \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo check quick test format clean
+.PHONY: demo check quick test format docs clean
 
 demo: $(DEMO_INSTALLED)
 	scripts/demo.sh $(DEMO_VENV) $(DEMO_OUTPUT)
@@ -56,6 +57,9 @@ quick: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(INSTALLED)
+	$(BIN)/python -m jcs_ct.notices.page > docs/notices.md
 
 clean:
 	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUTPUT) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -127,7 +127,7 @@ def test_colour_photograph_is_not_assessable(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
     jsonschema.validate(document, result_schema())
     assert document["verdict"] == "not_assessable"
-    assert any("colour" in reason for reason in document["reasons"])
+    assert "colour-pictures" in {one["code"] for one in document["notices"] if one["reason"]}
 
 
 def test_single_slice_is_not_assessable_but_shown(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_everything_malformed_ends_in_one_line_or_not_assessable(tmp_path: Path,
         out = tmp_path / file.stem
         result = jcs("diagnose", file, "-o", out)
         if result.returncode == 3:
-            assert json.loads((out / "result.json").read_text(encoding="utf-8"))["reasons"]
+            assert json.loads((out / "result.json").read_text(encoding="utf-8"))["notices"]
         else:
             assert_refused(result, out)
 

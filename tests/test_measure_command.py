@@ -149,7 +149,8 @@ def test_segments_are_chosen_by_number(jcs: CommandLine, case: Case, tmp_path: P
     assert document["measures"]["lesion_volume_ml"] == pytest.approx(80 * VOXEL_ML)
     assert document["provenance"]["outlines"]["segments"] == [3]
     assert document["provenance"]["outlines"]["algorithm_type"] == "MANUAL"
-    assert "segments of the outlines that are neither opacities nor lungs are left out: 2" in document["warnings"]
+    (left_out,) = [one for one in document["notices"] if one["code"] == "segments-left-out"]
+    assert left_out["values"] == {"count": 2}
     arguments = ("--segment", "1", "--segment", "3", "--lungs", path)
     assert (
         "holds no segment that is a lung"
@@ -188,7 +189,7 @@ def test_every_format_is_written_and_valid(jcs: CommandLine, case: Case, edited:
     out = tmp_path / "out"
     assert jcs("measure", case.study, "--seg", edited, *chosen, "-o", out).code == 0
     files = {path.name for path in out.iterdir()}
-    tables = {"slices.csv", "lesions.csv", "measures.csv"}
+    tables = {"slices.csv", "lesions.csv", "measures.csv", "notices.csv"}
     assert files == {*tables, "report.html", "report.pdf", "result.json", "lesions.nii.gz", "lungs.nii.gz", "lesions",
                      "dicom"}, "no activation without a network"  # fmt: skip
     objects = {path.name: path for path in (out / "dicom").iterdir()}
@@ -337,7 +338,7 @@ def test_measured_results_are_compared_with_a_remark(
     jsonschema.validate(change, follow_up_schema())
     assert change["total"]["change_ml"] == pytest.approx(-case.document["lesions"][0]["volume_ml"])
     assert change["later"]["verdict"] == "not_assessed"
-    assert any("outlines of the later result were drawn or edited by a user" in one for one in change["remarks"])
+    assert "outlines-by-hand" in {one["code"] for one in change["notices"]}
     assert "not assessed" in Page((tmp_path / "change" / "follow_up.html").read_text(encoding="utf-8")).text
 
 

@@ -281,7 +281,7 @@ def test_opacities_outside_of_given_lungs_are_told() -> None:
     lesions = np.zeros_like(lungs)
     lesions[0, 2:6, 2:6] = True
     given = GivenMasks(lungs)
-    (warning,) = outside_given_lungs("opacities-outside-lungs", lesions, given)
+    (warning,) = outside_given_lungs(lesions, given, measured=False)
     assert text(warning).startswith("25 % of the outlined opacities")
-    assert outside_given_lungs("opacities-outside-lungs", lesions & lungs, given) == ()
-    assert outside_given_lungs("opacities-outside-lungs", lesions, GivenMasks()) == ()
+    assert outside_given_lungs(lesions & lungs, given, measured=False) == ()
+    assert outside_given_lungs(lesions, GivenMasks(), measured=False) == ()

@@ -118,7 +118,7 @@ def test_correction_measures_what_the_command_does(case: Case, jcs: CommandLine,
     assert found["provenance"]["decision"] == expected["provenance"]["decision"]
     assert found["measures"]["lesion_count"] == 2
     assert (made.kind, made.number, made.parent, made.by, made.judgement) == ("correction", 1, 0, "anna", None)
-    assert any(one.startswith("the outlines of opacities were corrected by anna on ") for one in found["warnings"])
+    assert "outlines-corrected-because" in {one["code"] for one in found["notices"]}
     summary = queue.job(job).summary
     assert summary["lesion_share_of_lung"] == found["measures"]["lesion_share_of_lung"]
     assert summary["patient"] == revisions(queue, job)[0].summary["patient"]
@@ -159,8 +159,8 @@ def test_correction_drops_a_sign_off_and_says_so(case: Case, tmp_path: Path) -> 
     document, reports = case.result, reports_of(queue, job)
     assert "review" not in document
     when = f"{signed.at[:10]} {signed.at[11:16]} UTC"
-    must = f"an earlier revision of this result was accepted by bob on {when}; that does not hold for the corrected"
-    assert [one.startswith(must) for one in document["warnings"]].count(True) == 1
+    (void,) = [one for one in document["notices"] if one["code"] == "sign-off-void"]
+    assert void["values"] == {"judgement": "accepted", "by": "bob", "at": when}
     dataset = dcmread(reports / "dicom" / "report.sr.dcm")
     assert (dataset.VerificationFlag, dataset.PreliminaryFlag) == ("UNVERIFIED", "PRELIMINARY")
     assert "sign-off" not in printed_report(reports / "dicom" / "report.sr.dcm")
@@ -173,7 +173,7 @@ def test_correction_drops_a_sign_off_and_says_so(case: Case, tmp_path: Path) -> 
     sign_off(queue, job, "rejected", "carla", "still wrong", 2)
     assert case.result["review"]["reviewer"] == "carla"
     correct(queue, job, case.opacities, "anna", 3)
-    assert any("was rejected by carla" in one for one in case.result["warnings"])
+    assert any("was rejected by carla" in one["text"] for one in case.result["notices"])
     assert [one.kind for one in revisions(queue, job)] == [
         "diagnosis", "sign_off", "correction", "sign_off", "correction",
     ]  # fmt: skip

@@ -64,7 +64,7 @@ def test_studies_go_in_and_results_come_out(tmp_path: Path) -> None:
     assert corrected.summary["verdict"] == "positive"
     assert corrected.summary["lesion_volume_ml"] == pytest.approx(SICK.lesion_ml, rel=0.02)
     assert found[healthy].summary["verdict"] == results[healthy]["verdict"] == "negative"
-    assert found[thin].reason == "; ".join(results[thin]["reasons"])
+    assert found[thin].reason == "; ".join(one["text"] for one in results[thin]["notices"] if one["reason"])
     assert (found[notes].reason or "").startswith("study is of an unknown kind, or damaged at its start; expected")
     assert found[notes].attempts == 1
     assert stages == [None, "reading", "finding the lungs", "classifying", "outlining opacities", "writing"]

@@ -48,7 +48,11 @@ def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_])
     )
     infected = sum(bool(score.infected) for score in scores)
     made = Provenance("0.0.0", {"classifier": {"name": "c.onnx", "sha256": "12" * 32}}, {"threshold": 25})
-    distance = {"paper_distance_mm": 1, "distance_mm": 5}
+    rule = (
+        notice("threshold-by-share", paper_threshold=25, threshold=5.0, paper_count=325, count=40)
+        if study.geometry is None
+        else notice("threshold-by-distance", paper_threshold=25, threshold=5.0, paper_distance_mm=1, distance_mm=5)
+    )
     decision = Decision(
         verdict=Verdict.POSITIVE,
         reasons=(notice("threshold-reached", infected=infected, assessed=int(assessed.sum()), threshold=5.0),),
@@ -59,7 +63,7 @@ def diagnose(study: Study, lesions: NDArray[np.bool_], lungs: NDArray[np.bool_])
             threshold=5.0,
             unit="slices by mm" if study.geometry is not None else "slices by fraction",
             infected_extent_mm=5.0 * infected if study.geometry is not None else None,
-            explanation=notice("threshold-by-distance", paper_threshold=25, threshold=5.0, **distance),
+            explanation=rule,
             curve=tuple(ThresholdStep(t, t / 5, infected >= t / 5) for t in (15, 20, 25, 30, 200)),
         ),
         scores=scores,

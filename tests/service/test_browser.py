@@ -210,7 +210,7 @@ def test_the_panels_tell_what_the_result_holds(visit: Visit, phantoms: Service, 
     assert zones.locator("tbody tr").count() == len(result["measures"]["zones"])
     expect(page.get_by_role("tabpanel")).to_contain_text(f"{result['measures']['severity']['total']} / 25")
     page.get_by_role("tab", name="Decision").click()
-    for reason in (*result["reasons"], *result["warnings"]):
+    for reason in (one["text"] for one in result["notices"]):
         expect(page.get_by_role("tabpanel")).to_contain_text(reason)
     page.get_by_role("tab", name="Compare").click()
     expect(page.get_by_role("tabpanel")).to_contain_text(re.compile("No other study|Compare with"))

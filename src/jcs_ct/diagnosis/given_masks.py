@@ -76,17 +76,20 @@ def lungs_to_measure(given: GivenMasks, found: FoundLungs | None, labels: Volume
     return whole_lungs(found.lung_mask, labels, found.overview, inside_mask(found.study), found.assessed)
 
 
-def outside_given_lungs(code: str, opacities: Volume[np.bool_], given: GivenMasks) -> tuple[Notice, ...]:
+def outside_given_lungs(opacities: Volume[np.bool_], given: GivenMasks, *, measured: bool) -> tuple[Notice, ...]:
     """Whether opacities lie outside the lungs that were given.
 
     Args:
-        code: "opacities-outside-lungs" where these are left out, "outlines-outside-lungs" where they are measured.
         opacities: (Z, H, W).
         given: on the same voxels.
+        measured: whether these opacities are measured all the same, or left out.
     """
     lungs = given.whole_lungs()
     if lungs is None:
         return ()
     total = int(marked_pixels(opacities).sum())
     outside = sum(np.count_nonzero(opacities[z] & ~lungs[z]) for z in shown_slices(opacities))
-    return (notice(code, percent=100 * outside / total),) if outside > _NOTEWORTHY * total else ()
+    if outside <= _NOTEWORTHY * total:
+        return ()
+    code = "outlines-outside-lungs" if measured else "opacities-outside-lungs"
+    return (notice(code, percent=100 * outside / total),)

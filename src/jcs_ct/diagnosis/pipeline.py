@@ -190,7 +190,7 @@ class Diagnoser:
         )
         if thresholds is not None and _around(thresholds, above):
             measured = with_intervals(measured, opacities.probability, thresholds, study, within)
-        return measured, outside_given_lungs("opacities-outside-lungs", opacities.above(above), given)
+        return measured, outside_given_lungs(opacities.above(above), given, measured=False)
 
     def _explain(self, decision: Decision, scores: Scores, lungs: LungSlices, measured: Measured) -> Decision:
         """The decision with its activation maps, and whether these lie where opacities are."""

@@ -136,7 +136,7 @@ def _measure(
         )
     lungs = lungs_to_measure(given, found, labels)
     assert lungs is not None
-    noticed = outside_given_lungs("outlines-outside-lungs", outlines, given)
+    noticed = outside_given_lungs(outlines, given, measured=True)
     if found is not None:
         noticed = tuple(dict.fromkeys((*fitness.lung_refusals(found), *fitness.lung_warnings(found))))
     return measure_lesions(labels, None, lungs, study, given.lobes), noticed

@@ -205,7 +205,7 @@ _CHANGES: dict[str, Entry] = {
     "sign-off-void": Entry(
         Severity.WARNING,
         "an earlier revision of this result was {judgement} by {by} on {at}; the sign-off does not cover the corrected "
-        "outlines",
+        "outlines, so the result must be signed off again",
         "The outlines were edited after the result was signed.",
         "Sign the result again.",
         {"by": "a reader", "at": "a date that was removed"},
