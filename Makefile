@@ -23,9 +23,10 @@ PYTEST_ARGS ?=
 PYTEST_WORKERS ?= logical
 PYTEST_PARALLEL := -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # Debian packages that the tests need; only root installs them. They validate DICOM objects (dciodvfy), print reports
-# (dsrdump, pdftotext), serve as archive and peers (orthanc, dcmtk), make certificates (openssl) and show the page
-# (chromium).
-DEBIAN_PACKAGES ?= dicom3tools dcmtk orthanc orthanc-dicomweb poppler-utils openssl chromium
+# (dsrdump, pdftotext), serve as archive and peers (orthanc, dcmtk), make certificates (openssl), show the page
+# (chromium) and have letters of all scripts for the PDF report (fonts).
+DEBIAN_PACKAGES ?= dicom3tools dcmtk orthanc orthanc-dicomweb poppler-utils openssl chromium \
+	fonts-noto-core fonts-droid-fallback fonts-nanum
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

@@ -16,7 +16,7 @@ from jcs_ct.cores import parallel_map
 from jcs_ct.lungs import LungSearch
 from jcs_ct.notices import notice
 from jcs_ct.preprocessing import Box
-from jcs_ct.study.volume import IntensityKind, SourceGrid, Study
+from jcs_ct.study.volume import IntensityKind, Study
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def turned_upright(study: Study) -> Study:
         study,
         voxels=np.ascontiguousarray(np.rot90(study.voxels, 1, (1, 2))),
         # A turn exchanges the two axes and reverses the first.
-        grid=SourceGrid((z, column, row), (flip_z, not flip_column, flip_row), study.grid.affine),
+        grid=replace(study.grid, axes=(z, column, row), flips=(flip_z, not flip_column, flip_row)),
         extents=extents,
         notices=(*study.notices, notice("quarter-turn")),
     )

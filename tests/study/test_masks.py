@@ -91,9 +91,9 @@ def test_other_values_are_refused(study: Study, tmp_path: Path) -> None:
 
 
 def test_damaged_and_missing_files_are_refused(study: Study, tmp_path: Path) -> None:
-    assert "expected a whole .nii" in refused(tmp_path / "nowhere.nii", study)
+    assert "is no file; expected a NIfTI file" in refused(tmp_path / "nowhere.nii", study)
     (tmp_path / "text.nii.gz").write_text("no NIfTI")
     assert "cannot be read as a mask" in refused(tmp_path / "text.nii.gz", study)
     phantoms.write_nifti(tmp_path / "a.nii", LABELS, spacing=PHANTOM.spacing)
     (tmp_path / "cut.nii").write_bytes((tmp_path / "a.nii").read_bytes()[:2000])
-    assert "cannot be read as a mask" in refused(tmp_path / "cut.nii", study)
+    assert "cut.nii is damaged or truncated" in refused(tmp_path / "cut.nii", study)

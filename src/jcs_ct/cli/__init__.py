@@ -18,6 +18,7 @@ from jcs_ct.cli.batching import batch, cohort
 from jcs_ct.cli.diagnosing import compare, diagnose, info, measure
 from jcs_ct.cli.evaluating import calibrate, evaluate
 from jcs_ct.cli.networking import pacs
+from jcs_ct.cli.process import end_in_order, prepare_streams
 from jcs_ct.cli.serving import serve, user
 from jcs_ct.cli.training import export, quantise, train
 from jcs_ct.errors import JcsError
@@ -60,6 +61,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # Headers of a study are objects by the hundred thousand that live to its end: no rubbish to look for so often.
     gc.set_threshold(50_000)
+    prepare_streams()
+    end_in_order()
     try:
         app()
     except JcsError as error:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from jcs_ct.cli.options import Deidentify, Formats, Lobes, Lungs, Output, SeriesUid, StudyInput, UidKey
+from jcs_ct.cli.process import say
 from jcs_ct.cli.progress import Progress, Stream
 from jcs_ct.cores import at_most
 from jcs_ct.errors import UsageError
@@ -57,7 +58,10 @@ def diagnose(
     """
     if threshold < 1:
         raise UsageError(f"--threshold: found {threshold}, expected at least 1 infected slice")
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads: found {threads}, expected at least 1 core")
     uids = _uid_map(deidentify, uid_key)
+    _check_output(output)
     diagnoser = partial(_diagnoser, weights, threshold, threads, device)
     with Stream() if stream else Progress() as progress, at_most(threads):
         diagnosis = _read_and_diagnose(study, diagnoser, series_uid, lungs, lobes, formats, progress)
@@ -141,6 +145,7 @@ def measure(
     from jcs_ct.study.outlines import read_given_masks, read_outlines
 
     uids = _uid_map(deidentify, uid_key)
+    _check_output(output)
     earlier = None if result is None else read_decision(result)
     with Progress() as progress:
         read = _read(study, series_uid, formats, progress)
@@ -153,6 +158,13 @@ def measure(
         measured = replace(measured, notices=(*measured.notices, *drawn.notices))
         summary = _write(measured, output, formats, uids, progress)
     _end(measured, summary)
+
+
+def _check_output(output: Path) -> None:
+    """Refuse a folder that cannot be written to before minutes are spent on what would go there."""
+    from jcs_ct.reports.writer import check_output
+
+    check_output(output)
 
 
 def _uid_map(deidentify: bool, uid_key: Path | None) -> UidMap | None:
@@ -203,7 +215,7 @@ def _write(
 
 
 def _end(diagnosis: Diagnosis, summary: str) -> None:
-    typer.echo(summary)
+    say(summary)
     if diagnosis.verdict == "not_assessable":
         raise typer.Exit(3)
 
@@ -240,4 +252,4 @@ def info(
 
     contents = list_contents(study, series_uid)
     lines = [json.dumps(as_document(contents), indent=2)] if as_json else as_lines(contents)
-    typer.echo("\n".join(lines))
+    say("\n".join(lines), needed=True)

@@ -8,8 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-import typer
-
+from jcs_ct.cli.process import say
 from jcs_ct.notices import texts
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ class Stream:
         return self._line("result", verdict=diagnosis.verdict, reasons=texts(diagnosis.reasons), summary=summary)
 
     def _tell(self, event: str, **facts: object) -> None:
-        typer.echo(self._line(event, **facts))
+        say(self._line(event, **facts))
 
     def _line(self, event: str, **facts: object) -> str:
         return json.dumps({"event": event, "seconds": round(time.perf_counter() - self._start, 3), **facts})

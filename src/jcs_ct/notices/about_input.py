@@ -91,7 +91,7 @@ ABOUT_INPUT: dict[str, Entry] = {
     "values-not-carried": Entry(
         Severity.INFO,
         "values that break the rules of DICOM are not carried into DICOM results: {elements}",
-        "Elements of the header are too long, or hold characters that their type does not allow. Other results show them.",
+        "Elements of the header are too long, or hold characters that their type does not allow.",
     ),
     "uids-replaced": Entry(
         Severity.WARNING,
@@ -169,6 +169,21 @@ ABOUT_INPUT: dict[str, Entry] = {
         Severity.WARNING,
         "{file} states no usable sform or qform; no sizes in mm, axes are taken as RAS+",
         "The NIfTI header does not say where the voxels lie.",
+        "Convert the study again from DICOM.",
+        {"file": "the file"},
+    ),
+    "sform-unusable": Entry(
+        Severity.WARNING,
+        "the sform of {file} is not usable; its qform is taken",
+        "The sform is stated, but does not span space. The qform says where the voxels lie.",
+        "Check in the report that the lungs lie upright.",
+        {"file": "the file"},
+    ),
+    "forms-contradict": Entry(
+        Severity.WARNING,
+        "sform and qform of {file} place its voxels up to {off_mm:.0f} mm apart; the sform is taken",
+        "Programs that read the qform see the volume elsewhere. Masks carry both forms of the source, so every program "
+        "lays them on it.",
         "Convert the study again from DICOM.",
         {"file": "the file"},
     ),

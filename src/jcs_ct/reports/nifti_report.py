@@ -112,8 +112,10 @@ def _header(shape: tuple[int, ...], dtype: np.dtype[Any], study: Study) -> nibab
         image.header.set_xyzt_units("mm")
         image.set_sform(affine, code="scanner")
         image.set_qform(affine, code="scanner")
+        if study.grid.other_affine is not None:  # as in the source, so that readers of either form place both alike
+            image.set_qform(study.grid.other_affine, code="scanner")
         # A qform cannot lean as a tilted stack does; left in, it would put such a stack somewhere else than the sform.
-        if not np.allclose(image.get_qform(), affine, atol=1e-3):
+        elif not np.allclose(image.get_qform(), affine, atol=1e-3):
             image.set_qform(None, code="unknown")
     image.header["descrip"] = _description(study).encode("ascii")
     image.update_header()

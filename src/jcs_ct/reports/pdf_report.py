@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from PIL import Image as Pillow
 from reportlab.lib.colors import Color, HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
@@ -30,7 +26,8 @@ from jcs_ct.diagnosis.review import Judgement, Review
 from jcs_ct.notices import Notice, text
 from jcs_ct.reports import charts, html_report
 from jcs_ct.reports.html_report import number, percent, probability
-from jcs_ct.reports.key_slices import KeySlice, font_file, key_slices
+from jcs_ct.reports.key_slices import KeySlice, key_slices
+from jcs_ct.reports.pdf_text import markup, needs_shaping, register_base
 
 _LESIONS_SHOWN = 20
 _LESION_HEADS = ("No.", "Lung", "Volume", "Largest area", "Slices", "Mean HU", "Mean probability")
@@ -61,13 +58,13 @@ def write_pdf(diagnosis: Diagnosis, folder: Path) -> list[Path]:
 
 def render_pdf(diagnosis: Diagnosis) -> bytes:
     """The whole document."""
-    _register_fonts()
+    register_base()
     return _document(_story(diagnosis), diagnosis.provenance.version, diagnosis.study.digest)
 
 
 def render_sign_off_page(review: Review, meaning: str, result: Mapping[str, Any], first_page: int) -> bytes:
     """What comes behind the last page once somebody has signed the result; `result` as in result.json."""
-    _register_fonts()
+    register_base()
     heading = html_report.HEADINGS[Verdict(result["verdict"])]
     colour = _VERDICT_COLOURS[Verdict.POSITIVE] if review.judgement is Judgement.REJECTED else _INK
     facts = [
@@ -258,12 +255,14 @@ def _page_frame(canvas: Canvas, version: str, digest: str, page: int) -> None:
 
 
 def _e(text: str) -> str:
-    """Text as it is: paragraphs read a kind of XML."""
-    return escape(text)
+    """Text as it is, in whatever script: paragraphs read a kind of XML."""
+    return markup(text)
 
 
-def _text(markup: str, style: str = "body") -> Paragraph:
-    return Paragraph(markup, _style(style))
+def _text(words: str, style: str = "body") -> Paragraph:
+    look = _style(style)
+    look.shaping = int(needs_shaping(words))
+    return Paragraph(words, look)
 
 
 def _heading(text: str) -> Paragraph:
@@ -299,13 +298,6 @@ def _jpeg(picture: Pillow.Image) -> io.BytesIO:
     picture.save(stream, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     stream.seek(0)
     return stream
-
-
-@cache
-def _register_fonts() -> None:
-    pdfmetrics.registerFont(TTFont("JCS", font_file("regular")))
-    pdfmetrics.registerFont(TTFont("JCS-Bold", font_file("bold")))
-    pdfmetrics.registerFontFamily("JCS", normal="JCS", bold="JCS-Bold", italic="JCS", boldItalic="JCS-Bold")
 
 
 def _style(name: str, colour: Color = _INK) -> ParagraphStyle:

@@ -174,7 +174,8 @@ def _no_frames(damaged: list[InputError], foreign: list[InputError]) -> InputErr
     if len(reasons) == 1:
         return reasons[0]
     found = f"none of {len(reasons)} DICOM files is a readable CT image; the first: {reasons[0]}"
-    return UnreadableFileError(found) if damaged else UnsupportedInputError(found)
+    broken = any(isinstance(error, UnreadableFileError) for error in damaged)
+    return UnreadableFileError(found) if broken else UnsupportedInputError(found)
 
 
 def _refuse_mostly_damaged(readable: int, damaged: list[str]) -> None:

@@ -16,6 +16,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset, read_preamble
+from pydicom.pixels import get_decoder
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
@@ -26,6 +27,7 @@ from pydicom.uid import (
 )
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
+from jcs_ct.notices import printable
 from jcs_ct.study.dicom_phases import phase_facts
 from jcs_ct.study.files import one_line
 from jcs_ct.study.headers import (
@@ -182,8 +184,11 @@ def read_frames(path: Path, name: str) -> list[Frame] | ForeignObject:
             _refuse_incomplete(header)
             _refuse_untyped(header)
             _refuse_missing_uids(header)
+            _refuse_unknown_syntax(header)
             return list(_frames(header, path, name))
         return [] if sop_class == MediaStorageDirectoryStorage else _foreign(header, sop_class, name)
+    except UnsupportedInputError as error:
+        raise UnsupportedInputError(f"{name} {error}") from error
     except Exception as error:  # pydicom converts values on access, and raises nearly anything
         raise UnreadableFileError(
             f"{name} has a damaged DICOM header ({one_line(error)}); expected a CT image: export it again"
@@ -266,6 +271,20 @@ def _refuse_untyped(header: Dataset) -> None:
     untyped = [str(tag) for tag in _ESSENTIAL if tag in header and header.get_item(tag).VR == "UN"]
     if untyped:
         raise ValueError(f"{len(untyped)} elements that describe the slice have no type (VR UN), first {untyped[0]}")
+
+
+def _refuse_unknown_syntax(header: Dataset) -> None:
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if syntax is None:
+        return  # a file without file meta information; how it is encoded was found out while reading
+    try:
+        get_decoder(syntax)
+    except NotImplementedError as error:
+        called = "a private transfer syntax" if syntax.name == str(syntax) else syntax.name
+        raise UnsupportedInputError(
+            f"is encoded with {called} ({printable(str(syntax))[:64]}), which is not supported; it is not damaged: "
+            "export it uncompressed, or with JPEG, JPEG-LS, JPEG 2000 or RLE"
+        ) from error
 
 
 def _refuse_missing_uids(header: Dataset) -> None:

@@ -67,8 +67,8 @@ def refuse_several(studies: Sequence[FoundStudy]) -> None:
     more = f"; and {len(studies) - _LISTED} more" if len(studies) > _LISTED else ""
     raise UnsupportedInputError(
         f"found {len(studies)} studies of {patients} {'patient' if patients == 1 else 'patients'}, expected one: "
-        f"{listed}{more}. Give each study alone, one after the other, or choose a series with --series-uid (jcs info "
-        "lists them)"
+        f"{listed}{more}. Give each study alone, or choose a series with --series-uid (jcs info lists them); jcs "
+        "batch takes many studies"
     )
 
 

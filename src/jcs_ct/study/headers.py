@@ -112,7 +112,7 @@ def valid_uid(stated: str) -> str:
     Some data sets have letters in their UIDs. Results that refer to these must be valid all the same, so each is
     replaced by one under the root for UUIDs (PS3.5 B.2); the same one always gets the same replacement.
     """
-    if UID(stated).is_valid and "." in stated:
+    if not stated or (UID(stated).is_valid and "." in stated):
         return stated
     digest = hashlib.sha256(f"jcs replaced uid {stated}".encode("utf-8", "surrogateescape")).digest()
     return f"2.25.{UUID(bytes=digest[:16], version=5).int}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
+from jcs_ct import notices as notice_catalog
 from jcs_ct.notices import Notice, Severity, text, texts
 from jcs_ct.study.quality import refusals, warnings
 from jcs_ct.study.reader import Contents
@@ -44,10 +45,7 @@ def _series_document(series: SeriesSummary) -> dict[str, Any]:
 
 
 def _notice_documents(notices: Iterable[Notice]) -> list[dict[str, Any]]:
-    return [
-        {"code": one.code, "severity": str(one.severity), "values": dict(one.values), "text": text(one)}
-        for one in notices
-    ]
+    return [notice_catalog.as_document(one) for one in notices]
 
 
 def _study_document(study: Study) -> dict[str, Any]:

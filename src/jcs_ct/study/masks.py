@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
-from jcs_ct.study.files import one_line
+from jcs_ct.notices import printable
+from jcs_ct.study.files import FileKind, kind_of, other_format
+from jcs_ct.study.nifti import NiftiVolume, geometry_of, grid_of, load_volume
 from jcs_ct.study.volume import Geometry, InputKind, Study
 
-# NIfTI uses RAS+, DICOM LPS+. Multiplying the first two coordinates by -1 converts between the two.
-_RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
+_WHITE = 255
+_LOBES = 5
 _UNEVEN = 0.05
 """Share of the usual distance by which slices may differ on an even grid, the only one that NIfTI can state."""
 
@@ -36,49 +37,60 @@ def read_labels(path: Path, study: Study, highest: int) -> NDArray[np.uint16]:
         UnreadableFileError: the file is missing, damaged or no NIfTI file.
         UnsupportedInputError: another grid, another place, or other values.
     """
-    try:
-        image: Any = nib.load(path)
-        shape, affine, stated = image.shape, image.affine, _states_place(image)
-    except Exception as error:  # nibabel and gzip raise nearly anything on damaged files
-        raise _unreadable(path, error) from error
-    if len(shape) != 3 or sorted(shape) != sorted(study.voxels.shape):
+    return _on_study(path, study, lambda values, name: _labels(values, highest, name))
+
+
+def read_lung_mask(path: Path, study: Study) -> NDArray[np.bool_]:
+    """Read a mask of both lungs for `study`: 0 and 1, 0 and 255, or labels of sides or lobes up to 5.
+
+    Returns:
+        (Z, H, W) canonical.
+
+    Raises:
+        UnreadableFileError, UnsupportedInputError: as for `read_labels`.
+    """
+    return _on_study(path, study, _lung_labels) > 0
+
+
+def _on_study(
+    path: Path, study: Study, labels_of: Callable[[NDArray[np.generic], str], NDArray[np.uint16]]
+) -> NDArray[np.uint16]:
+    """(Z, H, W) canonical: what a NIfTI file holds, once it is known to lie on the voxels of the study."""
+    name = printable(path.name)
+    _refuse_other_formats(path, name)
+    volume = load_volume(path, name)
+    shape = volume.stored.shape
+    if sorted(shape) != sorted(study.voxels.shape):
         raise UnsupportedInputError(
-            f"{path.name} has the shape {tuple(shape)}, expected one volume of {len(study)} slices of "
+            f"{name} has the shape {tuple(shape)}, expected one volume of {len(study)} slices of "
             f"{study.voxels.shape[1]} x {study.voxels.shape[2]} pixels: make it on the study's own grid"
         )
-    try:
-        values = np.asanyarray(image.dataobj)
-    except Exception as error:
-        raise _unreadable(path, error) from error
-    labels = _labels(values, highest, path.name)
-    if study.geometry is None:
-        canonical = _as_stored(labels, study)
-    else:
-        if not stated:
-            raise UnsupportedInputError(
-                f"{path.name} states no place in space (no sform, no qform), but the study has one"
-            )
-        turn = nib.io_orientation(affine)
-        canonical = nib.apply_orientation(labels, turn).transpose(2, 1, 0)[:, ::-1, ::-1]
-        affine = affine @ nib.orientations.inv_ornt_aff(turn, shape)
-        _check_place(affine, canonical.shape, study.geometry, path.name)
+    values = volume.stored
+    if (volume.slope, volume.offset) != (1.0, 0.0):
+        values = values.astype(np.float64) * volume.slope + volume.offset
+    labels = labels_of(values, name)
+    canonical = _as_stored(labels, study) if study.geometry is None else _in_place(labels, volume, study.geometry, name)
     if canonical.shape != study.voxels.shape:
         raise UnsupportedInputError(
-            f"{path.name} has {canonical.shape} slices, rows and columns, expected {study.voxels.shape}: "
+            f"{name} has {canonical.shape} slices, rows and columns, expected {study.voxels.shape}: "
             "make it on the study's own grid"
         )
     return np.ascontiguousarray(canonical)
 
 
-def _unreadable(path: Path, error: Exception) -> UnreadableFileError:
-    return UnreadableFileError(
-        f"{path} cannot be read as a mask ({one_line(error)}); expected a whole .nii or .nii.gz file"
-    )
-
-
-def _states_place(image: Any) -> bool:
-    header = image.header
-    return bool(int(header["sform_code"]) or int(header["qform_code"]))
+def _refuse_other_formats(path: Path, name: str) -> None:
+    if not path.is_file():
+        raise UnreadableFileError(f"{printable(str(path))} is no file; expected a NIfTI file: check the path")
+    kind = kind_of(path)
+    if kind is FileKind.NIFTI:
+        return
+    words = other_format(path)
+    if words is None and kind is FileKind.UNKNOWN:
+        raise UnreadableFileError(
+            f"{name} cannot be read as a mask: it is no NIfTI file, or damaged at its start; expected a whole .nii or "
+            ".nii.gz file"
+        )
+    raise UnsupportedInputError(f"{name} is {words or f'of the kind {kind}'}; expected a mask as a NIfTI file")
 
 
 def _labels(values: NDArray[np.generic], highest: int, name: str) -> NDArray[np.uint16]:
@@ -91,32 +103,48 @@ def _labels(values: NDArray[np.generic], highest: int, name: str) -> NDArray[np.
     return values.astype(np.uint16)
 
 
+def _lung_labels(values: NDArray[np.generic], name: str) -> NDArray[np.uint16]:
+    if values.size and values.max() == _WHITE and bool(((values == 0) | (values == _WHITE)).all()):
+        return np.asarray(values != 0, np.uint16)
+    try:
+        return _labels(values, _LOBES, name)
+    except UnsupportedInputError as error:
+        raise UnsupportedInputError(f"{error}, or 0 and {_WHITE}: give a mask of the lungs") from error
+
+
 def _as_stored(labels: NDArray[np.uint16], study: Study) -> NDArray[np.uint16]:
     stored = study.grid.to_canonical(labels) if study.kind is InputKind.NIFTI else labels.transpose(2, 1, 0)
     return np.asarray(stored, np.uint16)
 
 
-def _check_place(ras: NDArray[np.float64], shape: tuple[int, ...], geometry: Geometry, name: str) -> None:
-    """Compare the corners of the mask with those of the study.
+def _in_place(labels: NDArray[np.uint16], volume: NiftiVolume, geometry: Geometry, name: str) -> NDArray[np.uint16]:
+    """The labels in canonical form by the form of the file that lies on the study; sform and qform may differ."""
+    if volume.affine is None:
+        raise UnsupportedInputError(
+            f"{name} states no place in space (no usable sform or qform), but the study has one: make it on the grid "
+            "of the study"
+        )
+    off: list[float] = []
+    for affine in (volume.affine, volume.other_affine):
+        if affine is None:
+            continue
+        grid = grid_of(affine)
+        canonical = np.asarray(grid.to_canonical(labels), np.uint16)
+        if len(canonical) != len(geometry.positions):
+            return canonical  # another shape; the caller tells
+        off.append(_distance_off(geometry_of(affine, labels.shape, grid), geometry, canonical.shape))
+        if off[-1] <= max(geometry.pixel_spacing):
+            return canonical
+    raise UnsupportedInputError(
+        f"{name} lies up to {off[0]:.1f} mm off the study, expected the same place: make it on the study's own grid"
+    )
 
-    Args:
-        ras: (4, 4), indices along R, A and S to RAS+ mm.
-        shape: slices, rows and columns of the mask.
-        geometry: of the study.
-        name: of the file.
-    """
+
+def _distance_off(found: Geometry, expected: Geometry, shape: tuple[int, ...]) -> float:
+    """The largest distance in mm between the corners of a mask and those of the study."""
     depth, height, width = shape
-    if len(geometry.positions) != depth:
-        return  # another shape; the caller tells
-    distances = geometry.slice_distances
+    distances = expected.slice_distances
     even = depth < 2 or float(np.ptp(distances)) <= _UNEVEN * float(np.median(distances))
     corners = [(z, r, c) for z in {0, depth - 1 if even else 0} for r in {0, height - 1} for c in {0, width - 1}]
     indices = np.array(corners, np.float64)
-    expected = geometry.to_patient(indices)
-    along = np.stack([width - 1 - indices[:, 2], height - 1 - indices[:, 1], indices[:, 0]], axis=1)  # to R, A and S
-    found = (along @ ras[:3, :3].T + ras[:3, 3]) * _RAS_TO_LPS
-    off = float(np.linalg.norm(found - expected, axis=1).max())
-    if off > max(geometry.pixel_spacing):
-        raise UnsupportedInputError(
-            f"{name} lies up to {off:.1f} mm off the study, expected the same place: make it on the study's own grid"
-        )
+    return float(np.linalg.norm(found.to_patient(indices) - expected.to_patient(indices), axis=1).max())

@@ -6,6 +6,8 @@ NIfTI's world is RAS+ mm (x to the patient's right is negative there), ours is L
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from gzip import GzipFile
 from io import BufferedIOBase, IOBase
 from pathlib import Path
@@ -17,7 +19,7 @@ from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError
-from jcs_ct.notices import notice
+from jcs_ct.notices import Notice, notice
 from jcs_ct.study.files import one_line, open_maybe_gzip
 from jcs_ct.study.limits import refuse_too_large
 from jcs_ct.study.quality import plane_refusals
@@ -35,6 +37,7 @@ from jcs_ct.study.volume import (
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MAX_OFFSET = 16 * 1024**2  # of the voxels in the file: the header and its extensions, which are texts of some pages
 _MAX_CONDITION = 1e4  # voxels ten thousand times longer than wide, or axes that fall together: not a volume's affine
+_SAME_PLACE = 0.5  # voxels by which sform and qform may place the corners differently: a qform is stored rounded
 _INT16 = np.iinfo(np.int16)
 
 
@@ -52,16 +55,15 @@ def read_nifti(path: Path, name: str) -> Study:
         UnreadableFileError: The file is damaged or holds values that are not numbers.
         UnsupportedInputError: It is not one 3-D volume of plain numbers, or the values are on an unknown scale.
     """
-    stored, slope, offset, affine, thick_axis = _load(path, name)
-    stated = affine is not None
+    volume = load_volume(path, name)
+    affine = volume.affine
     # Without a stated orientation the axes are taken in the format's own order, RAS+; a notice says so.
-    grid = _grid(affine if affine is not None else np.eye(4), affine)
-    low, high = _value_range(stored, slope, offset, name)
+    grid = replace(grid_of(affine), affine=affine, other_affine=volume.other_affine)
+    low, high = _value_range(volume.stored, volume.slope, volume.offset, name)
     intensity = _intensity_of(low, high, name)
-    voxels = _convert(grid.to_canonical(stored), slope, offset, intensity)
-    geometry = _geometry(affine, stored.shape, grid) if affine is not None else None
-    plane = _plane(grid, thick_axis) if stated else None
-    unplaced = () if stated else (notice("orientation-not-stated", file=name),)
+    voxels = _convert(grid.to_canonical(volume.stored), volume.slope, volume.offset, intensity)
+    geometry = None if affine is None else geometry_of(affine, volume.stored.shape, grid)
+    plane = None if affine is None else _plane(grid, volume.thick_axis)
     return Study(
         voxels=voxels,
         intensity=intensity,
@@ -71,8 +73,25 @@ def read_nifti(path: Path, name: str) -> Study:
         geometry=geometry,
         grid=grid,
         plane=plane,
-        notices=(*unplaced, *plane_refusals(plane)),
+        notices=(*volume.notices, *plane_refusals(plane)),
     )
+
+
+@dataclass(frozen=True)
+class NiftiVolume:
+    """What a NIfTI file holds, before it is known what its values mean."""
+
+    stored: NDArray[np.generic]
+    """(i, j, k)."""
+    slope: float
+    offset: float
+    affine: NDArray[np.float64] | None
+    """(4, 4): indices to RAS+ mm; None if not stated."""
+    other_affine: NDArray[np.float64] | None
+    """The qform where it contradicts the sform."""
+    thick_axis: int | None
+    """Stored axis of thick slices; None if unknown."""
+    notices: tuple[Notice, ...]
 
 
 class _Bounded(BufferedIOBase):
@@ -110,20 +129,25 @@ class _Bounded(BufferedIOBase):
         super().close()
 
 
-def _load(path: Path, name: str) -> tuple[NDArray[np.generic], float, float, NDArray[np.float64] | None, int | None]:
-    """Raw 3-D values, slope, intercept, affine (None if not stated) and the axis of thick slices (None if unknown)."""
+def load_volume(path: Path, name: str) -> NiftiVolume:
+    """Read a NIfTI file of one volume, whatever its name: the one way for studies and for masks.
+
+    Raises:
+        UnreadableFileError: The file is missing or damaged.
+        UnsupportedInputError: It is not one 3-D volume of plain numbers.
+    """
     try:
         gzipped = open_maybe_gzip(path)
         # A plain file ends where it ends, and its voxels can be mapped rather than read.
         with path.open("rb") if gzipped is None else _Bounded(gzipped) as stream:
             image = _open_image(stream, name)
-            header = image.header
             packed = path.stat().st_size
             _refuse_unsupported(image, name, packed, gzipped is not None)
             values: Any = image.dataobj
             slope, offset = float(values.slope), float(values.inter)
             stored = np.asanyarray(values.get_unscaled())
-            affine = _stated_affine(header)
+            affine, other, notices = _stated_places(image.header, image.shape[:3], name)
+            thick_axis = _thick_axis(image.header)
     except UnsupportedInputError:
         raise
     except Exception as error:  # nibabel, gzip and mmap raise nearly anything on damaged files
@@ -132,7 +156,7 @@ def _load(path: Path, name: str) -> tuple[NDArray[np.generic], float, float, NDA
         ) from error
     if stored.ndim == 4:
         stored = stored[..., 0]
-    return stored, slope, offset, affine, _thick_axis(header)
+    return NiftiVolume(stored, slope, offset, affine, other, thick_axis, notices)
 
 
 def _open_image(stream: IOBase, name: str) -> nib.Nifti1Image:
@@ -168,12 +192,40 @@ def _refuse_unsupported(image: nib.Nifti1Image, name: str, packed: int, gzipped:
         raise ValueError(f"{tuple(int(side) for side in shape)} voxels do not fit into its {packed} bytes")
 
 
-def _stated_affine(header: nib.Nifti1Header) -> NDArray[np.float64] | None:
-    """The affine if the file states one that spans space; nibabel makes one up otherwise."""
-    if not (int(header["sform_code"]) or int(header["qform_code"])):
+_Places = tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, tuple[Notice, ...]]
+
+
+def _stated_places(header: nib.Nifti1Header, shape: tuple[int, ...], name: str) -> _Places:
+    """The affine that is taken, the one that contradicts it, and what is to be said about the two.
+
+    The sform comes before the qform, as the format recommends; nibabel makes one up where neither is stated.
+    """
+    sform = _usable(header["sform_code"], header.get_sform)
+    qform = _usable(header["qform_code"], header.get_qform)
+    if sform is None and qform is None:
+        return None, None, (notice("orientation-not-stated", file=name),)
+    if sform is None:
+        unusable = int(header["sform_code"]) > 0
+        return qform, None, (notice("sform-unusable", file=name),) if unusable else ()
+    if qform is None:
+        return sform, None, ()
+    corners = np.array([(*np.multiply(corner, np.array(shape) - 1), 1) for corner in np.ndindex(2, 2, 2)])
+    off = float(np.linalg.norm(corners @ (sform - qform).T, axis=1).max())
+    voxel = float(np.linalg.norm(sform[:3, :3], axis=0).min())
+    if off <= _SAME_PLACE * voxel:
+        return sform, None, ()
+    return sform, qform, (notice("forms-contradict", file=name, off_mm=off),)
+
+
+def _usable(code: Any, affine_of: Callable[[], Any]) -> NDArray[np.float64] | None:
+    """A form that is stated and spans space."""
+    if int(code) <= 0:
         return None
-    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-    if not np.isfinite(affine).all() or np.linalg.cond(affine[:3, :3]) > _MAX_CONDITION:
+    try:
+        affine = np.asarray(affine_of(), dtype=np.float64)
+    except Exception:  # nibabel raises nearly anything on impossible rotations
+        return None
+    if not np.isfinite(affine).all() or not np.linalg.cond(affine[:3, :3]) <= _MAX_CONDITION:
         return None
     return affine
 
@@ -188,16 +240,18 @@ def _thick_axis(header: nib.Nifti1Header) -> int | None:
     return int(order[2]) if zooms[order[2]] >= 2 * zooms[order[1]] > 0 else None
 
 
-def _grid(affine: NDArray[np.float64], stated: NDArray[np.float64] | None) -> SourceGrid:
-    orientation = io_orientation(affine)  # (3, 2): RAS axis of each stored axis, and its sign
+def grid_of(affine: NDArray[np.float64] | None) -> SourceGrid:
+    """How an array is brought to canonical form; in the format's own order, RAS+, where no affine is stated."""
+    orientation = io_orientation(np.eye(4) if affine is None else affine)  # (3, 2): RAS axis of each, and its sign
     axes = tuple(int(np.flatnonzero(orientation[:, 0] == world)[0]) for world in (2, 1, 0))
     signs = [orientation[axis, 1] for axis in axes]
     # z runs to S as RAS+ does; rows run to P and columns to L, against RAS+.
     flips = (bool(signs[0] < 0), bool(signs[1] > 0), bool(signs[2] > 0))
-    return SourceGrid(axes=(axes[0], axes[1], axes[2]), flips=flips, affine=stated)
+    return SourceGrid(axes=(axes[0], axes[1], axes[2]), flips=flips)
 
 
-def _geometry(affine: NDArray[np.float64], shape: tuple[int, ...], grid: SourceGrid) -> Geometry:
+def geometry_of(affine: NDArray[np.float64], shape: tuple[int, ...], grid: SourceGrid) -> Geometry:
+    """Where the canonical slices of a stored array lie."""
     to_stored = np.zeros((4, 4))
     to_stored[3, 3] = 1.0
     for canonical_axis, (stored_axis, flipped) in enumerate(zip(grid.axes, grid.flips, strict=True)):

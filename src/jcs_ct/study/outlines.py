@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct.errors import UnreadableFileError, UnsupportedInputError, UsageError
-from jcs_ct.notices import Notice, notice
-from jcs_ct.study.files import FileKind, kind_of, listing
-from jcs_ct.study.masks import read_labels
+from jcs_ct.notices import Notice, notice, printable
+from jcs_ct.study.files import FileKind, kind_of, listing, other_format
+from jcs_ct.study.masks import read_labels, read_lung_mask
 from jcs_ct.study.segment_codes import SegmentKind
 from jcs_ct.study.segmentation import Segment, StoredSegmentation
 from jcs_ct.study.volume import Study
@@ -66,14 +66,16 @@ def read_outlines(path: Path, study: Study, segments: Collection[int] = ()) -> O
         UnsupportedInputError: it is something else, of another study, or of another grid.
         UsageError: there are no such segments, or it cannot be told which ones are opacities.
     """
-    kind = kind_of(path)
+    kind, name = kind_of(path), printable(path.name)
     if kind is FileKind.DICOM:
         return _from_segmentation(StoredSegmentation(path, study), segments)
     if kind is FileKind.NIFTI:
         return _from_nifti(path, study, segments)
+    if kind is FileKind.UNKNOWN and (words := other_format(path)):
+        raise UnsupportedInputError(f"{name} is {words}, expected a DICOM Segmentation or a NIfTI file")
     if kind is FileKind.UNKNOWN:
-        raise UnreadableFileError(f"{path.name} is neither a DICOM Segmentation nor a NIfTI file, or it is damaged")
-    raise UnsupportedInputError(f"{path.name} is of the kind {kind}, expected a DICOM Segmentation or a NIfTI file")
+        raise UnreadableFileError(f"{name} is neither a DICOM Segmentation nor a NIfTI file, or it is damaged")
+    raise UnsupportedInputError(f"{name} is of the kind {kind}, expected a DICOM Segmentation or a NIfTI file")
 
 
 def read_lungs(path: Path, study: Study) -> NDArray[np.bool_]:
@@ -87,11 +89,11 @@ def read_lungs(path: Path, study: Study) -> NDArray[np.bool_]:
         UnsupportedInputError: it is something else, of another study or grid, or holds no lung.
     """
     if not path.exists() or kind_of(path) is not FileKind.DICOM:
-        return read_labels(path, study, highest=1) > 0
+        return read_lung_mask(path, study)
     stored = StoredSegmentation(path, study)
     lungs = _numbers(stored.segments, SegmentKind.LUNG)
     if not lungs:
-        raise UnsupportedInputError(f"{path.name} holds no segment that is a lung; found {_named(stored.segments)}")
+        raise UnsupportedInputError(f"{stored.name} holds no segment that is a lung; found {_named(stored.segments)}")
     return stored.mask(lungs)
 
 
@@ -145,8 +147,8 @@ def _from_nifti(path: Path, study: Study, wanted: Collection[int]) -> Outlines:
     labels = read_labels(path, study, highest=_HIGHEST_LABEL)
     for number in sorted(set(wanted)):
         if not 1 <= number <= _HIGHEST_LABEL:
-            raise UsageError(f"{path.name} cannot have a label {number}, expected 1 to {_HIGHEST_LABEL}")
+            raise UsageError(f"{printable(path.name)} cannot have a label {number}, expected 1 to {_HIGHEST_LABEL}")
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     mask = np.isin(labels, sorted(set(wanted))) if wanted else labels > 0
-    return Outlines(mask, None, OutlineSource(path.name, digest, segments=tuple(sorted(set(wanted)))))
+    return Outlines(mask, None, OutlineSource(printable(path.name), digest, segments=tuple(sorted(set(wanted)))))

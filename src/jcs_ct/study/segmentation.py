@@ -19,11 +19,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, SegmentationStorage
 
 from jcs_ct.errors import JcsError, UnreadableFileError, UnsupportedInputError
-from jcs_ct.notices import Notice, notice
+from jcs_ct.notices import Notice, notice, printable
 from jcs_ct.study.codestreams import decode_frame
 from jcs_ct.study.dicom_frames import refuse_bomb
 from jcs_ct.study.files import one_line
-from jcs_ct.study.headers import functional_groups, number, numbers, text, unit_directions
+from jcs_ct.study.headers import functional_groups, number, numbers, text, unit_directions, valid_uid
 from jcs_ct.study.limits import MAX_FILE_BYTES, MAX_SIDE
 from jcs_ct.study.quiet import quiet_libraries
 from jcs_ct.study.segment_codes import SegmentKind, kind_of_segment
@@ -82,7 +82,7 @@ class StoredSegmentation:
     """
 
     def __init__(self, path: Path, study: Study) -> None:
-        self.name, self._study = path.name, study
+        self.name, self._study = printable(path.name), study
         with quiet_libraries():
             self._dataset = _read(path)
         try:
@@ -220,7 +220,8 @@ def _read(path: Path) -> Dataset:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise UnsupportedInputError(
-                f"{path.name} has {size / 1024**3:.1f} GiB; expected at most {MAX_FILE_BYTES / 1024**3:g} GiB"
+                f"{printable(path.name)} has {size / 1024**3:.1f} GiB; expected at most "
+                f"{MAX_FILE_BYTES / 1024**3:g} GiB"
             )
         refuse_bomb(path)
         dataset = dcmread(path)
@@ -229,12 +230,12 @@ def _read(path: Path) -> Dataset:
         raise
     except Exception as error:  # pydicom raises nearly anything on damaged files
         raise UnreadableFileError(
-            f"{path.name} is a damaged or truncated DICOM file ({one_line(error)}): copy or export it again"
+            f"{printable(path.name)} is a damaged or truncated DICOM file ({one_line(error)}): copy or export it again"
         ) from error
     if sop_class not in SEGMENTATION_CLASSES:
         raise UnsupportedInputError(
-            f"{path.name} is a DICOM object of the class {sop_class.name[:64]}, expected Segmentation Storage "
-            "(modality SEG): export the outlines as a segmentation"
+            f"{printable(path.name)} is a DICOM object of the class {sop_class.name[:64]}, expected Segmentation "
+            "Storage (modality SEG): export the outlines as a segmentation"
         )
     return dataset
 
@@ -246,7 +247,7 @@ def _refuse_foreign(dataset: Dataset, study: Study, name: str) -> tuple[Notice, 
             f"{name} is a DICOM segmentation, but the slices of the study state no place that it could lie on; give "
             "the outlines as a NIfTI file"
         )
-    own, found = study.attributes.get("FrameOfReferenceUID", ""), text(dataset, "FrameOfReferenceUID")
+    own, found = study.attributes.get("FrameOfReferenceUID", ""), valid_uid(text(dataset, "FrameOfReferenceUID"))
     if own and own == found:
         return ()
     images, series = _referenced(dataset)
@@ -270,7 +271,8 @@ def _referenced(dataset: Dataset) -> tuple[set[str], set[str]]:
     for group in groups:
         for derivation in group.get("DerivationImageSequence") or []:
             images |= {text(one, "ReferencedSOPInstanceUID") for one in derivation.get("SourceImageSequence") or []}
-    return images - {""}, {text(item, "SeriesInstanceUID") for item in listed} - {""}
+    series = {valid_uid(text(item, "SeriesInstanceUID")) for item in listed} - {""}
+    return {valid_uid(uid) for uid in images - {""}}, series
 
 
 def _segments(dataset: Dataset) -> Iterator[Segment]:

@@ -129,6 +129,8 @@ class SourceGrid:
     """Whether canonical axis z, row, column was reversed after the transposition."""
     affine: NDArray[np.float64] | None = None
     """(4, 4): stored voxel indices to RAS+ mm, as a NIfTI file states it; None for other inputs."""
+    other_affine: NDArray[np.float64] | None = None
+    """(4, 4): what the qform of a NIfTI file states instead, where it contradicts the sform; else None."""
 
     def to_canonical(self, stored: NDArray[np.generic]) -> NDArray[np.generic]:
         """Bring a (3-D) array from stored to canonical form (a view)."""
