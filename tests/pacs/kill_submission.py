@@ -19,7 +19,7 @@ from tests.pacs.closed import close_study, desk_at
 
 # The way into the queue; its ledger has tests of this kind itself.
 _CODE = tuple(
-    str(Path(jcs_ct.__file__).parent / name) for name in ("pacs/submit", "pacs/folders", "pacs/records", "jobs/intake")
+    str(Path(jcs_ct.__file__).parent / name) for name in ("pacs/submission", "pacs/folders", "pacs/records", "jobs/intake")
 )
 
 
