@@ -1,4 +1,4 @@
-"""A thousand hostile actions of one user and one peer, in a seeded mix, while ten honest ones work and do not notice."""
+"""A thousand hostile actions of one user and one peer, in a seeded mix, while ten honest ones work undisturbed."""
 
 from __future__ import annotations
 
