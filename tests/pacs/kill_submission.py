@@ -18,9 +18,8 @@ from tests.killing import killed_at
 from tests.pacs.closed import close_study, desk_at
 
 # The way into the queue; its ledger has tests of this kind itself.
-_CODE = tuple(
-    str(Path(jcs_ct.__file__).parent / name) for name in ("pacs/submit", "pacs/folders", "pacs/records", "jobs/intake")
-)
+_MODULES = ("pacs/submission", "pacs/folders", "pacs/records", "jobs/intake")
+_CODE = tuple(str(Path(jcs_ct.__file__).parent / name) for name in _MODULES)
 
 
 def kill_once(folder: Path, images: dict[str, Path], count: int) -> tuple[bool, dict[str, bool]]:

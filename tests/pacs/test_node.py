@@ -326,7 +326,7 @@ def test_removed_jobs_are_forgotten(tmp_path: Path) -> None:
         storescu(node.port, *files)
         (job,) = jobs_of(node)
         uid = str(dcmread(files[0]).SOPInstanceUID)
-        assert list(node.desk.kept([uid, "1.2.3"])) == [uid]
+        eventually(lambda: list(node.desk.kept([uid, "1.2.3"])) == [uid], "the node knows of the job")
         node.queue.cancel(job)
         node.queue.remove(job)
         node.desk.forget_removed()

@@ -143,3 +143,21 @@ def test_series_of_a_zip_are_listed_and_chosen_like_those_of_a_folder(
     assert [series.images for series in listed] == [8, 7]
     assert len(read_study(zipped, listed[1].series_uid)) == 7
     assert list(scratch.iterdir()) == []
+
+
+def test_entries_that_overlap_count_once(tmp_path: Path) -> None:
+    """Many entries of the directory lead to the same compressed bytes: each states its size, all of them take it."""
+    path = tmp_path / "overlap.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("0.dcm", bytes(2 * 1024**2) + bytes(range(256)) * 2000)
+        first = opened.infolist()[0]
+        for number in range(1, 200):
+            twin = zipfile.ZipInfo(f"{number}.dcm")
+            for name in ("compress_type", "CRC", "compress_size", "file_size", "header_offset"):
+                setattr(twin, name, getattr(first, name))
+            opened.filelist.append(twin)
+            opened.NameToInfo[twin.filename] = twin
+        opened._didModify = True  # type: ignore[attr-defined]
+    assert path.stat().st_size < 200_000
+    with pytest.raises(UnsupportedInputError, match="times its size"):
+        read_study(path)

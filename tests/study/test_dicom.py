@@ -502,3 +502,13 @@ def test_real_series_of_thick_slices_is_read(shared_data: Path) -> None:
     assert study.geometry is not None
     np.testing.assert_allclose(study.geometry.slice_extents, 8.0)
     assert (study.notices, refusals(study)) == ((), ())
+
+
+def test_texts_without_end_are_cut_where_they_enter(tmp_path: Path) -> None:
+    phantom = ChestPhantom(shape=(8, 64, 64), spacing=(20.0, 5.2, 5.2))
+    paths = write_dicom_series(tmp_path / "series", phantom.hu, spacing=(5.2, 5.2), positions=phantom.positions)
+    for path in paths:
+        dataset = dcmread(path)
+        dataset["StudyDescription"]._value = "x" * 60_000
+        dataset.save_as(path)
+    assert read_study(tmp_path / "series").attributes["StudyDescription"] == "x" * 324

@@ -10,16 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jcs_ct.errors import UsageError
 
+if TYPE_CHECKING:
+    from jcs_ct.service.users import Role
+
 user = typer.Typer(help="Users of jcs serve: add, remove, list, and tokens for programs.", no_args_is_help=True)
 
 Users = Annotated[Path, typer.Option(help="File of users; made where missing.")]
 Name = Annotated[str, typer.Argument(help="Of the user; sign-offs carry it.")]
+Roles = Annotated[
+    list[str] | None, typer.Option("--role", help="sign, delete or administer, once for each; sign and delete if new.")
+]
 
 
 @contextmanager
@@ -44,6 +50,12 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Name that browsers reach the service by, once for each.")
     ] = None,
+    proxy: Annotated[
+        list[str] | None, typer.Option(help="Address of a proxy in front, whose word on clients counts; once for each.")
+    ] = None,
+    audit_required: Annotated[
+        bool, typer.Option("--audit-required", help="Refuse requests while the audit trail cannot be written.")
+    ] = False,
     weights: Annotated[Path | None, typer.Option(help="Weights folder in place of the one that ships.")] = None,
     threshold: Annotated[int, typer.Option(help="Patient rule, as for jcs diagnose.", min=1)] = 25,
     threads: Annotated[int | None, typer.Option(help="Cores for a study; all if not given.", min=1)] = None,
@@ -64,7 +76,7 @@ def serve(
     try:
         settings = ServiceSettings(
             store=store, host=host, port=port, users=users, certificate=certificate, key=key, behind_tls=behind_tls,
-            hosts=tuple(allow_host or ()),
+            hosts=tuple(allow_host or ()), proxies=tuple(proxy or ()), audit_required=audit_required,
         )  # fmt: skip
     except ValidationError as error:
         raise UsageError("; ".join(each["msg"] for each in error.errors()).replace("Value error, ", "")) from error
@@ -83,21 +95,41 @@ def user_add(
     name: Name,
     users: Users,
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from a pipe.")] = False,
+    role: Roles = None,
 ) -> None:
-    """Add a user, or give one another password, which ends all sessions."""
+    """Add a user, or give one another password, which ends all sessions and revokes all tokens."""
     with _extra():
         from jcs_ct.service.users import add_user
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    added = add_user(users, name, password)
+    added = add_user(users, name, password, _roles(role))
     typer.echo(f"{name} {'added' if added else 'has another password now'}")
+
+
+@user.command("roles")
+def user_roles(name: Name, users: Users, role: Roles = None) -> None:
+    """Say what a user may do beyond submitting studies and looking at them; nothing where no --role is given."""
+    with _extra():
+        from jcs_ct.service.users import set_roles
+    chosen = _roles(role) or ()
+    set_roles(users, name, chosen)
+    typer.echo(f"{name} may {', '.join(chosen) or 'submit studies and look at them'}")
+
+
+def _roles(given: list[str] | None) -> tuple[Role, ...] | None:
+    from jcs_ct.service.users import Role
+
+    try:
+        return None if given is None else tuple(dict.fromkeys(Role(each) for each in given))
+    except ValueError as error:
+        raise UsageError(f"--role: found {', '.join(given or ())}, expected some of {', '.join(Role)}") from error
 
 
 @user.command("remove")
 def user_remove(name: Name, users: Users) -> None:
-    """Remove a user; sessions end at once, studies stay."""
+    """Remove a user; sessions end at once, studies stay, and nobody else can have the name."""
     with _extra():
         from jcs_ct.service.users import remove_user
     remove_user(users, name)

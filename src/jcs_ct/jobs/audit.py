@@ -6,6 +6,7 @@ processes never mix.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -48,23 +49,25 @@ class AuditTrail:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"at": at, **facts}, ensure_ascii=False)
         try:
-            with self._lock:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-                handle = os.open(self._path, flags, 0o600)
-                try:
-                    data = (line + "\n").encode("utf-8", "replace")
-                    if os.write(handle, data) != len(data):
-                        raise OSError(28, "the line was cut off")
-                    if lasting:
-                        os.fsync(handle)
-                finally:
-                    os.close(handle)
+            self._write((line + "\n").encode("utf-8", "replace"), lasting)
         except OSError as error:
             self.broken = True
             log.error("audit trail: a line is lost (%s)", error.strerror)
             return False
         self.broken = False
         return True
+
+    def _write(self, data: bytes, lasting: bool) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        with self._lock:
+            handle = os.open(self._path, flags, 0o600)
+            try:
+                if os.write(handle, data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if lasting:
+                    os.fsync(handle)
+            finally:
+                os.close(handle)
 
     def append_limited(self, same: tuple[str, ...], /, **facts: Any) -> None:
         """Add a line of a kind that strangers can cause at will: once a minute, with how often it happened since.

@@ -24,4 +24,4 @@ def tick(db: sqlite3.Connection) -> float:
 def lived_until(db: sqlite3.Connection, now: float) -> float:
     """What `tick` would say, without changing anything."""
     seen, lived = db.execute("SELECT seen, lived FROM clock").fetchone()
-    return float(lived) + min(max(now - seen, 0.0), _LONGEST_STEP_S)
+    return float(lived) + min(max(now - float(seen), 0.0), _LONGEST_STEP_S)

@@ -22,6 +22,7 @@ from pynetdicom.presentation import AllStoragePresentationContexts
 from jcs_ct.errors import QueueError, UsageError
 from jcs_ct.jobs.folders import temporary_files_in
 from jcs_ct.jobs.job import JobOptions
+from jcs_ct.jobs.patched import missing_patches
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.pacs.access import AccessList
@@ -128,6 +129,8 @@ class Node:
                 f"[node] host, port: cannot listen at {node.host} {node.port} ({error.strerror}); choose others"
             ) from error
         self._port = int(server.server_address[1])
+        if (advice := missing_patches()) is not None:
+            log.warning("%s", advice)
         thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="dicom-server", daemon=True)
         thread.start()
         log.info("listening as %s at %s, port %d%s", node.ae_title, node.host, self._port, ", TLS" if self._tls else "")

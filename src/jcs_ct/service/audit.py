@@ -5,6 +5,8 @@ The queue writes into the same file what it removes by age or number.
 
 from __future__ import annotations
 
+from typing import Any
+
 from jcs_ct.jobs.audit import AuditTrail
 
 
@@ -45,7 +47,7 @@ class ServiceAudit:
         Returns:
             Whether the request may go on.
         """
-        facts = {"who": who, "what": what, "job": job, "status": status, "from": address}
+        facts: dict[str, Any] = {"who": who, "what": what, "job": job, "status": status, "from": address}
         written = self._trail.append(lasting=lasting, **facts, **({} if named is None else {"named": named}))
         return written or not self._required
 
@@ -57,11 +59,10 @@ class ServiceAudit:
     @property
     def closed(self) -> bool:
         """Whether nothing may be done, as it could not be written down."""
-        return (
-            self._required
-            and self._trail.broken
-            and not self._trail.append(who=None, what="audit trail: tried again", job=None, status=None, **{"from": ""})
-        )
+        if not (self._required and self._trail.broken):
+            return False
+        nobody: dict[str, Any] = {"who": None, "job": None, "status": None, "from": ""}
+        return not self._trail.append(what="audit trail: tried again", **nobody)
 
     @property
     def broken(self) -> bool:

@@ -24,7 +24,7 @@ from jcs_ct.service.audit import ServiceAudit
 
 _FRESH_S = 2.0
 _EVERY_S = 10.0
-_PATIENCE_S = 1.0
+_PATIENCE_S = 5.0
 """With whoever holds the database."""
 
 log = logging.getLogger("jcs_ct.service")

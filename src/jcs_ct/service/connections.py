@@ -180,27 +180,29 @@ def protocol_with_deadlines(listening: Listening, head_s: float, stall_s: float)
 
         def resume_writing(self) -> None:
             super().resume_writing()
-            self._stall = _cancelled(self._stall)
+            self._stall = self._cancel(self._stall)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._head, self._stall = _cancelled(self._head), _cancelled(self._stall)
+            self._head, self._stall = self._cancel(self._head), self._cancel(self._stall)
             super().connection_lost(exc)
 
         def _serving(self) -> bool:
-            return self.cycle is not None and not self.cycle.response_complete
+            return bool(self.cycle) and not self.cycle.response_complete
+
+        @staticmethod
+        def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+            """Cancel a timer; what takes its place."""
+            if timer is not None:
+                timer.cancel()
+            return None
 
         def _look(self) -> None:
             """Have the head of a request come in time; what its body may take, the routes know."""
             serving = self._serving()
             listening.set_busy(self._handle, serving)
             if serving:
-                self._head = _cancelled(self._head)
+                self._head = self._cancel(self._head)
             elif self._head is None and not self.transport.is_closing():
                 self._head = self.loop.call_later(head_s, self.transport.abort)
 
     return Deadlines
-
-
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()

@@ -16,12 +16,15 @@ import uvicorn
 from fastapi import FastAPI
 
 from jcs_ct.errors import UsageError
+from jcs_ct.jobs.patched import missing_patches
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.settings import QueueSettings
 from jcs_ct.service.access import Access
 from jcs_ct.service.app import create_app
 from jcs_ct.service.connections import Listening, protocol_with_deadlines
 from jcs_ct.service.settings import ServiceSettings
+
+log = logging.getLogger("jcs_ct.service")
 
 _GRACE_S = 10
 """That requests have to end in when the service stops."""
@@ -120,6 +123,8 @@ def open_server(settings: ServiceSettings, queue: QueueSettings, ready: Callable
         QueueError: The store cannot be used.
     """
     _check(settings, queue)
+    if (advice := missing_patches()) is not None:
+        log.warning("%s", advice)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     most, per_address = settings.max_connections, settings.max_connections_per_address
     with Listening(family, most, per_address, settings.proxies) as listening:

@@ -102,7 +102,8 @@ def _refuse_unsafe(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     if len(members) > MAX_ENTRIES:
         raise _unsafe(archive, f"it holds {len(members)} files, expected at most {MAX_ENTRIES}")
     unpacked = sum(member.file_size for member in members)
-    packed = max(1, sum(member.compress_size for member in members))
+    # Of the archive, and not of its entries: entries that overlap would count the same bytes many times.
+    packed = max(1, archive.stat().st_size)
     if unpacked > MAX_UNPACKED_BYTES:
         raise _unsafe(archive, f"it would unpack to {unpacked / 1024**3:.1f} GiB, expected at most 4 GiB")
     if unpacked > RATIO_MATTERS_ABOVE and unpacked > MAX_RATIO * packed:
@@ -117,7 +118,8 @@ def _unsafe(archive: Path, reason: str) -> UnsupportedInputError:
 
 
 def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    # zipfile reads no more than the stated size of a member and checks its CRC, so the sum above holds.
+    # zipfile reads no more than the stated size of a member and checks its CRC, so the sum that was checked bounds what
+    # is written.
     path = target.joinpath(*map(_short, _path_of(member)[0].parts))
     path.parent.mkdir(parents=True, exist_ok=True)
     number, first = 1, path

@@ -40,7 +40,7 @@ from jcs_ct.study.headers import (
     unit_directions,
     valid_uid,
 )
-from jcs_ct.study.limits import MAX_FILE_BYTES, MAX_FRAMES, MAX_RATIO, MAX_SIDE, RATIO_MATTERS_ABOVE
+from jcs_ct.study.limits import MAX_FILE_BYTES, MAX_FRAMES, MAX_RATIO, MAX_SIDE, MAX_TEXT, RATIO_MATTERS_ABOVE
 
 LEGACY_ENHANCED_CT_STORAGE = UID("1.2.840.10008.5.1.4.1.1.2.2")
 CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LEGACY_ENHANCED_CT_STORAGE})
@@ -327,7 +327,7 @@ def _attributes(header: Dataset) -> tuple[dict[str, str], frozenset[str]]:
             ignored.add(keyword)
             continue
         if stated:
-            found[keyword] = valid_uid(stated) if keyword in _UIDS else stated
+            found[keyword] = valid_uid(stated) if keyword in _UIDS else stated[:MAX_TEXT]
     return found, frozenset(ignored)
 
 

@@ -16,6 +16,9 @@ MAX_FRAMES = 10_000
 """In one file."""
 MAX_SIDE = 4096
 """Rows or columns of a slice; CT has 512, at times 1,024 or 2,048."""
+MAX_TEXT = 324
+"""Characters of a value that reports and worklists show: the longest name (PN) that DICOM allows in one line. Longer
+ones are cut."""
 MAX_FILES = 50_000
 """Below a folder, or in an archive."""
 MAX_RATIO = 100
