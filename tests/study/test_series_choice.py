@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, MRImageStorage
 
-from jcs_ct.errors import UsageError
+from jcs_ct.errors import UnsupportedInputError, UsageError
 from jcs_ct.notices import Notice, notice, text
 from jcs_ct.study import list_contents, read_study, refusals
 from jcs_ct.study.quality import kernel_kind
