@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from experiments import notices_page
 
 from jcs_ct.cli import app
 
@@ -198,6 +199,10 @@ def test_architecture_has_a_row_for_every_layer() -> None:
         for row in re.findall(r"^\| (`[^|]+) \|", text_of("docs/architecture.md"), flags=re.MULTILINE)
     ]
     assert rows == [set(layer.split(" | ")) for layer in layers]
+
+
+def test_the_list_of_notices_is_that_of_the_catalog() -> None:
+    assert text_of("docs/notices.md") == notices_page.as_markdown(), "run experiments/notices_page.py"
 
 
 @pytest.mark.parametrize(("page", "words"), [("README.md", 900), ("docs/architecture.md", 1500)])
