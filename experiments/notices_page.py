@@ -22,10 +22,10 @@ def as_markdown() -> str:
     """The page."""
     lines = [
         "# Notices", "",
-        "Whatever JCS says about an input, a result or its limits is a notice with a code, a severity and values. Codes",
-        "are stable, texts may change. `result.json` has all of them; reports, the page and the command line show their",
-        "texts. `--deidentify` replaces the values marked as private and keeps the notice. A few notices have another",
-        "severity where their cause is worse than usual.", "",
+        "Whatever JCS says about an input, a result or its limits is a notice with a code, a severity and values.",
+        "Codes are stable, texts may change. `result.json` has all of them; reports, the page and the command line",
+        "show their texts. `--deidentify` replaces the values marked as private and keeps the notice. A few notices",
+        "have another severity where their cause is worse than usual.", "",
         "Written by `python experiments/notices_page.py` from the catalog in `src/jcs_ct/notices`.",
     ]  # fmt: skip
     for severity, meaning in MEANINGS.items():
