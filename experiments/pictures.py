@@ -27,7 +27,7 @@ EXAMPLE = ROOT / "examples" / "coronacases_001"
 IMAGES = ROOT / "docs" / "images"
 REPORT, PAGE = {"width": 880, "height": 1850}, {"width": 1366, "height": 768}
 """Window sizes in pixels."""
-WAIT_S = 900.0
+WAIT_S = 3600.0
 
 
 def zipped(folder: Path) -> bytes:

@@ -94,7 +94,7 @@ STEPS = (
         {"batch": (_outlines(6), EMPTY)},
     ),
     Step(
-        "look-alikes",
+        "synthetic mimics",
         "drawn domes and thick slices, which look like opacities",
         {"augment": replace(AUGMENTED, domes=0.15, thick=0.15)},
     ),
@@ -102,13 +102,13 @@ STEPS = (
         "own soft masks",
         "infected slices that nobody outlined, with what the step before marks on them, a quarter of a batch",
         {"batch": (_outlines(4), EMPTY, OWN_MASKS), "pseudo_limit": 120},
-        masks_of="look-alikes",
+        masks_of="synthetic mimics",
     ),
     Step(
         "labels",
         "a loss by labels of slices, which are read from the marks; any slices in place of uninfected ones",
         {"batch": (_outlines(4), OWN_MASKS, ANY), "burden_weight": 2.5, "label_smoothing": 0.1},
-        masks_of="look-alikes",
+        masks_of="synthetic mimics",
     ),
 )
 
@@ -164,7 +164,7 @@ Parts = dict[str, PreparedSlices]
 """Evaluated slices by source."""
 
 
-def judged_slices(data: Path, size: tuple[int, int]) -> Parts:
+def evaluated_slices(data: Path, size: tuple[int, int]) -> Parts:
     """The slices of `SPLITS`, at a network's input size."""
     return {
         source: prepare_records([record for record in read_source(source, data) if record.split == split], size)
@@ -172,7 +172,7 @@ def judged_slices(data: Path, size: tuple[int, int]) -> Parts:
     }
 
 
-def judge(look: Callable[[PreparedSlices], Probabilities], parts: Parts) -> dict[str, Figure]:
+def evaluate(look: Callable[[PreparedSlices], Probabilities], parts: Parts) -> dict[str, Figure]:
     """All figures of one segmenter.
 
     Args:
@@ -232,32 +232,32 @@ def _auc(infected: NDArray[np.bool_], score: NDArray[np.float32], chosen: NDArra
 def _figure(name: str, figure: Callable[[NDArray[np.int64]], float | None], groups: NDArray[np.str_]) -> Figure:
     value = figure(np.arange(len(groups))) if len(groups) else None
     if value is None:
-        raise DataError(f"{name}: found no infected or no uninfected slices in the judged split (see docs/data.md)")
+        raise DataError(f"{name}: found no infected or no uninfected slices in the evaluated split (see docs/data.md)")
     return Figure(value, *bootstrap_interval(figure, groups))
 
 
-def judge_all(configs: Mapping[str, TrainConfig], workspace: Workspace) -> list[Row]:
+def evaluate_all(configs: Mapping[str, TrainConfig], workspace: Workspace) -> list[Row]:
     """A row for each step, one for the last step with mirrored views, one for the shipped weights."""
     shipped = load_config(SHIPPED / "segmenter.config.yaml")
     *_, last = configs
-    parts = judged_slices(workspace.data, configs[last].input_size)
+    parts = evaluated_slices(workspace.data, configs[last].input_size)
     rows = []
     for step in STEPS:
         look = partial(predict_slices, _weights(step.folder, workspace), configs[step.folder])
-        rows.append(Row(step.name, step.adds, judge(look, parts)))
+        rows.append(Row(step.name, step.adds, evaluate(look, parts)))
     look = partial(predict_slices, _weights(last, workspace), configs[last], mirrored=True)
     adds = "the last step once more, averaged with what it says of the mirror image"
-    rows.append(Row("mirrored look", adds, judge(look, parts)))
+    rows.append(Row("mirrored look", adds, evaluate(look, parts)))
     look = partial(predict_slices, SHIPPED / "segmenter.safetensors", shipped)
     height, width = shipped.input_size
     adds = f"no step: what ships, trained for longer and in several rounds, at {height}×{width}"
-    rows.append(Row("the default weights", adds, judge(look, judged_slices(workspace.data, shipped.input_size))))
+    rows.append(Row("the default weights", adds, evaluate(look, evaluated_slices(workspace.data, shipped.input_size))))
     return rows
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
     """The page."""
-    judged = ", ".join(f"`{source}` {split}" for source, split in SPLITS.items())
+    evaluated = ", ".join(f"`{source}` {split}" for source, split in SPLITS.items())
     lines = [
         "# What each step gains", "",
         "Made by `python experiments/steps.py --data DIR --imagenet FILE`; raw figures in `steps.json`. Each row is a",
@@ -265,7 +265,7 @@ def as_markdown(rows: Sequence[Row]) -> str:
         "and train for 300 steps with batches of eight slices of 192×256 pixels and one seed",
         "(`configs/steps/segmenter.yaml`); eight slices of `covid-19-ct100` choose the checkpoint. Only the last row",
         "shows the default weights. Nothing was chosen by these figures.", "",
-        f"Evaluated splits: {judged}.",
+        f"Evaluated splits: {evaluated}.",
         "No step was trained on them; the default weights were validated on those of `mosmed-slices`. Marks are",
         "compared at the network's input size and a probability of 0.5, so figures differ slightly from those at full",
         "resolution in [results.md](results.md). Intervals: 95 %, bootstrap by patient or group. They show how much",
@@ -351,7 +351,7 @@ def compare(workspace: Workspace, docs: Path) -> None:
     """Train what is missing, evaluate everything, and write it down."""
     configs = step_configs(workspace)
     train_in_order(configs, workspace)
-    write(judge_all(configs, workspace), docs)
+    write(evaluate_all(configs, workspace), docs)
 
 
 def main() -> int:

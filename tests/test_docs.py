@@ -83,6 +83,17 @@ def test_pages_that_the_code_mentions_exist() -> None:
     assert missing == set()
 
 
+FILES = re.compile(r"`((?:src/jcs_ct|[\w-]+)/[\w/.-]+\.(?:py|yaml|json|sh))`")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_files_that_pages_mention_exist(page: str) -> None:
+    """A path is given from the root, from the package, or from tests/, as in `diagnosis/pipeline.py`."""
+    roots = (ROOT, ROOT / "src" / "jcs_ct", ROOT / "src", ROOT / "tests")
+    mentioned = {path for path in FILES.findall(text_of(page)) if not path.startswith("openvino/")}
+    assert {path for path in mentioned if not any((root / path).exists() for root in roots)} == set()
+
+
 def test_every_page_is_linked_from_the_readme_or_from_a_page_that_is() -> None:
     reached, waiting = set(), ["README.md"]
     while waiting:

@@ -50,7 +50,7 @@ def test_nothing_of_a_source_that_is_left_out_is_seen(left_out: str, empty: str,
     assert config.pseudo_masks is None
 
 
-def test_each_group_of_the_folded_source_is_judged_once(tmp_path: Path) -> None:
+def test_each_group_of_the_folded_source_is_evaluated_once(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, tmp_path, tmp_path)
     names = [fold_config(number, workspace).fold for number in range(1, 6)]
     assert names == [f"sars-cov-2-ct:{number}of5" for number in range(1, 6)]
@@ -72,7 +72,7 @@ def test_readings_as_computed_by_hand() -> None:
     assert found["surest 200 pixels"] == pytest.approx((5 + 95 * 0.4) / 200, abs=1e-6)
 
 
-def test_groups_are_judged_by_the_mean_of_their_slices() -> None:
+def test_groups_are_scored_by_the_mean_of_their_slices() -> None:
     said = np.array([0.9, 0.1, 0.8, 0.6, 0.2, 0.2], np.float32)
     truth = np.array([True, True, True, False, False, False])
     groups = np.array(["a", "a", "b", "c", "d", "d"])
@@ -102,10 +102,10 @@ def test_evidence_is_added_in_the_spread_of_the_known_slices() -> None:
     assert list(found) == ["lesion marks", "lung features", "both"]
     assert found["lesion marks"] is loud
     np.testing.assert_allclose(found["both"].known, [-2, 2])
-    np.testing.assert_allclose(found["both"].judged, [0, 2 - 1])
-    known, judged = loud.probabilities(np.array([False, True]), np.array(["a", "b"]))
+    np.testing.assert_allclose(found["both"].evaluated, [0, 2 - 1])
+    known, evaluated = loud.probabilities(np.array([False, True]), np.array(["a", "b"]))
     assert 0 <= known[0] < 0.5 < known[1] <= 1
-    assert 0 <= judged[0] <= judged[1] <= 1
+    assert 0 <= evaluated[0] <= evaluated[1] <= 1
 
 
 def test_features_are_pooled_over_the_lungs_alone() -> None:
@@ -177,7 +177,7 @@ def test_features_of_a_source_are_kept(workspace: Workspace, tmp_path: Path) -> 
     assert not lung_features(lungless, own).any(), "other lungs, other features: without any, none"
 
 
-def test_all_protocols_are_trained_judged_and_written(
+def test_all_protocols_are_trained_evaluated_and_written(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = {"mosmed-slices": "sars-cov-2-ct", "sars-cov-2-ct": "mosmed-slices"}

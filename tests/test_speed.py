@@ -9,7 +9,7 @@ were measured one right after the other):
 | segmenter in fp32 against the default | 2.8 | 1.2 |
 | serial work against parallel work on two cores | 1.9 | 1.4 |
 | a diagnosis of 30 slices on one core against a Gaussian filter of them | 3.0; with AVX2 and nothing newer 3.8 | 7.5 |
-| 90 slices against 30, for each slice | MEASURED_GROWTH | 1.3 |
+| 90 slices against 30, for each slice | 0.7 for 100 against 50 (docs/speed.md) | 1.3 |
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ MAY_CHANGE = {
     "masks": set(),
     "augmentation": {"augment"},
     "empty masks": {"batch"},
-    "look-alikes": {"augment"},
+    "synthetic mimics": {"augment"},
     "own soft masks": {"batch", "pseudo_masks", "pseudo_limit"},
     "labels": {"batch", "burden_weight", "label_smoothing"},
 }
@@ -72,7 +72,7 @@ def test_the_first_step_changes_no_picture(tmp_path: Path) -> None:
     assert first.domes == first.thick == 0
 
 
-def test_nothing_that_is_judged_is_trained_on_or_chooses(tmp_path: Path) -> None:
+def test_evaluated_slices_are_neither_trained_on_nor_used_for_choices(tmp_path: Path) -> None:
     for config in _full(tmp_path).values():
         assert config.validation == ("covid-19-ct100",)
         assert not config.train_on_validation
@@ -126,7 +126,7 @@ def test_a_mirrored_look_is_the_mean_of_both(workspace: Workspace, tmp_path: Pat
         predict_slices(tmp_path / "none.safetensors", config, slices)
 
 
-def test_steps_are_trained_in_order_judged_and_written(
+def test_steps_are_trained_in_order_evaluated_and_written(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds: list[list[str]] = []
@@ -151,11 +151,11 @@ def test_steps_are_trained_in_order_judged_and_written(
     monkeypatch.setattr(steps, "train_runs", in_this_process)
     monkeypatch.setattr(steps, "predict_slices", knowing)
     steps.compare(workspace, tmp_path)
-    assert rounds == [["look-alikes"], ["labels"]]
-    expected = [("look-alikes", False), ("labels", False), ("labels", True), ("weights", False)]
+    assert rounds == [["synthetic mimics"], ["labels"]]
+    expected = [("synthetic mimics", False), ("labels", False), ("labels", True), ("weights", False)]
     assert looks == [look for look in expected for _ in steps.SPLITS]
     rows = steps.read_rows(tmp_path / "steps.json")
-    assert [row.name for row in rows] == ["look-alikes", "labels", "mirrored look", "the default weights"]
+    assert [row.name for row in rows] == ["synthetic mimics", "labels", "mirrored look", "the default weights"]
     for row in rows:
         assert row.figures.pop(MARKED).value == 0
         assert set(row.figures) == set(NAMES) - {MARKED}
@@ -177,7 +177,7 @@ def test_what_is_written_is_read_back_and_drawn_alike(tmp_path: Path) -> None:
     for name in ("steps.json", "steps.md", "images/steps.svg"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     page = (tmp_path / "first" / "steps.md").read_text(encoding="utf-8")
-    assert "| look-alikes | 0.330 (0.300 to 0.500) |" in page  # first source by the first reading
+    assert "| synthetic mimics | 0.330 (0.300 to 0.500) |" in page  # first source by the first reading
 
 
 def test_the_committed_page_is_that_of_the_committed_figures() -> None:

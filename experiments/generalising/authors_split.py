@@ -20,16 +20,19 @@ def authors_split(workspace: Workspace) -> list[Result]:
     name, config = f"empty-{LEFT_OUT[SPLIT]}", left_out_config(LEFT_OUT[SPLIT], workspace)
     train_runs({name: config}, workspace)
     slices = labelled_slices(SPLIT, config, workspace)
-    known, judged = slices.split("val"), slices.split("test")
+    known, evaluated = slices.split("val"), slices.split("test")
     reading, origins = evidence_within(name, config, slices, workspace)
-    results, truth = [], judged.infected == 1
+    results, truth = [], evaluated.infected == 1
     for by, each in origins.items():
         try:
             _, said = each.probabilities(known.infected == 1, groups_of(known))
         except ValueError:  # no calibration exists; only the order is evaluated
-            figures: Figures = {"slices": len(judged), **auc_with_interval(truth, each.judged, groups_of(judged))}
+            figures: Figures = {
+                "slices": len(evaluated),
+                **auc_with_interval(truth, each.evaluated, groups_of(evaluated)),
+            }
         else:
-            figures = slice_figures(said, truth, groups_of(judged)) | _at_half(said > 0.5, truth)
+            figures = slice_figures(said, truth, groups_of(evaluated)) | _at_half(said > 0.5, truth)
         results.append(Result(SPLIT, f"authors' split, by {by}; test slices", figures))
     results[0].figures["reading, chosen on validation slices"] = reading
     return results

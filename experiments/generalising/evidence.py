@@ -16,30 +16,30 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Evidence:
-    """Scores of slices used for choices (known) and of evaluated slices (judged)."""
+    """Scores of slices used for choices (known) and of evaluated slices (evaluated)."""
 
     known: Scores
-    judged: Scores
+    evaluated: Scores
 
     def standardised(self) -> Evidence:
         """Standardised by mean and spread of the known slices, so that two of them can be added."""
         mean, spread = self.known.mean(), self.known.std() or 1.0
-        return Evidence((self.known - mean) / spread, (self.judged - mean) / spread)
+        return Evidence((self.known - mean) / spread, (self.evaluated - mean) / spread)
 
     def __add__(self, other: Evidence) -> Evidence:
-        return Evidence(self.known + other.known, self.judged + other.judged)
+        return Evidence(self.known + other.known, self.evaluated + other.evaluated)
 
     def probabilities(
         self, infected: NDArray[np.bool_], groups: NDArray[np.str_]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(N,) of the known and of the judged slices, scaled by the known ones, whose labels and groups are given.
+        """(N,) of the known and of the evaluated slices, scaled by the known ones, whose labels and groups are given.
 
         Raises:
             ValueError: evidence and infection do not correlate positively on the known slices.
         """
-        known, judged = (expit(each).astype(np.float32) for each in (self.known, self.judged))
+        known, evaluated = (expit(each).astype(np.float32) for each in (self.known, self.evaluated))
         scaling = fit_platt(known, infected, groups)
-        return scaling.apply(known), scaling.apply(judged)
+        return scaling.apply(known), scaling.apply(evaluated)
 
 
 def from_origins(**origins: Evidence) -> dict[str, Evidence]:

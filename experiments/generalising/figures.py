@@ -20,7 +20,7 @@ RULES: dict[str, Callable[[NDArray[Any]], Any]] = {
 }
 """How slice probabilities are aggregated per group. The last rule resembles the patient rule, by which a few slices
 decide however many others there are."""
-Judged = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]
+Predicted = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]
 """Probability of infection, whether infected and group, of each slice."""
 
 
@@ -51,7 +51,7 @@ def slice_figures(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: N
     }
 
 
-def best_rule(known: Sequence[Judged]) -> str:
+def best_rule(known: Sequence[Predicted]) -> str:
     """The rule with the highest mean AUC over groups, on sets of slices used for choices."""
 
     def found(rule: str) -> float:
@@ -77,7 +77,7 @@ def group_figures(
     }
 
 
-def _by_group(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArray[np.str_], rule: str) -> Judged:
+def _by_group(said: NDArray[np.float32], truth: NDArray[np.bool_], groups: NDArray[np.str_], rule: str) -> Predicted:
     names = np.unique(groups)
     by_group = np.array([RULES[rule](said[groups == name]) for name in names], np.float32)
     return by_group, np.array([truth[groups == name].any() for name in names]), names

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from experiments.generalising import results as protocol_results
-from experiments.generalising.figures import Judged, auc, best_rule, group_figures, slice_figures
+from experiments.generalising.figures import Predicted, auc, best_rule, group_figures, slice_figures
 from experiments.generalising.results import Figures, Result
 from experiments.generalising.runs import encoder_of, groups_of, labelled_slices, train_runs
 from experiments.generalising.within_source import evidence_within
@@ -37,8 +37,8 @@ def five_folds(workspace: Workspace) -> list[Result]:
     """
     runs = {f"fold{number}": fold_config(number, workspace) for number in range(1, COUNT + 1)}
     train_runs(runs, workspace)
-    known: dict[str, list[Judged]] = {}
-    judged: dict[str, list[Judged]] = {}
+    known: dict[str, list[Predicted]] = {}
+    evaluated: dict[str, list[Predicted]] = {}
     readings = []
     for name, config in runs.items():
         slices = labelled_slices(FOLDED, config, workspace)
@@ -48,20 +48,20 @@ def five_folds(workspace: Workspace) -> list[Result]:
         readings.append(reading)
         labels = validation.infected == 1, groups_of(validation)
         for by, each in found.items():
-            of_known, of_judged = each.probabilities(*labels)
+            of_known, of_evaluated = each.probabilities(*labels)
             known.setdefault(by, []).append((of_known, *labels))
-            judged.setdefault(by, []).append((of_judged, test.infected == 1, groups_of(test)))
-    results = [result for by in judged for result in _results(by, known[by], judged[by])]
+            evaluated.setdefault(by, []).append((of_evaluated, test.infected == 1, groups_of(test)))
+    results = [result for by in evaluated for result in _results(by, known[by], evaluated[by])]
     results[0].figures["reading of each fold, chosen on another one"] = ", ".join(readings)
     return results
 
 
-def _results(by: str, known: Sequence[Judged], judged: Sequence[Judged]) -> Iterator[Result]:
-    said, truth, groups = (np.concatenate([fold[part] for fold in judged]) for part in range(3))
+def _results(by: str, known: Sequence[Predicted], evaluated: Sequence[Predicted]) -> Iterator[Result]:
+    said, truth, groups = (np.concatenate([fold[part] for fold in evaluated]) for part in range(3))
     seen = ~np.isin(groups, DOUBTFUL_GROUPS)
     protocol, rule = f"{COUNT} folds by group, by {by}", best_rule(known)
     of_every_slice = slice_figures(said, truth, groups) | {
-        "AUC of each fold": [round(auc(one, score), 3) for score, one, _ in judged],
+        "AUC of each fold": [round(auc(one, score), 3) for score, one, _ in evaluated],
         f"AUC without groups {' and '.join(DOUBTFUL_GROUPS)}": auc(truth[seen], said[seen]),
     }
     yield Result(FOLDED, f"{protocol}; slices", of_every_slice)

@@ -55,17 +55,19 @@ def _left_out(
     workspace: Workspace,
 ) -> Result:
     """Figures of all slices of the source; `known` are marks and slices used for choices."""
-    judged, reading = slices[source], best_reading(known)
+    evaluated, reading = slices[source], best_reading(known)
     by_marks = Evidence(
-        np.concatenate([evidence(reading, said, one) for said, one in known]), evidence(reading, marks, judged)
+        np.concatenate([evidence(reading, said, one) for said, one in known]), evidence(reading, marks, evaluated)
     )
-    truth, groups = judged.infected == 1, groups_of(judged)
-    figures: Figures = {"slices": len(judged), "reading": reading}
+    truth, groups = evaluated.infected == 1, groups_of(evaluated)
+    figures: Figures = {"slices": len(evaluated), "reading": reading}
     for by, each in from_origins(lesion_marks=by_marks, lung_features=_by_features(source, slices, workspace)).items():
-        figures |= {f"{name} by {by}": value for name, value in auc_with_interval(truth, each.judged, groups).items()}
+        figures |= {
+            f"{name} by {by}": value for name, value in auc_with_interval(truth, each.evaluated, groups).items()
+        }
     for other, read in READINGS.items():
-        figures[f"AUC by {other}"] = auc(truth, read(marks, judged.lung_masks))
-    return Result(source, f"left out; empty masks of {empty}", figures | _falsely_marked(judged, marks))
+        figures[f"AUC by {other}"] = auc(truth, read(marks, evaluated.lung_masks))
+    return Result(source, f"left out; empty masks of {empty}", figures | _falsely_marked(evaluated, marks))
 
 
 def _by_features(source: str, slices: dict[str, PreparedSlices], workspace: Workspace) -> Evidence:

@@ -30,7 +30,7 @@ def evidence_within(
         evidence(reading, marks, validation), evidence(reading, predict_run(name, config, test, workspace), test)
     )
     features, infected = lung_features(slices, workspace), slices.infected == 1
-    taught, known, judged = (in_split(slices, each) for each in ("train", "val", "test"))
+    taught, known, evaluated = (in_split(slices, each) for each in ("train", "val", "test"))
     line = fitted([(features[taught], infected[taught])], (features[known], infected[known]))
-    by_features = Evidence(line(features[known]), line(features[judged]))
+    by_features = Evidence(line(features[known]), line(features[evaluated]))
     return reading, from_origins(lesion_marks=by_marks, lung_features=by_features)

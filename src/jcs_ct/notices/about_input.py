@@ -91,7 +91,7 @@ ABOUT_INPUT: dict[str, Entry] = {
     "values-not-carried": Entry(
         Severity.INFO,
         "values that break the rules of DICOM are not carried into DICOM results: {elements}",
-        "Elements of the header are too long, or hold characters that their type does not allow.",
+        "Header elements are too long, or hold characters that their type does not allow. Other results show them.",
     ),
     "uids-replaced": Entry(
         Severity.WARNING,
