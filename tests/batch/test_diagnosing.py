@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from jcs_ct.batch.diagnosing import StudyDiagnosis
@@ -41,6 +43,17 @@ def dicom(folder: Path, study: int, description: str = "", day: str = "20200401"
 @pytest.fixture(scope="module")
 def diagnoser() -> Diagnoser:
     return Diagnoser(threads=1)
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    """Twelve slices of a real study, enough to be judged."""
+    example = Path(__file__).resolve().parents[2] / "examples" / "lung-pet-ct-dx-A0002"
+    files = sorted(example.glob("*.dcm"), key=lambda path: float(dcmread(path).ImagePositionPatient[2]))
+    (tmp_path / "real").mkdir()
+    for path in files[9:21]:
+        shutil.copy2(path, tmp_path / "real")
+    return tmp_path / "real"
 
 
 def worker(out: Path, diagnoser: Diagnoser | None = None, **changes: object) -> Worker:
@@ -87,9 +100,10 @@ def test_folder_that_may_not_be_read_is_reported(tmp_path: Path) -> None:
     assert did.record.why is Why.UNREADABLE
 
 
-def test_result_is_that_of_jcs_diagnose_with_what_it_was_made_from(tmp_path: Path, diagnoser: Diagnoser) -> None:
-    dicom(tmp_path / "case", 1)
-    did = worker(tmp_path / "out", diagnoser)(Item("case", str(tmp_path / "case")))
+def test_result_is_that_of_jcs_diagnose_with_what_it_was_made_from(
+    tmp_path: Path, real: Path, diagnoser: Diagnoser
+) -> None:
+    did = worker(tmp_path / "out", diagnoser)(Item("case", str(real)))
     assert did.record is not None
     assert did.record.state is State.DONE, did.record
     records = Records(tmp_path / "out")
@@ -97,8 +111,19 @@ def test_result_is_that_of_jcs_diagnose_with_what_it_was_made_from(tmp_path: Pat
     assert document is not None
     assert made_from(document) == (did.record.inputs, "r")
     assert [path.name for path in records.result("case").iterdir()] == ["result.json"]
-    assert records.picture("case").exists()
-    assert did.record.row["study_uid"] == "1.2.3.1"
+    with Image.open(records.picture("case")) as picture:
+        assert max(picture.size) == 192
+    direct, row = diagnoser.run(read_study(real)), did.record.row
+    assert (row["verdict"], row["lesion_ml"]) == (direct.verdict, direct.measures.lesion_volume_ml)
+    assert direct.rule is not None
+    positive = [step.paper_threshold for step in direct.rule.curve if step.positive]
+    assert (
+        max(positive, default=0)
+        <= row["positive_up_to"]
+        < min(step.paper_threshold for step in direct.rule.curve if not step.positive)
+    )
+    zones = {zone.name: zone.lesion_volume_ml for zone in direct.measures.zones}
+    assert row["left_lower_zone_lesion_ml"] == zones["left lower"]
 
 
 def test_copied_study_is_read_and_not_diagnosed_again(tmp_path: Path, diagnoser: Diagnoser) -> None:
@@ -158,19 +183,24 @@ def test_formats_that_the_input_does_not_allow_are_its_failure(tmp_path: Path) -
     assert "--format seg" in record.reason
 
 
-def test_given_lobes_are_measured_and_their_change_is_seen(tmp_path: Path, diagnoser: Diagnoser) -> None:
-    write_nifti(tmp_path / "a.nii", PHANTOM.hu, spacing=PHANTOM.spacing)
-    lobes = PHANTOM.lung_mask.astype("u1")
-    write_nifti(tmp_path / "lobes.nii", lobes, spacing=PHANTOM.spacing)
-    item = Item("a", str(tmp_path / "a.nii"), lobes=str(tmp_path / "lobes.nii"))
+def test_given_lobes_are_measured_and_their_change_is_seen(tmp_path: Path, real: Path, diagnoser: Diagnoser) -> None:
+    study = read_study(real)
+    found = diagnoser.run(study).lung_mask
+    assert found is not None
+    assert study.geometry is not None
+    spacing = (8.0, *study.geometry.pixel_spacing)
+    write_nifti(tmp_path / "study.nii", study.voxels, spacing=spacing)
+    lobes = np.asarray(found).astype(np.uint8)
+    write_nifti(tmp_path / "lobes.nii", lobes, spacing=spacing)
+    item = Item("a", str(tmp_path / "study.nii"), lobes=str(tmp_path / "lobes.nii"))
     work = worker(tmp_path / "out", diagnoser)
     record = work(item).record
     assert record is not None
-    assert record.state is State.DONE
-    assert record.row["left_upper_lobe_lesion_ml"] is not None
+    assert record.state is State.DONE, record
+    assert record.row["left_upper_lobe_lesion_ml"] == pytest.approx(record.row["lesion_ml"])
     assert work(item).worked is False
-    write_nifti(tmp_path / "lobes.nii", lobes * 2, spacing=PHANTOM.spacing)
+    write_nifti(tmp_path / "lobes.nii", lobes * 2, spacing=spacing)
     again = work(item)
     assert again.worked is True
-    document = json.loads((tmp_path / "out" / "studies" / "a" / "result.json").read_text())
-    assert document["measures"]["lobes"]
+    assert again.record is not None
+    assert again.record.row["left_upper_lobe_lesion_ml"] == 0

@@ -112,7 +112,7 @@ def threshold_at(document: Document, paper_threshold: int) -> float:
         return float(steps[paper_threshold])
     largest = max(steps)
     minimum = document["provenance"]["settings"]["rule"]["minimum_infected"]
-    return max(round(paper_threshold * steps[largest] / largest, 3), float(minimum))
+    return max(round(paper_threshold * float(steps[largest]) / largest, 3), float(minimum))
 
 
 def positive_up_to(document: Document) -> int | None:
