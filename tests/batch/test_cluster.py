@@ -54,7 +54,7 @@ def engine(cluster: Any, out: Path, workers: int, **changes: Any) -> Engine:
 
 
 def test_no_usage_reports_leave_the_machine() -> None:
-    usage = pytest.importorskip("ray._private.usage.usage_lib")
+    usage = pytest.importorskip("ray._common.usage.usage_lib")
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     assert usage.usage_stats_enabled() is False
 
