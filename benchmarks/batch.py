@@ -3,8 +3,8 @@
     python benchmarks/batch.py --study DIR [--studies 200] [--slices 20] [--workers 2] [--engine local] [--out FILE]
 
 The real study is given under many names, cut to `--slices` slices or to three lengths. Figures are those of one call of
-the command: studies an hour and worker from the first result to the last, and the resident memory of each worker over the
-run. `--out` writes them as JSON.
+the command: studies an hour and worker from the first result to the last, and the resident memory of each worker. They
+are written as JSON to `--out`.
 """
 
 from __future__ import annotations

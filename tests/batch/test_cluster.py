@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,11 @@ def cluster() -> Iterator[Any]:
     """A head without workers, so that it outlives the loss of any node that works."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = f"{ROOT / 'src'}:{ROOT}"
-    own = cluster_utils.Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 2**27}
+    own = _patiently(
+        lambda: cluster_utils.Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 2**27},
+        )
     )
     try:
         yield own
@@ -46,7 +49,18 @@ def cluster() -> Iterator[Any]:
 
 
 def add_node(cluster: Any) -> Any:
-    return cluster.add_node(num_cpus=1, memory=2 * _MEMORY, object_store_memory=2**27)
+    return _patiently(lambda: cluster.add_node(num_cpus=1, memory=2 * _MEMORY, object_store_memory=2**27))
+
+
+def _patiently(start: Callable[[], Any]) -> Any:
+    """Start a node; Ray gives it thirty seconds, which a busy machine may exceed."""
+    for _ in range(3):
+        try:
+            return start()
+        except Exception as error:  # Ray raises just that
+            if "timed out during startup" not in str(error):
+                raise
+    return start()
 
 
 def engine(cluster: Any, out: Path, workers: int, **changes: Any) -> Engine:
