@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -13,11 +15,13 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from jcs_ct.batch.cohort import CohortOptions, write_cohort
 from jcs_ct.batch.diagnosing import StudyDiagnosis
 from jcs_ct.batch.discovery import discover
+from jcs_ct.batch.engine import Did
 from jcs_ct.batch.items import Item, keyed_name
 from jcs_ct.batch.records import Records, State, Why
-from jcs_ct.batch.result_file import made_from
+from jcs_ct.batch.result_file import made_from, row_of
 from jcs_ct.batch.settings import WorkSettings
 from jcs_ct.batch.table import write_table
 from jcs_ct.batch.work import Worker
@@ -100,11 +104,19 @@ def test_folder_that_may_not_be_read_is_reported(tmp_path: Path) -> None:
     assert did.record.why is Why.UNREADABLE
 
 
-def test_result_is_that_of_jcs_diagnose_with_what_it_was_made_from(tmp_path: Path, diagnoser: Diagnoser) -> None:
-    did = worker(tmp_path / "out", diagnoser)(Item("case", str(EXAMPLE)))
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, diagnoser: Diagnoser) -> tuple[Records, Did]:
+    """A batch of one real study, which is done."""
+    out = tmp_path_factory.mktemp("finished")
+    return Records(out), worker(out, diagnoser)(Item("case", str(EXAMPLE)))
+
+
+def test_result_is_that_of_jcs_diagnose_with_what_it_was_made_from(
+    finished: tuple[Records, Did], diagnoser: Diagnoser
+) -> None:
+    records, did = finished
     assert did.record is not None
     assert did.record.state is State.DONE, did.record
-    records = Records(tmp_path / "out")
     document = records.document("case")
     assert document is not None
     assert made_from(document) == (did.record.inputs, "r")
@@ -118,6 +130,24 @@ def test_result_is_that_of_jcs_diagnose_with_what_it_was_made_from(tmp_path: Pat
         assert (step.paper_threshold <= row["positive_up_to"]) == step.positive
     zones = {zone.name: zone.lesion_volume_ml for zone in direct.measures.zones}
     assert row["left_lower_zone_lesion_ml"] == zones["left lower"]
+
+
+def test_follow_ups_are_compared_as_jcs_compare_does(finished: tuple[Records, Did], tmp_path: Path) -> None:
+    records, did = Records(tmp_path / "out"), finished[1]
+    assert did.record is not None
+    for name, day, ml in (("later", "20070525", 100.0), ("earlier", "20070425", 66.0), ("other", "20070425", 1.0)):
+        document = json.loads((finished[0].result("case") / "result.json").read_text())
+        document["input"]["attributes"] |= {"StudyDate": day, "PatientID": "P2" if name == "other" else "P1"}
+        document["measures"]["lesion_volume_ml"] = ml
+        records.result(name).mkdir()
+        (records.result(name) / "result.json").write_text(json.dumps(document))
+        records.write(replace(did.record, name=name, row=row_of(document)))
+    write_cohort(records, records.root, CohortOptions())
+    with (records.root / "follow_ups.csv").open(newline="") as stream:
+        (pair,) = csv.DictReader(stream)
+    assert (pair["patient_id"], pair["earlier"], pair["later"], pair["days"]) == ("P1", "earlier", "later", "30")
+    assert (float(pair["change_ml"]), float(pair["change_points"]), pair["remarks"]) == (34.0, 0.0, "")
+    assert "Follow-up" in (records.root / "cohort.html").read_text()
 
 
 def test_copied_study_is_read_and_not_diagnosed_again(tmp_path: Path, diagnoser: Diagnoser) -> None:
