@@ -13,15 +13,14 @@ from jcs_ct.batch import diagnosing
 from jcs_ct.batch.engine import Work
 from jcs_ct.batch.settings import WorkSettings
 from jcs_ct.study import dicom
+from jcs_ct.study.codestreams import decode_frame
 
 TASK = "tests.batch.poison:prepare"
 CRASHES, EXHAUSTS = "crashes the decoder", "exhausts memory"
 
-_decode_frame = dicom.decode_frame
-
 
 def prepare(settings: WorkSettings) -> Work:
-    dicom.decode_frame = _decode  # type: ignore[assignment]
+    vars(dicom)["decode_frame"] = _decode
     return diagnosing.prepare(settings)
 
 
@@ -31,4 +30,4 @@ def _decode(dataset: Dataset, *arguments: Any) -> NDArray[np.generic]:
         ctypes.string_at(0)
     if described == EXHAUSTS:
         raise RuntimeError("std::bad_alloc")
-    return _decode_frame(dataset, *arguments)
+    return decode_frame(dataset, *arguments)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from jcs_ct.batch.cohort import CohortOptions, write_cohort
 from jcs_ct.batch.diagnosing import StudyDiagnosis
 from jcs_ct.batch.discovery import discover
+from jcs_ct.batch.engine import Did
 from jcs_ct.batch.items import Item, keyed_name
 from jcs_ct.batch.records import Records, State, Why
-from jcs_ct.batch.result_file import made_from
+from jcs_ct.batch.result_file import made_from, row_of
 from jcs_ct.batch.settings import WorkSettings
 from jcs_ct.batch.table import write_table
 from jcs_ct.batch.work import Worker
@@ -27,6 +33,7 @@ from tests.phantoms import ChestPhantom, write_dicom_series, write_nifti
 
 PHANTOM = ChestPhantom.infected(shape=(10, 96, 96), spacing=(20.0, 3.4, 3.4))
 KEY = b"k" * 32
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "lung-pet-ct-dx-A0002"
 
 
 def dicom(folder: Path, study: int, description: str = "", day: str = "20200401") -> None:
@@ -41,6 +48,16 @@ def dicom(folder: Path, study: int, description: str = "", day: str = "20200401"
 @pytest.fixture(scope="module")
 def diagnoser() -> Diagnoser:
     return Diagnoser(threads=1)
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    """Twelve slices of a real study, enough to be measured."""
+    files = sorted(EXAMPLE.glob("*.dcm"), key=lambda path: float(dcmread(path).ImagePositionPatient[2]))
+    (tmp_path / "real").mkdir()
+    for path in files[9:21]:
+        shutil.copy2(path, tmp_path / "real")
+    return tmp_path / "real"
 
 
 def worker(out: Path, diagnoser: Diagnoser | None = None, **changes: object) -> Worker:
@@ -87,18 +104,50 @@ def test_folder_that_may_not_be_read_is_reported(tmp_path: Path) -> None:
     assert did.record.why is Why.UNREADABLE
 
 
-def test_result_is_that_of_jcs_diagnose_with_what_it_was_made_from(tmp_path: Path, diagnoser: Diagnoser) -> None:
-    dicom(tmp_path / "case", 1)
-    did = worker(tmp_path / "out", diagnoser)(Item("case", str(tmp_path / "case")))
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, diagnoser: Diagnoser) -> tuple[Records, Did]:
+    """A batch of one real study, which is done."""
+    out = tmp_path_factory.mktemp("finished")
+    return Records(out), worker(out, diagnoser)(Item("case", str(EXAMPLE)))
+
+
+def test_result_is_that_of_jcs_diagnose_with_what_it_was_made_from(
+    finished: tuple[Records, Did], diagnoser: Diagnoser
+) -> None:
+    records, did = finished
     assert did.record is not None
     assert did.record.state is State.DONE, did.record
-    records = Records(tmp_path / "out")
     document = records.document("case")
     assert document is not None
     assert made_from(document) == (did.record.inputs, "r")
     assert [path.name for path in records.result("case").iterdir()] == ["result.json"]
-    assert records.picture("case").exists()
-    assert did.record.row["study_uid"] == "1.2.3.1"
+    with Image.open(records.picture("case")) as picture:
+        assert max(picture.size) == 192
+    direct, row = diagnoser.run(read_study(EXAMPLE)), did.record.row
+    assert (row["verdict"], row["lesion_ml"]) == (direct.verdict, direct.measures.lesion_volume_ml)
+    assert direct.rule is not None
+    for step in direct.rule.curve:
+        assert (step.paper_threshold <= row["positive_up_to"]) == step.positive
+    zones = {zone.name: zone.lesion_volume_ml for zone in direct.measures.zones}
+    assert row["left_lower_zone_lesion_ml"] == zones["left lower"]
+
+
+def test_follow_ups_are_compared_as_jcs_compare_does(finished: tuple[Records, Did], tmp_path: Path) -> None:
+    records, did = Records(tmp_path / "out"), finished[1]
+    assert did.record is not None
+    for name, day, ml in (("later", "20070525", 100.0), ("earlier", "20070425", 66.0), ("other", "20070425", 1.0)):
+        document = json.loads((finished[0].result("case") / "result.json").read_text())
+        document["input"]["attributes"] |= {"StudyDate": day, "PatientID": "P2" if name == "other" else "P1"}
+        document["measures"]["lesion_volume_ml"] = ml
+        records.result(name).mkdir()
+        (records.result(name) / "result.json").write_text(json.dumps(document))
+        records.write(replace(did.record, name=name, row=row_of(document)))
+    write_cohort(records, records.root, CohortOptions())
+    with (records.root / "follow_ups.csv").open(newline="") as stream:
+        (pair,) = csv.DictReader(stream)
+    assert (pair["patient_id"], pair["earlier"], pair["later"], pair["days"]) == ("P1", "earlier", "later", "30")
+    assert (float(pair["change_ml"]), float(pair["change_points"]), pair["remarks"]) == (34.0, 0.0, "")
+    assert "Follow-up" in (records.root / "cohort.html").read_text()
 
 
 def test_copied_study_is_read_and_not_diagnosed_again(tmp_path: Path, diagnoser: Diagnoser) -> None:
@@ -158,19 +207,24 @@ def test_formats_that_the_input_does_not_allow_are_its_failure(tmp_path: Path) -
     assert "--format seg" in record.reason
 
 
-def test_given_lobes_are_measured_and_their_change_is_seen(tmp_path: Path, diagnoser: Diagnoser) -> None:
-    write_nifti(tmp_path / "a.nii", PHANTOM.hu, spacing=PHANTOM.spacing)
-    lobes = PHANTOM.lung_mask.astype("u1")
-    write_nifti(tmp_path / "lobes.nii", lobes, spacing=PHANTOM.spacing)
-    item = Item("a", str(tmp_path / "a.nii"), lobes=str(tmp_path / "lobes.nii"))
+def test_given_lobes_are_measured_and_their_change_is_seen(tmp_path: Path, real: Path, diagnoser: Diagnoser) -> None:
+    study = read_study(real)
+    found = diagnoser.run(study).lung_mask
+    assert found is not None
+    assert study.geometry is not None
+    spacing = (8.0, *study.geometry.pixel_spacing)
+    write_nifti(tmp_path / "study.nii", study.voxels, spacing=spacing)
+    lobes = np.asarray(found).astype(np.uint8)
+    write_nifti(tmp_path / "lobes.nii", lobes, spacing=spacing)
+    item = Item("a", str(tmp_path / "study.nii"), lobes=str(tmp_path / "lobes.nii"))
     work = worker(tmp_path / "out", diagnoser)
     record = work(item).record
     assert record is not None
-    assert record.state is State.DONE
-    assert record.row["left_upper_lobe_lesion_ml"] is not None
+    assert record.state is State.DONE, record
+    assert record.row["left_upper_lobe_lesion_ml"] == pytest.approx(record.row["lesion_ml"])
     assert work(item).worked is False
-    write_nifti(tmp_path / "lobes.nii", lobes * 2, spacing=PHANTOM.spacing)
+    write_nifti(tmp_path / "lobes.nii", lobes * 2, spacing=spacing)
     again = work(item)
     assert again.worked is True
-    document = json.loads((tmp_path / "out" / "studies" / "a" / "result.json").read_text())
-    assert document["measures"]["lobes"]
+    assert again.record is not None
+    assert again.record.row["left_upper_lobe_lesion_ml"] == 0

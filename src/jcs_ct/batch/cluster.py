@@ -75,7 +75,7 @@ class RayEngine:
                 f"--address: cannot join the Ray cluster {address} ({error}); start one with ray start --head, or give "
                 "--address local"
             ) from error
-        cpus = int(ray.cluster_resources().get("CPU", 1))
+        cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
         self._failures = 0
         self._began = time.monotonic()
         self._places = [self._place() for _ in range(workers or max(1, cpus // settings.threads))]
@@ -119,7 +119,8 @@ class RayEngine:
     def _place(self) -> _Place:
         settings = self._settings
         variables = dict.fromkeys(THREAD_VARIABLES, str(settings.threads))
-        actor = _Actor.options(
+        remote: Any = _Actor  # what the decorator makes of it
+        actor = remote.options(
             num_cpus=settings.threads,
             memory=settings.memory_bytes,
             max_restarts=0,  # a new one takes its place, and another study
@@ -195,7 +196,7 @@ class _Actor:
 def _node_is_lost(node: str, error: RayError) -> bool:
     if "node" in str(error) and "died" in str(error) and "worker process has died" not in str(error):
         return True
-    return not any(each["NodeID"] == node and each["Alive"] for each in ray.nodes())
+    return not any(each["NodeID"] == node and each["Alive"] for each in ray.nodes())  # type: ignore[no-untyped-call]
 
 
 def _first_line(error: BaseException) -> str:

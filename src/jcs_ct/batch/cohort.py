@@ -82,7 +82,8 @@ def write_cohort(records: Records, target: Path, options: CohortOptions, anew: b
 def verdict_at(row: Row, threshold: int) -> str | None:
     """The verdict of a row as it would be at a threshold of the patient rule."""
     if row["positive_up_to"] is None:
-        return row["verdict"]
+        verdict: str | None = row["verdict"]
+        return verdict
     return "positive" if threshold <= row["positive_up_to"] else "negative"
 
 

@@ -14,9 +14,9 @@ from jcs_ct.batch.sources import read_item
 from jcs_ct.batch.work import Worker
 from jcs_ct.cores import at_most
 from jcs_ct.diagnosis.decide import PatientRule
+from jcs_ct.diagnosis.given_masks import GivenMasks
 from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
 from jcs_ct.diagnosis.result import Diagnosis
-from jcs_ct.diagnosis.whole_lungs import GivenMasks
 from jcs_ct.reports.deidentify import UidMap, deidentified
 from jcs_ct.reports.formats import ReportFormat, check_formats
 from jcs_ct.reports.pictures import draw
@@ -85,10 +85,10 @@ class StudyDiagnosis:
 
 
 def _stamped(diagnosis: Diagnosis, begun: Record) -> Diagnosis:
-    """With what it was made from among its settings."""
+    """With what it was made from among its settings; the decision was made by the same run, and says the same."""
     made = diagnosis.provenance
-    settings = {**made.settings, **stamp(begun.inputs, begun.recipe)}
-    return replace(diagnosis, provenance=replace(made, settings=settings))
+    made = replace(made, settings={**made.settings, **stamp(begun.inputs, begun.recipe)})
+    return replace(diagnosis, provenance=made, decision=replace(diagnosis.decision, provenance=made))
 
 
 def _most_affected(diagnosis: Diagnosis) -> int | None:

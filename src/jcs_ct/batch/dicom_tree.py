@@ -104,9 +104,9 @@ def _identity(path: Path) -> tuple[StudyKey | None, str]:
         return None, ""
 
 
-_WANTED = [Tag("SOPClassUID"), Tag("SOPInstanceUID"), Tag("PatientID"), Tag("StudyInstanceUID")]
+_WANTED: list[BaseTag | int] = [Tag("SOPClassUID"), Tag("SOPInstanceUID"), Tag("PatientID"), Tag("StudyInstanceUID")]
 
 
 def _after_study(tag: BaseTag, vr: str | None, length: int) -> bool:
     del vr, length
-    return tag > _LAST
+    return bool(tag > _LAST)

@@ -22,6 +22,7 @@ from jcs_ct.study.quiet import quiet_libraries
 
 _CONNECT_S, _ANSWER_S = 10.0, 120.0
 _FIELDS = ("StudyInstanceUID", "PatientID", "StudyDate", "NumberOfStudyRelatedInstances")
+_PAGE = 1000
 _PATH = "/studies/"
 
 
@@ -39,12 +40,10 @@ def find_studies(service: str, query: Mapping[str, str], config: str | None = No
         UsageError: there is no such peer.
     """
     url, client = _client(service, config)
+    client.set_http_retry_params(retry=False)  # somebody waits
     filters = {"ModalitiesInStudy": "CT", **query}
-    with _explained(url):
-        answers = client.search_for_studies(fields=list(_FIELDS), search_filters=filters, get_remaining=True)
-        studies = [Dataset.from_json(each) for each in answers]
     found: dict[str, Found] = {}
-    for study in studies:
+    for study in _studies(client, url, filters):
         uid = str(study.get("StudyInstanceUID") or "")
         if uid:
             words = [str(study.get(keyword) or "") for keyword in ("PatientID", "StudyDate")]
@@ -54,6 +53,22 @@ def find_studies(service: str, query: Mapping[str, str], config: str | None = No
     if not found:
         raise InputError(f"{url} finds no study with CT images for {dict(query)}; check the query")
     return [found[uid] for uid in sorted(found)]
+
+
+def _studies(client: DICOMwebClient, url: str, filters: Mapping[str, str]) -> Iterator[Dataset]:
+    """The answers of a service, page by page, until a page brings nothing new: not every service knows of offsets."""
+    seen: set[str] = set()
+    while True:
+        with _explained(url):
+            answers = client.search_for_studies(
+                fields=list(_FIELDS), search_filters=dict(filters), limit=_PAGE, offset=len(seen)
+            )
+            studies = [Dataset.from_json(each) for each in answers]
+        new = [study for study in studies if str(study.get("StudyInstanceUID") or "") not in seen]
+        seen |= {str(study.get("StudyInstanceUID") or "") for study in new}
+        yield from new
+        if not new or len(studies) < _PAGE:
+            return
 
 
 def fetch_study(item: Item, folder: Path, config: str | None) -> None:

@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jcs_ct.batch.dicom_tree import DicomStudy, common_folder, group_by_study
-from jcs_ct.batch.items import Found, Item, named, printable, without_suffix
+from jcs_ct.batch.items import Found, Item, named, without_suffix
 from jcs_ct.batch.table import is_table, read_table
 from jcs_ct.errors import InputError, JcsError
+from jcs_ct.notices import printable
 from jcs_ct.study.files import FileKind, kind_of
 
 log = logging.getLogger("jcs_ct.batch")
@@ -36,6 +37,7 @@ class _Tree:
     zips: list[Path] = field(default_factory=list)
     nifti: list[Path] = field(default_factory=list)
     pictures: list[Path] = field(default_factory=list)
+    """And compressed files, whose folder makes them one study as well."""
     children: list[Path] = field(default_factory=list)
     """All that lies directly in the root and is no file: folders, and links that lead nowhere."""
 
@@ -73,19 +75,24 @@ def _in_folder(root: Path) -> list[Found]:
     items = _dicom_items(tree, studies) + [Item("", str(path)) for path in tree.zips]
     with_dicom = {tree.branch(path) for path in tree.dicom}
     for folder, files in _by_folder(tree).items():
+        volumes = [path for path in files if path in tree.nifti and folder == root]
         if tree.branch(folder) in with_dicom:
-            text = "%s: %d pictures or NIfTI files beside DICOM files are left out"
-            log.warning(text, printable(str(folder)), len(files))
-        elif folder == root and tree.nifti and tree.nifti[0].parent == root:
-            items += [Item("", str(path)) for path in tree.nifti if path.parent == root]
+            _warn_left_out(folder, len(files), "pictures or NIfTI files beside DICOM files")
+        elif volumes:
+            items += [Item("", str(path)) for path in volumes]
+            _warn_left_out(folder, len(files) - len(volumes), "pictures beside NIfTI files")
         else:
             items.append(Item("", str(folder)))
     told = {tree.branch(Path(item.path)) for item in items}
     told |= {tree.branch(path) for study in studies for path in study.files}
     items += [Item("", str(child)) for child in tree.children if child not in told]
-    if lost := [path for path in damaged if path.parent == root]:
-        log.warning("%s: %d DICOM files name no study and are left out", printable(str(root)), len(lost))
+    _warn_left_out(root, sum(path.parent == root for path in damaged), "DICOM files that name no study")
     return _labelled(tree, sorted(items, key=lambda item: (item.path, item.study_uid or "", item.files)))
+
+
+def _warn_left_out(folder: Path, count: int, what: str) -> None:
+    if count:
+        log.warning("%s: %d %s are left out", printable(str(folder)), count, what)
 
 
 def _by_folder(tree: _Tree) -> dict[Path, list[Path]]:
@@ -151,7 +158,7 @@ def _survey(root: Path) -> _Tree:
             tree.zips.append(path)
         elif kind is FileKind.NIFTI:
             tree.nifti.append(path)
-        elif kind is FileKind.IMAGE:
+        elif kind in (FileKind.IMAGE, FileKind.GZIP):
             tree.pictures.append(path)
     return tree
 

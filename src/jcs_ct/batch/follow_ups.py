@@ -55,6 +55,7 @@ def _day(stated: str | None) -> date | None:
 def _change(records: Records, earlier: str, later: str) -> Row:
     # Here and not at the top: they take a second to load, and few cohorts have follow-ups.
     from jcs_ct.diagnosis.follow_up import compare
+    from jcs_ct.notices import texts
     from jcs_ct.reports.stored_result import read_result
 
     try:
@@ -68,5 +69,5 @@ def _change(records: Records, earlier: str, later: str) -> Row:
         "change_percent": change.total.change_percent,
         "change_points": change.total.change_points,
         "severity_change": change.severity_change,
-        "remarks": " ".join(map(str, change.remarks)) or None,
+        "remarks": " ".join(texts(change.notices)) or None,
     }

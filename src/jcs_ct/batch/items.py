@@ -156,8 +156,3 @@ def without_suffix(name: str) -> str:
     """The name of a study's file without what says its kind."""
     suffix = next((each for each in _SUFFIXES if name.lower().endswith(each)), "")
     return name[: len(name) - len(suffix)] or name
-
-
-def printable(text: str) -> str:
-    """Text on one line, without control characters: names of files may hold any."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -95,7 +95,7 @@ class LocalEngine:
     def close(self) -> None:
         """See `Engine`."""
         for place in self._places:
-            place.pool.stop()  # which starts no more workers
+            place.pool.stop()  # type: ignore[no-untyped-call]  # it starts no more workers then
         self._writer.close()
         for place in self._places:
             place.pool.join()
@@ -128,7 +128,7 @@ class LocalEngine:
     def _given_up(self, place: _Place) -> Ended:
         item = place.item
         assert item is not None
-        place.pool.stop()
+        place.pool.stop()  # type: ignore[no-untyped-call]
         place.pool.join()
         place.pool, place.item, place.future = self._pool(), None, None
         return Ended(item, why=Why.TIME, detail="its worker was lost")

@@ -107,9 +107,9 @@ def verdict_at(document: Document, paper_threshold: int) -> str:
 
 def threshold_at(document: Document, paper_threshold: int) -> float:
     """A threshold of the paper's kind in slices of the study: as in the curve, or in proportion to its last step."""
-    steps = {step["paper_threshold"]: step["threshold"] for step in document["rule"]["curve"]}
+    steps = {int(step["paper_threshold"]): float(step["threshold"]) for step in document["rule"]["curve"]}
     if paper_threshold in steps:
-        return float(steps[paper_threshold])
+        return steps[paper_threshold]
     largest = max(steps)
     minimum = document["provenance"]["settings"]["rule"]["minimum_infected"]
     return max(round(paper_threshold * steps[largest] / largest, 3), float(minimum))

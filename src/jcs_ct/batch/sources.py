@@ -10,7 +10,7 @@ from jcs_ct.batch.items import Item
 from jcs_ct.batch.settings import WorkSettings
 from jcs_ct.errors import InputError
 from jcs_ct.study.dicom import read_dicom
-from jcs_ct.study.files import FileKind, list_folder
+from jcs_ct.study.files import FileKind, Names, list_folder
 from jcs_ct.study.quiet import quiet_libraries
 from jcs_ct.study.reader import read_study
 from jcs_ct.study.volume import Study
@@ -35,7 +35,7 @@ def read_item(item: Item, settings: WorkSettings) -> Study:
     root = Path(item.path)
     files = [Path(name) for name in item.files] or _files_of(root, item.study_uid)
     with quiet_libraries():
-        return read_dicom(files, root, item.series_uid)
+        return read_dicom(files, Names(root), item.series_uid)
 
 
 def _files_of(root: Path, study_uid: str) -> list[Path]:

@@ -166,14 +166,9 @@ def _settings(
     key: bytes | None,
     config: Path | None,
 ) -> WorkSettings:
-    try:
-        import filelock
-    except ImportError as error:
-        raise UsageError('a batch needs more than diagnosing: pip install "jcs-ct[batch]"') from error
     from jcs_ct.batch.fingerprint import recipe
     from jcs_ct.batch.settings import WorkSettings
 
-    del filelock
     names = tuple(sorted({"json", *(str(each.value) for each in formats or ())}))
     settings = WorkSettings(
         str(output.resolve()),
