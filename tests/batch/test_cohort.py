@@ -157,7 +157,7 @@ def test_follow_ups_that_cannot_be_compared_say_why(records: Records) -> None:
     (pair,) = table(records.root / "follow_ups.csv")
     assert (pair["patient_id"], pair["earlier"], pair["later"], pair["days"]) == ("P1", "a", "b", "10")
     assert pair["change_ml"] == ""
-    assert pair["remarks"]
+    assert pair["notices"]
 
 
 def test_parquet_has_the_same_rows(records: Records) -> None:

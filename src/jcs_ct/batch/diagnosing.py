@@ -14,8 +14,9 @@ from jcs_ct.batch.sources import read_item
 from jcs_ct.batch.work import Worker
 from jcs_ct.cores import at_most
 from jcs_ct.diagnosis.decide import PatientRule
+from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings
 from jcs_ct.diagnosis.given_masks import GivenMasks
-from jcs_ct.diagnosis.pipeline import Diagnoser, DiagnoserSettings
+from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.deidentify import UidMap, deidentified
 from jcs_ct.reports.formats import ReportFormat, check_formats

@@ -13,7 +13,7 @@ from jcs_ct.errors import UsageError
 
 FOLLOW_UP_COLUMNS = (
     "patient_id", "earlier", "later", "earlier_date", "later_date", "days", "change_ml", "change_percent",
-    "change_points", "severity_change", "remarks",
+    "change_points", "severity_change", "notices",
 )  # fmt: skip
 
 
@@ -63,11 +63,11 @@ def _change(records: Records, earlier: str, later: str) -> Row:
         change = compare(before, after)
     except UsageError as error:
         nothing = dict.fromkeys(("change_ml", "change_percent", "change_points", "severity_change"))
-        return {**nothing, "remarks": str(error)}
+        return {**nothing, "notices": str(error)}
     return {
         "change_ml": change.total.change_ml,
         "change_percent": change.total.change_percent,
         "change_points": change.total.change_points,
         "severity_change": change.severity_change,
-        "remarks": " ".join(texts(change.notices)) or None,
+        "notices": "; ".join(texts(change.notices)) or None,
     }

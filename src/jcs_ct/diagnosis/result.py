@@ -120,7 +120,7 @@ class Diagnosis:
     @property
     def carried_over(self) -> bool:
         """Whether the decision comes from an earlier result, whose outlines were edited since."""
-        return self.decision.provenance not in (None, self.provenance)
+        return self.provenance.outlines is not None and self.decision.provenance is not None
 
     @property
     def lesions(self) -> tuple[Lesion, ...]:
