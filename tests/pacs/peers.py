@@ -207,7 +207,7 @@ def served(folder: Path, config: Path, port: int, *options: str) -> Iterator[Ser
                 assert process.poll() is None, log.read_text()
                 return b"listening" in log.read_bytes()[started:]
 
-            eventually(listens, "the node listens")
+            eventually(listens, "the node listens", limit_s=180.0)
             yield ServedNode(process, log, port)
         finally:
             if process.poll() is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,21 +13,18 @@ from tests.jobs.stores import quick
 from tests.service.client import Running, Service
 
 
-def told(service: Service) -> tuple[int, dict[str, Any]]:
-    answer = service.http.get("/ready")
-    health = service.http.get("/health")
-    assert health.status_code == 200, "it lives"
-    return answer.status_code, answer.json()
-
-
-def becomes(service: Service, status: int, problem: str | None, limit_s: float = 30.0) -> None:
+def becomes(service: Service, status: int, problem: str | None, limit_s: float = 60.0) -> None:
+    """Readiness has this status and names this problem, and health names it, too; both as soon as it is so."""
     deadline = time.monotonic() + limit_s
     while True:
-        code, found = told(service)
-        if code == status and (found["problem"] is None if problem is None else problem in (found["problem"] or "")):
+        ready, health = service.http.get("/ready"), service.http.get("/health")
+        assert health.status_code == 200, "it lives"
+        found = health.json()
+        as_told = found["problem"] is None if problem is None else problem in (found["problem"] or "")
+        if ready.status_code == status and as_told and (problem is None or problem in ready.json()["detail"]):
             assert found["status"] == ("ok" if problem is None else "degraded")
             return
-        assert time.monotonic() < deadline, (code, found)
+        assert time.monotonic() < deadline, (ready.text, found)
         time.sleep(0.2)
 
 

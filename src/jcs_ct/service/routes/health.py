@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
 from jcs_ct._version import __version__
 from jcs_ct.service.deps import Parts
+from jcs_ct.service.problems import RefusedError
 from jcs_ct.service.schemas import Health
 
 router = APIRouter(tags=["health"])
@@ -27,8 +28,11 @@ async def health(services: Parts) -> Health:
 
 
 @router.get("/ready")
-async def ready(services: Parts, response: Response) -> Health:
+async def ready(services: Parts) -> Health:
     """The same for whoever decides where to send requests: 503 while studies are not taken, or not worked off."""
-    if not (await services.condition.state()).ready:
-        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    state = await services.condition.state()
+    if not state.ready:
+        raise RefusedError(
+            HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(state.problems) or "no worker has begun yet", {"Retry-After": "5"}
+        )
     return await health(services)
