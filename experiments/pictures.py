@@ -20,12 +20,12 @@ from typing import Any
 
 import httpx
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "coronacases_001"
 IMAGES = ROOT / "docs" / "images"
-REPORT, PAGE = {"width": 880, "height": 1850}, {"width": 1366, "height": 768}
+REPORT, PAGE = ViewportSize(width=880, height=1850), ViewportSize(width=1366, height=768)
 """Window sizes in pixels."""
 WAIT_S = 3600.0
 
