@@ -146,7 +146,7 @@ def test_follow_ups_are_compared_as_jcs_compare_does(finished: tuple[Records, Di
     with (records.root / "follow_ups.csv").open(newline="") as stream:
         (pair,) = csv.DictReader(stream)
     assert (pair["patient_id"], pair["earlier"], pair["later"], pair["days"]) == ("P1", "earlier", "later", "30")
-    assert (float(pair["change_ml"]), float(pair["change_points"]), pair["remarks"]) == (34.0, 0.0, "")
+    assert (float(pair["change_ml"]), float(pair["change_points"]), pair["notices"]) == (34.0, 0.0, "")
     assert "Follow-up" in (records.root / "cohort.html").read_text()
 
 
