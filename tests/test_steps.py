@@ -22,7 +22,8 @@ from jcs_ct.errors import DataError, WeightsError
 from jcs_ct.models import registry
 from jcs_ct.training.augment import Augment
 from jcs_ct.training.config import TrainConfig, load_config
-from jcs_ct.training.run import RunPaths, save_weights, train
+from jcs_ct.training.files import RunPaths, save_weights
+from jcs_ct.training.run import train
 from jcs_ct.weights import SHIPPED
 from tests.mini_data import write_mini_data
 

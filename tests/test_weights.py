@@ -17,7 +17,7 @@ from jcs_ct.errors import WeightsError
 from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.models import registry
 from jcs_ct.training.config import load_config
-from jcs_ct.training.run import load_weights
+from jcs_ct.training.files import load_weights
 from jcs_ct.weights import SHIPPED, file_sha256, load_manifest, write_fitted
 
 WEIGHTS = {".onnx", ".safetensors", ".xml", ".bin", ".npz"}

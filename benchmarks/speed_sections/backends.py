@@ -18,7 +18,7 @@ from jcs_ct.engine import Network, OnnxRuntime, Outputs
 from jcs_ct.errors import JcsError
 from jcs_ct.models import registry
 from jcs_ct.preprocessing import crop_resize
-from jcs_ct.training.run import load_weights
+from jcs_ct.training.files import load_weights
 from jcs_ct.weights import NetworkFile
 
 CALIBRATED_ON = "covid-19-ct100"

@@ -20,7 +20,7 @@ from torch import nn
 from jcs_ct.engine import OpenVino
 from jcs_ct.models import registry
 from jcs_ct.training.export import export_onnx
-from jcs_ct.training.run import save_weights
+from jcs_ct.training.files import save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSIFIER_SIZE = (224, 224)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from jcs_ct.datasets.prepared import PreparedSlices, prepare
 from jcs_ct.models import registry
 from jcs_ct.training.config import BatchGroup, TrainConfig
-from jcs_ct.training.run import load_weights
+from jcs_ct.training.files import load_weights
 
 NARROWED_ON = "sars-cov-2-ct"
 """The slices that the narrow encoder is fitted to, without their labels."""

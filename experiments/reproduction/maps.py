@@ -22,7 +22,7 @@ from jcs_ct.models import registry
 from jcs_ct.models.activation_map import INFECTED
 from jcs_ct.models.classifier import Classifier
 from jcs_ct.training.batches import FixedBatches
-from jcs_ct.training.run import load_weights
+from jcs_ct.training.files import load_weights
 
 LABELLED = "sars-cov-2-ct"
 """Source whose test slices show what the map costs the decision."""

@@ -23,7 +23,7 @@ from jcs_ct.errors import UsageError
 from jcs_ct.models import registry
 from jcs_ct.models.joint import JointPrediction
 from jcs_ct.training.config import BatchGroup, TrainConfig
-from jcs_ct.training.run import load_weights
+from jcs_ct.training.files import load_weights
 from jcs_ct.weights import SHIPPED
 
 SOURCE = "covid-19-ct100"

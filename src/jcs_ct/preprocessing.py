@@ -273,6 +273,12 @@ def paste_back(patch: Float, box: Box, shape: tuple[int, int]) -> Float:
     return out
 
 
+def fit_square(image: Bytes, side: int) -> Bytes:
+    """(H, W) in the middle of a square, resized to `side`; what is added is air (0)."""
+    height, width = image.shape
+    return crop_resize(image, Box(0, height, 0, width).with_aspect(1, 1), (side, side))
+
+
 LUNG_MARGIN = 0.08
 """Margin around the lungs' bounding box, as a share of it: consolidated lung at the rim is not in the lung mask."""
 

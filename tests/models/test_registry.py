@@ -16,7 +16,7 @@ from jcs_ct.models.classifier import Classification
 from jcs_ct.models.joint import JointPrediction
 from jcs_ct.models.segmenter import Segmentation
 from jcs_ct.training.export import OUTPUTS, export_onnx
-from jcs_ct.training.run import load_weights, save_weights
+from jcs_ct.training.files import load_weights, save_weights
 
 EVERY = pytest.mark.parametrize(
     ("name", "size"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jcs_ct.training.run import RunPaths
+from jcs_ct.training.files import RunPaths
 from tests.mini_data import write_mini_data
 
 INPUT_SIZE = (64, 80)

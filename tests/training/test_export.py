@@ -13,7 +13,8 @@ from jcs_ct.engine import Network
 from jcs_ct.models import registry
 from jcs_ct.training.config import BatchGroup
 from jcs_ct.training.export import ship
-from jcs_ct.training.run import RunPaths, save_weights, train
+from jcs_ct.training.files import RunPaths, save_weights
+from jcs_ct.training.run import train
 from jcs_ct.weights import file_sha256
 from tests.training.conftest import INPUT_SIZE
 from tests.training.test_run import MASKED, UNINFECTED, config_for

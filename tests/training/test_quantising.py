@@ -17,8 +17,9 @@ from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.engine import Network
 from jcs_ct.errors import WeightsError
 from jcs_ct.training.export import ship
+from jcs_ct.training.files import RunPaths
 from jcs_ct.training.quantising import EXACT_CONVOLUTIONS, quantise
-from jcs_ct.training.run import RunPaths, train
+from jcs_ct.training.run import train
 from jcs_ct.weights import file_sha256, load_manifest
 from tests.training.conftest import INPUT_SIZE
 from tests.training.test_run import config_for

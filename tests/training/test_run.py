@@ -25,8 +25,10 @@ from jcs_ct.models.segmenter import Segmenter
 from jcs_ct.models.vgg import PAPER_WIDTHS, VGGEncoder
 from jcs_ct.training.batches import Batch, to_batch
 from jcs_ct.training.config import AugmentSettings, BatchGroup, TrainConfig, load_config
-from jcs_ct.training.run import RunPaths, build_task, evenly, load_weights, save_weights, train, training_slices
+from jcs_ct.training.files import RunPaths, load_weights, save_weights
+from jcs_ct.training.run import build_task, train
 from jcs_ct.training.segmentation import SegmentationTask
+from jcs_ct.training.slices import evenly, training_slices
 from jcs_ct.training.task import Task
 from tests.imagenet import write_imagenet
 from tests.training.conftest import INPUT_SIZE

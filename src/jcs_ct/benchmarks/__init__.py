@@ -13,6 +13,7 @@ from jcs_ct.benchmarks.classification import slice_probabilities as slice_probab
 from jcs_ct.benchmarks.composition import composition as composition
 from jcs_ct.benchmarks.composition import fit_composition as fit_composition
 from jcs_ct.benchmarks.coverage import coverage as coverage
+from jcs_ct.benchmarks.evidence import fit_slice_evidence as fit_slice_evidence
 from jcs_ct.benchmarks.explanation import localisation as localisation
 from jcs_ct.benchmarks.explanation import shortcut as shortcut
 from jcs_ct.benchmarks.segmentation import fit_intervals as fit_intervals

@@ -44,6 +44,7 @@ class Fitted(StrEnum):
     PROBABILITY = "probability"
     COMPOSITION = "composition"
     INTERVALS = "intervals"
+    EVIDENCE = "evidence"
 
 
 def evaluate(
@@ -121,13 +122,15 @@ def calibrate(
     """Fit what turns the networks' answers into results, and keep it in the manifest.
 
     What slices are usual to the classifier; its probabilities, on all patients that are not for testing; the density
-    above which an opacity is consolidation; and, if asked for, the thresholds that intervals of volumes are made with,
-    on validation slices that were not trained on.
+    above which an opacity is consolidation; how both networks together tell an infected slice, on validation patients;
+    and, if asked for, the thresholds that intervals of volumes are made with, on validation slices that were not
+    trained on.
     """
     if between is not None and only is not Fitted.INTERVALS:
         raise UsageError("found --between, expected it with --only intervals alone")
+    from jcs_ct.benchmarks import fit_slice_evidence
     from jcs_ct.diagnosis.pipeline import Diagnoser
-    from jcs_ct.weights import write_fitted
+    from jcs_ct.weights import write_evidence, write_fitted
 
     fits: dict[Fitted, Callable[[Diagnoser, Path, Callable[[int], None]], _Fit]] = {
         Fitted.TYPICALITY: partial(_fit_typicality, weights),
@@ -140,6 +143,11 @@ def calibrate(
     with Progress() as progress:
         progress.stage("calibrating", 0)
         for what in wanted:
+            if what is Fitted.EVIDENCE:
+                evidence, fitted_on = fit_slice_evidence(diagnoser, data, progress.advance)
+                write_evidence(weights, asdict(evidence), fitted_on)
+                lines.append(f"evidence {asdict(evidence)}; fitted on {fitted_on}")
+                continue
             network, name, value, fitted_on, told = fits[what](diagnoser, data, progress.advance)
             write_fitted(weights, network, name, value, fitted_on)
             lines.append(f"{told}; fitted on {fitted_on}")

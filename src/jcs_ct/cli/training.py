@@ -18,6 +18,7 @@ class TrainTask(StrEnum):
     CLASSIFIER = "classifier"
     SEGMENTER = "segmenter"
     JOINT = "joint"
+    LUNGS = "lungs"
     ENCODER = "encoder"
     BACKBONE = "backbone"
 

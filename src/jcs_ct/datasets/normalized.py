@@ -65,7 +65,7 @@ def normalize_slice(record: SliceRecord, input_size: tuple[int, int]) -> Normali
     Raises:
         DataError: image or mask missing, unreadable, or of different sizes.
     """
-    grey = read_record(record).voxels[0].astype(np.uint8) if record.own else _grey(record.path)
+    grey = read_record(record).voxels[0].astype(np.uint8) if record.own else read_grey(record.path)
     mask = None if record.mask is None else _stored_mask(record, record.mask)
     if mask is not None and mask.shape != grey.shape:
         raise DataError(f"{record.mask}: found size {mask.shape}, expected {grey.shape} as of {record.path}")
@@ -73,12 +73,11 @@ def normalize_slice(record: SliceRecord, input_size: tuple[int, int]) -> Normali
     inside = np.ones((1, *grey.shape), bool)
     image = preprocessing.normalize_grey(grey[None], inside)[0]
     lung = lungs.find_lungs(image[None])
-    if record.turned:
-        image, lung = np.rot90(image), np.rot90(lung, 1, (1, 2))
-        mask, dense = (None if one is None else np.rot90(one) for one in (mask, dense))
+    image, lung = record.upright(image), record.upright(lung[0])[None]
+    mask, dense = (None if one is None else record.upright(one) for one in (mask, dense))
     found = lungs.lung_box(lung, image[None]) or preprocessing.Box(0, image.shape[0], 0, image.shape[1])
     box = preprocessing.network_box(found, input_size)
-    return NormalizedSlice(np.ascontiguousarray(image), lung[0], mask, box, dense)
+    return NormalizedSlice(image, lung[0], mask, box, dense)
 
 
 def read_record(record: SliceRecord) -> Study:
@@ -124,7 +123,13 @@ def _study_slices(record: SliceRecord, input_size: tuple[int, int]) -> Iterator[
         mask = np.rot90(mask, 1, (1, 2))
     for k in np.flatnonzero(found.shown).tolist():
         own = None if mask is None else np.ascontiguousarray(mask[k])
-        yield replace(record, index=k), NormalizedSlice(found.images[k], found.lungs[k], own, box)
+        infected = record.infected
+        if record.slice_labels is not None:
+            infected = record.slice_labels[len(study) - 1 - k]  # slices are numbered from the feet, labels from above
+        yield (
+            replace(record, index=k, infected=infected),
+            NormalizedSlice(found.images[k], found.lungs[k], own, box),
+        )
 
 
 def _labelled(record: SliceRecord, mask: NDArray[np.bool_] | None) -> SliceRecord:
@@ -148,12 +153,11 @@ def picture_mask(record: SliceRecord) -> NDArray[np.bool_]:
     """
     if record.mask is None:
         raise DataError(f"{record.called}: found no mask, expected one")
-    mask = _stored_mask(record, record.mask)
-    return np.rot90(mask) if record.turned else mask
+    return record.upright(_stored_mask(record, record.mask))
 
 
 def _stored_mask(record: SliceRecord, path: Path) -> NDArray[np.bool_]:
-    values = _grey(path, record.called if record.own else "")
+    values = read_grey(path, record.called if record.own else "")
     if record.own and (count := len(np.unique(values))) > MAX_LABELS + 1:
         raise DataError(
             f"{record.called}: the mask {path.name} holds {count} grey levels, expected 0 and at most {MAX_LABELS} "
@@ -173,7 +177,12 @@ def _stored_consolidation(path: Path, mask: NDArray[np.bool_]) -> NDArray[np.boo
     return np.asarray(mask & (colours[..., 1] > 0))
 
 
-def _grey(path: Path, called: str = "") -> NDArray[np.uint8]:
+def read_grey(path: Path, called: str = "") -> NDArray[np.uint8]:
+    """(H, W): a picture as grey levels.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         return np.asarray(Image.open(path).convert("L"))
     except (OSError, SyntaxError) as error:  # Pillow raises the latter on some damaged PNG files

@@ -114,12 +114,12 @@ def _record(row: dict[str, str], line: int, folder: Path, source: str, has_split
         _YES_OR_NO.get(row["infected"]),
         row["patient"],
         _inside(folder, row["mask"], where, "mask") if row["mask"] else None,
-        _YES_OR_NO.get(row.get("turned", ""), False),
+        int(_YES_OR_NO.get(row.get("turned", ""), False)),
         own=True,
         line=line,
         study=path.is_dir() or _kind(path, where) is not FileKind.IMAGE,
     )
-    if record.turned and record.study:
+    if record.quarter_turns and record.study:
         raise DataError(f"{where}: found turned 1 for a study, which is turned by itself: leave `turned` empty")
     _check_mask(record, where)
     return record
@@ -289,7 +289,7 @@ def write_table(records: Sequence[SliceRecord], folder: Path, target: Path) -> N
         writer.writerow(("path", "patient", "split", "infected", "mask", "turned"))
         for record in records:
             path, mask = ("" if p is None else _within(folder, p) for p in (record.path, record.mask))
-            turned = "1" if record.turned else ""
+            turned = "1" if record.quarter_turns else ""
             writer.writerow((path, record.group, record.split, shown[record.infected], mask, turned))
 
 

@@ -21,7 +21,7 @@ from jcs_ct.datasets import normalized as normalized_form
 from jcs_ct.datasets.normalized import normalized
 from jcs_ct.datasets.own import files_of
 from jcs_ct.datasets.records import SliceRecord
-from jcs_ct.datasets.sources import read_source
+from jcs_ct.datasets.sources import clean_when_uninfected, read_source
 
 LOG = logging.getLogger(__name__)
 NO_MASK, READER_MASK, EMPTY_MASK, PSEUDO_MASK = 0, 1, 2, 3
@@ -95,18 +95,33 @@ def _prepare(record: SliceRecord, size: tuple[int, int]) -> list[_Prepared]:
 
 
 def prepare(sources: Sequence[str], data: Path, size: tuple[int, int], cache: Path | None = None) -> PreparedSlices:
-    """All slices of the named sources in the one form, from the cache where they are there already.
+    """All slices of the named sources in the one form, each source from the cache where it is there already.
 
     Raises:
         DataError: a source is not as documented, or one of its files cannot be read.
     """
-    records = [record for name in sorted(set(sources)) for record in read_source(name, data)]
+    return joined([_source_slices(name, data, size, cache) for name in sorted(set(sources))])
+
+
+def joined(parts: Sequence[PreparedSlices]) -> PreparedSlices:
+    """Slices of several parts, one part after the other."""
+    return PreparedSlices(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS),
+        [record for part in parts for record in part.records],
+    )
+
+
+_COLUMNS = ("images", "masks", "mask_kinds", "lung_masks", "infected")
+
+
+def _source_slices(name: str, data: Path, size: tuple[int, int], cache: Path | None) -> PreparedSlices:
+    records = read_source(name, data)
     stored = None if cache is None else cache / f"slices-{_key(records, size)}.npz"
     if stored is not None and stored.exists():
         with np.load(stored) as found:
-            arrays = {name: found[name] for name in found.files}
+            arrays = {column: found[column] for column in found.files}
     else:
-        LOG.info("preparing %d pictures and studies of %s", len(records), ", ".join(sources))
+        LOG.info("preparing %d pictures and studies of %s", len(records), name)
         arrays = _prepared_arrays(records, size)
         if stored is not None:
             stored.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +141,14 @@ def prepare_records(records: Sequence[SliceRecord], size: tuple[int, int]) -> Pr
 
 
 def _key(records: Sequence[SliceRecord], size: tuple[int, int]) -> str:
-    key = hashlib.sha256(repr([(r.source, r.path.name, r.turned, r.infected, _state(r)) for r in records]).encode())
+    key = hashlib.sha256(
+        repr(
+            [
+                (r.source, r.path.name, r.quarter_turns, r.mirrored, r.infected, r.mask is None, _state(r))
+                for r in records
+            ]
+        ).encode()
+    )
     key.update(repr(size).encode())
     ways = (preprocessing, morphology, lungs, normalization, normalized_form)
     for module in ways:  # another way of preparing is another cache
@@ -167,8 +189,7 @@ def _as_slices(records: Sequence[SliceRecord], arrays: dict[str, NDArray[Any]]) 
         for place, index, label in zip(*(arrays[n].tolist() for n in ("record", "index", "infected")), strict=True)
     ]
     kinds = np.array([READER_MASK if r.mask else NO_MASK for r in own], np.uint8)
-    # The uninfected figures of papers show other lung disease, so only the other sources' have surely empty masks.
-    clean = np.array([r.source != "ucsd-covid-ct" for r in own], bool)
+    clean = np.array([clean_when_uninfected(r.source) for r in own], bool)
     kinds[(infected == 0) & clean] = EMPTY_MASK
     # On most slices of a whole study a reader outlines nothing.
     kinds[(kinds == READER_MASK) & ~arrays["outlined"] & np.array([r.own for r in own], bool)] = EMPTY_MASK

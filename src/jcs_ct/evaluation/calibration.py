@@ -49,7 +49,7 @@ def fit_platt(probability: NDArray[np.float32], positive: NDArray[np.bool_], gro
         raise ValueError("calibration needs slices of both classes")
     logit = special.logit(np.clip(probability.astype(np.float64), LIMIT, 1 - LIMIT))
     sign = np.where(positive, 1.0, -1.0)
-    weight = _weights(positive, groups)
+    weight = patient_weights(positive, groups)
 
     def log_loss(line: NDArray[np.float64]) -> float:
         return float(np.logaddexp(0, -sign * (line[0] * logit + line[1])) @ weight)
@@ -85,7 +85,7 @@ def cross_fitted(
     return calibrated
 
 
-def _weights(positive: NDArray[np.bool_], groups: NDArray[Any]) -> NDArray[np.float64]:
+def patient_weights(positive: NDArray[np.bool_], groups: NDArray[Any]) -> NDArray[np.float64]:
     """(N,) weights of sum 1: equal for both classes, for the patients of a class, and for the slices of a patient."""
     _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     weight = 1 / sizes[index]

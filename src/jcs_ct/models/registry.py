@@ -8,6 +8,7 @@ from torch import nn
 
 from jcs_ct.models.classifier import Classifier
 from jcs_ct.models.joint import JointModel
+from jcs_ct.models.lung_network import LungNetwork
 from jcs_ct.models.peers.dss import DSS
 from jcs_ct.models.peers.egnet import EGNet
 from jcs_ct.models.peers.infnet import InfNet
@@ -50,6 +51,12 @@ def joint(size: str) -> JointModel:
     return JointModel(classifier(size), segmenter(size))
 
 
+def lungs(size: str) -> LungNetwork:
+    """The lung network, of one size: it is small already."""
+    del size
+    return LungNetwork()
+
+
 def _vgg_widths(size: str) -> tuple[int, ...]:
     return PAPER_WIDTHS if size == "paper" else DEFAULT_WIDTHS
 
@@ -69,7 +76,12 @@ SEGMENTERS: dict[str, Callable[[str], nn.Module]] = {
     "miniseg": lambda size: MiniSeg(),  # as published in both sizes: it is small already
 }
 """Our segmenter, its ablation variants and its peers; all return a `Segmentation`."""
-MODELS: dict[str, Callable[[str], nn.Module]] = {"classifier": classifier, **SEGMENTERS, "joint": joint}
+MODELS: dict[str, Callable[[str], nn.Module]] = {
+    "classifier": classifier,
+    **SEGMENTERS,
+    "joint": joint,
+    "lungs": lungs,
+}
 
 
 def sizes(name: str) -> tuple[str, ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -71,6 +74,40 @@ class Augment:
             blurred = (torch.rand(count, generator=generator) < s.blur)[:, None, None, None]
             amount = each(0, 1) * blurred
             image = image + amount * (soft - image)
+        if s.window > 0:
+            narrow = (torch.rand(count, generator=generator) < s.window)[:, None, None, None]
+            low, high = each(0, 0.1), each(0.8, 1.0)
+            image = torch.where(narrow, torch.minimum(torch.maximum(image, low), high), image)
         if s.noise > 0:
             image = image + torch.randn(image.shape, generator=generator) * each(0, s.noise)
-        return image.clamp(0, 1)
+        image = image.clamp(0, 1)
+        for index in range(count):
+            if s.coarse > 0 and float(torch.rand((), generator=generator)) < s.coarse:
+                image[index] = _coarse(image[index], float(_uniform(1, 0.4, 0.9, generator)))
+            if s.jpeg > 0 and float(torch.rand((), generator=generator)) < s.jpeg:
+                image[index, 0] = _jpeg(image[index, 0], int(torch.randint(30, 91, (), generator=generator)))
+        return image
+
+
+def _coarse(image: Tensor, factor: float) -> Tensor:
+    """(1, H, W) reduced by a factor and enlarged again."""
+    height, width = image.shape[-2:]
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    small = F.interpolate(image[None], size, mode="bilinear", antialias=True)
+    return F.interpolate(small, (height, width), mode="bilinear", align_corners=False)[0]
+
+
+def _jpeg(image: Tensor, quality: int) -> Tensor:
+    """(H, W) as JPEG keeps it."""
+    stored = io.BytesIO()
+    Image.fromarray((image * 255).round().to(torch.uint8).numpy()).save(stored, "JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(stored))).float() / 255
+
+
+def random_crop(tensors: list[Tensor], size: tuple[int, int], generator: torch.Generator) -> list[Tensor]:
+    """The same random part of `size` of each tensor (N, C, H, W)."""
+    height, width = tensors[0].shape[-2:]
+    rows, columns = min(size[0], height), min(size[1], width)
+    top = int(torch.randint(height - rows + 1, (), generator=generator))
+    left = int(torch.randint(width - columns + 1, (), generator=generator))
+    return [tensor[..., top : top + rows, left : left + columns] for tensor in tensors]

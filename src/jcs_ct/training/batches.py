@@ -15,6 +15,8 @@ from jcs_ct.errors import DataError
 from jcs_ct.training.config import BatchGroup
 
 Batch = dict[str, Tensor]
+_Patients = list[NDArray[np.int64]]
+"""Positions of slices, patient by patient."""
 _OUTLINED = (READER_MASK, EMPTY_MASK)
 
 
@@ -32,6 +34,9 @@ def to_batch(slices: PreparedSlices, chosen: NDArray[np.int64]) -> Batch:
 class GroupedBatches(IterableDataset[Batch]):
     """Endless batches, each made of the same groups, each group drawn from its sources alike.
 
+    Of a source first the class is drawn, then the patient, then the slice: neighbours in a scan are near-copies, and a
+    patient with many slices counts no more than others.
+
     Batch k is a function of the seed, k and the process's rank alone, so a resumed run sees what an uninterrupted one
     would have seen, and no two GPUs see the same.
     """
@@ -43,7 +48,7 @@ class GroupedBatches(IterableDataset[Batch]):
         self.slices, self.seed, self.steps, self.start = slices, seed, steps, start
         self.pools = [(group.count, [self._pool(group, source) for source in group.sources]) for group in groups]
 
-    def _pool(self, group: BatchGroup, source: str) -> list[NDArray[np.int64]]:
+    def _pool(self, group: BatchGroup, source: str) -> list[_Patients]:
         """Positions that a group may draw from one source, by class, so that both are drawn alike."""
         slices = self.slices
         from_source = np.array([record.source == source for record in slices.records], bool)
@@ -59,12 +64,15 @@ class GroupedBatches(IterableDataset[Batch]):
         }[group.kind]
         return self._non_empty([fits & (slices.infected == label) for label in (0, 1)], group, source)
 
-    @staticmethod
-    def _non_empty(classes: list[NDArray[np.bool_]], group: BatchGroup, source: str) -> list[NDArray[np.int64]]:
-        pools = [np.flatnonzero(chosen) for chosen in classes if chosen.any()]
+    def _non_empty(self, classes: list[NDArray[np.bool_]], group: BatchGroup, source: str) -> list[_Patients]:
+        pools = [self._by_patient(np.flatnonzero(chosen)) for chosen in classes if chosen.any()]
         if not pools:
             raise DataError(f"no {group.kind} training slices in {source}")
         return pools
+
+    def _by_patient(self, places: NDArray[np.int64]) -> _Patients:
+        patients = np.array([self.slices.records[place].group for place in places.tolist()])
+        return [places[patients == patient] for patient in np.unique(patients)]
 
     def __iter__(self) -> Iterator[Batch]:
         rank = distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
@@ -74,7 +82,8 @@ class GroupedBatches(IterableDataset[Batch]):
             for count, sources in self.pools:
                 for _ in range(count):
                     pools = sources[random.integers(len(sources))]
-                    pool = pools[random.integers(len(pools))]
+                    patients = pools[random.integers(len(pools))]
+                    pool = patients[random.integers(len(patients))]
                     chosen.append(int(pool[random.integers(len(pool))]))
             yield to_batch(self.slices, np.array(chosen))
 

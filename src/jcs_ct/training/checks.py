@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jcs_ct.datasets.prepared import EMPTY_MASK, READER_MASK, PreparedSlices
-from jcs_ct.datasets.sources import ONE_SET
+from jcs_ct.datasets.sources import FORMS
 from jcs_ct.errors import DataError, OverlapError
 from jcs_ct.training.config import TrainConfig
 
@@ -20,12 +20,13 @@ def check_sources(config: TrainConfig) -> None:
     """
     trained = {source for group in config.batch for source in group.sources} | set(config.train_on_validation)
     validated = set(config.validation) or trained
-    if not trained & ONE_SET or not validated & ONE_SET or len((trained | validated) & ONE_SET) < 2:
-        return
-    raise OverlapError(
-        f"config: found {' and '.join(sorted((trained | validated) & ONE_SET))} on the two sides of training and "
-        f"validation, but they are the same slices; expected one of them in `batch` and `validation` ({_HOW})"
-    )
+    for form, original in FORMS.items():
+        pair = {form, original}
+        if trained & pair and validated & pair and pair <= trained | validated:
+            raise OverlapError(
+                f"config: found {form} and {original} on the two sides of training and validation, but they are the "
+                f"same slices; expected one of them in `batch` and `validation` ({_HOW})"
+            )
 
 
 def check_slices(config: TrainConfig, training: PreparedSlices, validation: PreparedSlices) -> None:

@@ -22,7 +22,7 @@ _PLAIN: dict[str, tuple[type, ...]] = {
     "dict": (dict,),
 }
 
-TASKS = ("classifier", "segmenter", "joint", "encoder", "backbone")
+TASKS = ("classifier", "segmenter", "joint", "encoder", "backbone", "lungs")
 OWN_CONFIGS = Path(__file__).parent / "own"
 OPTIMISERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("onecycle", "poly", "step")
@@ -61,6 +61,16 @@ class AugmentSettings:
     """Share of slices that get a round organ which rises into the lung, with an empty mask; see `synthetic_mimics`."""
     thick: float = 0.0
     """Share of slices that are averaged with their own smaller copy, as thick slices are."""
+    pasted: float = 0.0
+    """Share of the slices with an empty mask that get the opacities of another slice of the batch."""
+    painted: float = 0.0
+    """Share of the slices with an empty mask that get painted opacities; see `synthetic_lesions`."""
+    window: float = 0.0
+    """Share of draws whose darkest and brightest grey is cut off, as by a narrower window."""
+    coarse: float = 0.0
+    """Share of draws that are reduced in size and enlarged again."""
+    jpeg: float = 0.0
+    """Share of draws that are compressed as JPEG of quality 30 to 90."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class TrainConfig:
     """One training run."""
 
     task: str
-    """`classifier`, `segmenter`, `joint`, `encoder` (narrow VGG-16) or `backbone` (warm start of Res2Net)."""
+    """`classifier`, `segmenter`, `joint`, `lungs`, `encoder` (narrow VGG-16) or `backbone` (warm start of Res2Net)."""
     batch: tuple[BatchGroup, ...]
     steps: int
     """Optimiser steps."""
@@ -153,6 +163,9 @@ class TrainConfig:
     """Size of the network that `pseudo_masks` holds."""
     pseudo_limit: int | None = None
     """Label at most so many slices of each source, an even choice of them; all if absent."""
+    crop: tuple[int, int] | None = None
+    """Height and width of a random part of each augmented slice that is trained on, at the slice's own scale; the
+    whole slice if absent."""
     precision: str = "32-true"
     """Lightning's; `bf16-mixed` on a GPU."""
 

@@ -17,15 +17,17 @@ from torch import Tensor, nn
 from jcs_ct.models import registry
 from jcs_ct.models.classifier import Classifier
 from jcs_ct.models.joint import JointModel
+from jcs_ct.models.lung_network import LungNetwork
 from jcs_ct.models.segmenter import Segmenter
 from jcs_ct.training.config import TrainConfig, load_config
-from jcs_ct.training.run import load_weights
+from jcs_ct.training.files import load_weights
 from jcs_ct.weights import file_sha256, write_manifest
 
 OPSET = 18
 OUTPUTS = dict.fromkeys(registry.SEGMENTERS, ("logits",)) | {
     "classifier": ("logits", "activation_map", "features"),
     "joint": ("logits", "activation_map", "mask_logits"),
+    "lungs": ("logits", "orientation"),
 }
 """Names of the exported networks' outputs."""
 
@@ -66,7 +68,21 @@ class _Three(nn.Module):
         return classification.logits, classification.activation_map, segmentation.logits
 
 
+class _Two(nn.Module):
+    """A lung network whose outputs are a plain tuple."""
+
+    def __init__(self, network: LungNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        output = self.network(x)
+        return output.logits, output.orientation
+
+
 def _wrapped(network: nn.Module) -> nn.Module:
+    if isinstance(network, LungNetwork):
+        return _Two(network)
     if isinstance(network, JointModel):
         return _Three(network)
     return _Plain(network) if isinstance(network, Classifier) else _MaskOnly(network)  # type: ignore[arg-type]

@@ -3,195 +3,52 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
-import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning
-import numpy as np
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from jcs_ct.datasets.folds import Fold, refolded
-from jcs_ct.datasets.overlap import refuse_overlap
 from jcs_ct.datasets.own import read_own, write_table
-from jcs_ct.datasets.prepared import NO_MASK, PSEUDO_MASK, PreparedSlices, prepare
+from jcs_ct.datasets.prepared import NO_MASK, PreparedSlices
 from jcs_ct.datasets.sources import own_folder
-from jcs_ct.errors import UsageError, WeightsError
+from jcs_ct.datasets.whole_slices import prepare_whole
+from jcs_ct.errors import UsageError
 from jcs_ct.models import registry
 from jcs_ct.models.res2net import Res2NetBackbone
 from jcs_ct.models.segmenter import Segmenter
 from jcs_ct.models.vgg import VGGEncoder
-from jcs_ct.training.batches import FixedBatches, GroupedBatches
-from jcs_ct.training.checks import check_slices, check_sources, labelled
+from jcs_ct.training.batches import Batch, FixedBatches, GroupedBatches
 from jcs_ct.training.classification import ClassificationTask
 from jcs_ct.training.config import TrainConfig
+from jcs_ct.training.files import LARGEST_HALF, RunPaths, load_weights, save_weights
 from jcs_ct.training.joint_training import JointTask
+from jcs_ct.training.lungs import FixedLungBatches, LungBatches, LungTask
 from jcs_ct.training.segmentation import SegmentationTask
+from jcs_ct.training.slices import evenly, sources_of, training_slices
 from jcs_ct.training.task import Task
 from jcs_ct.training.warm_start import BackboneTask, narrow_imagenet_encoder
 from jcs_ct.weights import SHIPPED
 
 LOG = logging.getLogger(__name__)
-VALIDATION_LIMIT = 100
-"""Validation slices of one source that are looked at; a fixed, even choice of them."""
 _SEEN_FIRST = 8
 """Slices that the joint model's combinations are set on."""
-LARGEST_HALF = torch.finfo(torch.float16).max
-
-
-@dataclass(frozen=True)
-class RunPaths:
-    """Where a run reads and writes."""
-
-    data: Path
-    output: Path
-    cache: Path | None = None
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Load a safetensors file into a module, strictly.
-
-    Raises:
-        WeightsError: the file is missing, or is of another network.
-    """
-    try:
-        state = {name: value.float() for name, value in load_file(path).items()}
-        module.load_state_dict(state)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"cannot load {path}: {error}") from error
-
-
-def save_weights(module: nn.Module, path: Path) -> None:
-    """Write a module's state as fp16 safetensors, aside first; fp32 where a value is too large for fp16.
-
-    Running variances can be: as infinity they would silence their channels for good.
-    """
-    state = {name: _halved(value).contiguous() for name, value in module.state_dict().items()}
-    part = path.with_suffix(".partial")
-    save_file(state, part)
-    part.replace(path)
-
-
-def _halved(value: Tensor) -> Tensor:
-    fits = value.is_floating_point() and bool((value.abs() <= LARGEST_HALF).all())
-    return value.half() if fits else value
-
-
-def add_pseudo_masks(
-    slices: PreparedSlices, chosen: NDArray[np.bool_], weights: Path, size: str, cache: Path | None = None
-) -> None:
-    """Give slices the soft masks that a segmenter predicts; kept in the cache, as it takes minutes."""
-    key = hashlib.sha256(weights.read_bytes() if weights.exists() else b"")
-    key.update(slices.images[chosen].tobytes())
-    stored = None if cache is None else cache / f"pseudo-{key.hexdigest()[:16]}.npy"
-    if stored is not None and stored.exists():
-        masks = np.load(stored)
-    else:
-        LOG.info("labelling %d slices with %s", int(chosen.sum()), weights)
-        masks = _predicted_masks(slices.images[chosen], weights, size)
-        if stored is not None:
-            stored.parent.mkdir(parents=True, exist_ok=True)
-            partial_file = stored.with_suffix(f".{os.getpid()}.partial.npy")  # others may label the same
-            np.save(partial_file, masks)
-            partial_file.replace(stored)
-    slices.masks[chosen] = masks
-    slices.mask_kinds[chosen] = PSEUDO_MASK
-
-
-@torch.inference_mode()
-def _predicted_masks(images: NDArray[np.uint8], weights: Path, size: str) -> NDArray[np.uint8]:
-    """Mean of a segmenter's probability over a slice (N, H, W) and its mirror image, stored as 0..255."""
-    network = registry.segmenter(size).eval().to(memory_format=torch.channels_last)
-    load_weights(network, weights)
-    masks = np.empty_like(images)
-    for start in range(0, len(images), 16):
-        image = torch.from_numpy(images[start : start + 16])[:, None].float() / 255
-        image = image.to(memory_format=torch.channels_last)
-        both = torch.sigmoid(network(image).logits) + torch.sigmoid(network(image.flip([3])).logits).flip([3])
-        masks[start : start + 16] = (both[:, 0] / 2 * 255).round().to(torch.uint8).numpy()
-    return masks
-
-
-def evenly(chosen: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
-    """At most `limit` of the places where (N,) is True, spread evenly over them."""
-    places = np.flatnonzero(chosen)
-    kept = np.zeros(len(chosen), bool)
-    kept[places[np.linspace(0, len(places) - 1, min(len(places), limit)).astype(int)]] = True
-    return kept
-
-
-def training_slices(
-    config: TrainConfig, paths: RunPaths, allow_similar: bool = False
-) -> tuple[PreparedSlices, PreparedSlices]:
-    """Training and validation slices of a run, pseudo masks added where the config asks for them.
-
-    Raises:
-        DataError: a split lacks what the task needs.
-        OverlapError: something lies on two sides; see `datasets.overlap`.
-    """
-    check_sources(config)
-    batch_sources, validation_sources = _sources(config)
-    slices = prepare(sorted(batch_sources | validation_sources), paths.data, config.input_size, paths.cache)
-    if config.fold is not None:
-        slices.records = refolded(slices.records, Fold.parse(config.fold))
-    refuse_overlap(slices, paths.output / "similar.png", allow_similar)
-    also = np.array([r.split == "val" and r.source in config.train_on_validation for r in slices.records], bool)
-    training = slices.subset(np.array([record.split == "train" for record in slices.records], bool) | also)
-    validation = slices.split("val")
-    if config.task in ("segmenter", "joint"):  # nothing can be said of a mask that nobody knows, but of a label
-        tells = validation.mask_kinds != NO_MASK
-        if config.burden_weight > 0:
-            tells |= validation.infected >= 0
-        validation = validation.subset(tells)
-    if config.task == "classifier":
-        validation = labelled(validation)
-    keep = np.ones(len(validation), bool)
-    for source in {record.source for record in validation.records}:
-        of_source = np.array([record.source == source for record in validation.records], bool)
-        limit = VALIDATION_LIMIT if source in validation_sources else 0
-        own = any(r.own for r in validation.records if r.source == source)
-        keep &= ~of_source | (_of_all_kinds(validation, of_source, limit) if own else evenly(of_source, limit))
-    if config.pseudo_masks:
-        wanted = {source for group in config.batch if group.pseudo for source in group.sources} or batch_sources
-        chosen = np.array([record.source in wanted for record in training.records], bool)
-        chosen &= (training.infected == 1) & (training.mask_kinds == NO_MASK)
-        if config.pseudo_limit is not None:
-            of_each = [np.array([r.source == source for r in training.records], bool) & chosen for source in wanted]
-            chosen = np.any([evenly(of_source, config.pseudo_limit) for of_source in of_each], axis=0)
-        add_pseudo_masks(training, chosen, Path(config.pseudo_masks), config.pseudo_size, paths.cache)
-    validation = validation.subset(keep)
-    check_slices(config, training, validation)
-    return training, validation
-
-
-def _sources(config: TrainConfig) -> tuple[set[str], set[str]]:
-    """Names of the sources that are trained on and of those that validate."""
-    batch_sources = {source for group in config.batch for source in group.sources}
-    return batch_sources, set(config.validation) or batch_sources
-
-
-def _of_all_kinds(slices: PreparedSlices, chosen: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
-    """As `evenly`, but alike from each kind: whole studies have few slices with opacities among many without."""
-    kinds = 4 * slices.infected.astype(np.int64) + slices.mask_kinds
-    found = np.unique(kinds[chosen])
-    return np.asarray(np.any([evenly(chosen & (kinds == kind), -(-limit // len(found))) for kind in found], axis=0))
+_Loaders = tuple[Callable[[int], IterableDataset[Batch]], Dataset[Batch]]
+"""Training batches from a step on, and validation batches."""
 
 
 def _keep_splits(config: TrainConfig, paths: RunPaths) -> None:
     """Leave beside the run how the patients of own data were split, where the table does not say it."""
-    for source in sorted(set.union(*_sources(config))):
+    for source in sorted(set.union(*sources_of(config))):
         folder = own_folder(source, paths.data)
         if folder is None or not (own := read_own(folder, source)).split_was_made:
             continue
@@ -290,13 +147,48 @@ def train(
         UsageError, DataError, WeightsError: settings, data or initial weights are not as expected.
     """
     lightning.seed_everything(config.seed, verbose=False)
+    loaders: _Loaders
+    if config.task == "lungs":
+        task: Task = LungTask(registry.lungs(config.size), config)
+        loaders = _lung_loaders(config, paths)
+        _begin(config, paths)
+        return _fit(task, loaders, config, paths, device, resume, devices)
     training, validation = training_slices(config, paths, allow_similar)  # data that are refused leave no run behind
-    paths.output.mkdir(parents=True, exist_ok=True)
-    (paths.output / "config.yaml").write_text(yaml.safe_dump(_plain(config), sort_keys=False), encoding="utf-8")
+    _begin(config, paths)
     _keep_splits(config, paths)
     if config.task == "encoder":
         return _make_encoder(config, paths, training)
     task = build_task(config, training)
+
+    def batches(start: int) -> GroupedBatches:
+        return GroupedBatches(training, config.batch, config.seed, config.steps, start)
+
+    loaders = batches, FixedBatches(validation)
+    return _fit(task, loaders, config, paths, device, resume, devices)
+
+
+def _begin(config: TrainConfig, paths: RunPaths) -> None:
+    """Make the output folder and leave the config there."""
+    paths.output.mkdir(parents=True, exist_ok=True)
+    (paths.output / "config.yaml").write_text(yaml.safe_dump(_plain(config), sort_keys=False), encoding="utf-8")
+
+
+def _lung_loaders(config: TrainConfig, paths: RunPaths) -> _Loaders:
+    side = config.input_size[0]
+    slices = prepare_whole(sorted(set.union(*sources_of(config))), paths.data, side, paths.cache)
+    training = slices.split("train")
+
+    def batches(start: int) -> LungBatches:
+        return LungBatches(training, config.batch, config.seed, config.steps, start)
+
+    return batches, FixedLungBatches(slices.split("val"))
+
+
+def _fit(
+    task: Task, loaders: _Loaders, config: TrainConfig, paths: RunPaths, device: str, resume: bool, devices: int
+) -> Path:
+    """Train a task on its batches from wherever the run had come to, and keep the best weights."""
+    batches, validation = loaders
     last = last_checkpoint(paths)
     start = int(torch.load(last, weights_only=False)["global_step"]) if resume and last.exists() else 0
     best = ModelCheckpoint(
@@ -308,11 +200,10 @@ def train(
         save_on_train_epoch_end=False,
     )
     trainer = _trainer(config, paths, best, device, devices)
-    batches = GroupedBatches(training, config.batch, config.seed, config.steps, start)
     trainer.fit(
         task,
-        DataLoader(batches, batch_size=None, num_workers=0),
-        DataLoader(FixedBatches(validation), batch_size=None, num_workers=0),
+        DataLoader(batches(start), batch_size=None, num_workers=0),
+        DataLoader(validation, batch_size=None, num_workers=0),
         ckpt_path=last if start else None,
         weights_only=False,
     )

@@ -11,11 +11,13 @@ from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLR
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from jcs_ct.datasets.prepared import EMPTY_MASK
 from jcs_ct.errors import UsageError
 from jcs_ct.evaluation.metrics import roc_auc
-from jcs_ct.training.augment import Augment
+from jcs_ct.training.augment import Augment, random_crop
 from jcs_ct.training.batches import Batch
 from jcs_ct.training.config import TrainConfig
+from jcs_ct.training.synthetic_lesions import with_synthetic_lesions
 from jcs_ct.training.synthetic_mimics import with_synthetic_mimics
 
 WARM_UP = 0.15
@@ -55,15 +57,7 @@ class Task(lightning.LightningModule):
         seed = self.config.seed * 1_000_003 + self.global_step
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
-        own = self.config.augment
-        image, mask = with_synthetic_mimics(
-            batch["image"].cpu(), batch["mask"].cpu(), batch["lung"].cpu(), own.domes, own.thick, generator
-        )
-        # The lungs go where the picture goes, as a second channel of the mask.
-        image, masks = self.augment(image, torch.cat([mask, batch["lung"].cpu().float()], 1), generator)
-        image = image.to(self.device, memory_format=torch.channels_last)
-        masks = masks.to(self.device)
-        moved = {**batch, "image": image, "mask": masks[:, :1], "lung": masks[:, 1:] > 0.5}
+        moved = self.augmented(batch, generator)
         losses = self.losses(moved, generator)
         total = torch.stack(list(losses.values())).sum()
         if not bool(torch.isfinite(total)):
@@ -74,6 +68,21 @@ class Task(lightning.LightningModule):
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, on_step=True)
         self.log("train/loss", total.detach(), on_step=True, prog_bar=True)
         return total
+
+    def augmented(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A batch with its slices changed at random, lesions and lungs with them."""
+        own = self.config.augment
+        image, mask, lung = batch["image"].cpu(), batch["mask"].cpu(), batch["lung"].cpu()
+        empty = batch["mask_kind"].cpu() == EMPTY_MASK
+        image, mask = with_synthetic_lesions(image, mask, lung, empty, own.pasted, own.painted, generator)
+        image, mask = with_synthetic_mimics(image, mask, lung, own.domes, own.thick, generator)
+        # The lungs go where the picture goes, as a second channel of the mask.
+        image, masks = self.augment(image, torch.cat([mask, lung.float()], 1), generator)
+        if self.config.crop is not None:
+            image, masks = random_crop([image, masks], self.config.crop, generator)
+        image = image.to(self.device, memory_format=torch.channels_last)
+        masks = masks.to(self.device)
+        return {**batch, "image": image, "mask": masks[:, :1], "lung": masks[:, 1:] > 0.5}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Optimiser and schedule of the config; warm-started parameters have their own rate."""

@@ -126,6 +126,27 @@ def write_fitted(folder: Path, name: str, what: str, fitted: Fitted, fitted_on: 
     write_manifest(folder, manifest)
 
 
+def load_evidence(folder: Path = SHIPPED) -> dict[str, float] | None:
+    """Weights of `evaluation.evidence.SliceEvidence`; None where they were not fitted for these networks.
+
+    Raises:
+        WeightsError: the folder holds no readable manifest.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder}: no readable manifest.json of weights ({error})") from error
+    found = manifest.get("evidence")
+    return None if found is None else {name: float(value) for name, value in found.items()}
+
+
+def write_evidence(folder: Path, evidence: dict[str, float], fitted_on: str) -> None:
+    """Put weights of the slice evidence, and what they were fitted on, into a folder's manifest."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest |= {"evidence": evidence, "evidence_fitted_on": fitted_on}
+    write_manifest(folder, manifest)
+
+
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> Path:
     """Write a folder's manifest, aside first."""
     path = folder / "manifest.json"

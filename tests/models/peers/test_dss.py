@@ -14,7 +14,7 @@ from jcs_ct.engine import Network
 from jcs_ct.models.peers.dss import DSS, SIDES
 from jcs_ct.models.vgg import PAPER_WIDTHS
 from jcs_ct.training.export import export_onnx
-from jcs_ct.training.run import save_weights
+from jcs_ct.training.files import save_weights
 
 WIDTHS = (8, 8, 16, 16, 16)
 REACHES = ({0, 2, 3, 4, 5}, {1, 2, 3, 4, 5}, {2, 4, 5}, {3, 4, 5}, {4}, {5})

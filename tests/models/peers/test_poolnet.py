@@ -16,7 +16,7 @@ from jcs_ct.models.peers.poolnet import FeatureAggregation, PoolNet, average_to,
 from jcs_ct.models.segmenter import Segmentation
 from jcs_ct.models.vgg import PAPER_WIDTHS
 from jcs_ct.training.export import export_onnx
-from jcs_ct.training.run import save_weights
+from jcs_ct.training.files import save_weights
 
 WIDTHS = (8, 8, 16, 16, 16)
 BOTH = pytest.mark.parametrize("edges", [False, True])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jcs_ct.datasets.records import SliceRecord
-from jcs_ct.datasets.sources.covid_19_ct_seg import PATIENTS, patient_of, quarter_turns, split_of
+from jcs_ct.datasets.sources.covid_19_ct_seg import PATIENTS, orientation, patient_of, split_of
 from jcs_ct.datasets.sources.source import Source, folders_in, images_in
 
 
@@ -18,7 +18,8 @@ def read(folder: Path) -> list[SliceRecord]:
             split_of(case.name),
             True,
             patient_of(case.name),
-            quarter_turns=quarter_turns(case.name),
+            quarter_turns=orientation(case.name)[0],
+            mirrored=orientation(case.name)[1],
         )
         for case in folders_in(folder)
         for path in images_in(case)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jcs_ct.datasets.records import SliceRecord
-from jcs_ct.datasets.sources.covid_19_ct_seg import PATIENTS, patient_of, quarter_turns, split_of
+from jcs_ct.datasets.sources.covid_19_ct_seg import PATIENTS, orientation, patient_of, split_of
 from jcs_ct.datasets.sources.source import Source, if_there, rows_of
 
 
@@ -25,7 +25,8 @@ def read(folder: Path) -> list[SliceRecord]:
                 masked,
                 patient_of(case),
                 folder / case / f"{name}_infection.png" if masked else None,
-                quarter_turns=quarter_turns(case),
+                quarter_turns=orientation(case)[0],
+                mirrored=orientation(case)[1],
                 lung_mask=if_there(folder / case / f"{name}_lung.png"),
             )
         )

@@ -54,10 +54,8 @@ def _slice_labels(folder: Path) -> dict[str, tuple[bool, ...]]:
     if not (folder / LABELS).exists() or not (folder / "Index.csv").exists():
         return {}
     table = np.load(folder / LABELS)
-    return {
-        row["Folder/ID"]: tuple(bool(one) for one in table[int(row["Label Index"])])
-        for row in rows_of(folder / "Index.csv")
-    }
+    rows = {row["Folder/ID"]: int(row["Label Index"]) for row in rows_of(folder / "Index.csv")}
+    return {name: tuple(table[row].astype(bool).tolist()) for name, row in rows.items() if row < len(table)}
 
 
 SOURCE = Source("covid-ct-md", read, licence="CC BY 4.0")

@@ -1,4 +1,4 @@
-"""Lesion masks for 50 slices of `mosmed-slices`, which lies beside it. Left out of training: another hospital's test."""
+"""Lesion masks for 50 slices of `mosmed-slices`, which lies beside it. For testing only, as another hospital."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jcs_ct.datasets.sources.source import Source, rows_of
 
 
 def read(folder: Path) -> list[SliceRecord]:
-    """The slices with a lesion; where the reader marked nothing the study is infected, so that an empty mask is unsure."""
+    """The slices with a lesion. The studies are infected, so that an empty mask would be unsure."""
     return [
         SliceRecord(
             folder.name,

@@ -57,7 +57,7 @@ def images_in(folder: Path) -> list[Path]:
     Raises:
         DataError: there are none.
     """
-    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in IMAGE_SUFFIXES and "_" not in p.stem[-10:])
+    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
         raise DataError(f"no images found in {folder}; expected PNG or JPEG slices")
     return found

@@ -7,12 +7,15 @@ from pathlib import Path
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources.source import Source, rows_of, split_by_name
 
-DENSE = frozenset[str]()
-"""Slices with consolidation, effusion or no lung: no empty mask is drawn from them."""
+LEFT_OUT = {
+    *("0014", "0028", "0031", "0042", "0048", "0052", "0055", "0062"),
+    *("0064", "0068", "0089", "0091", "0092", "0093", "0097"),
+}
+"""Slices with consolidation, ground glass or effusion, without lungs, or of prone patients: looked at one by one."""
 
 
 def read(folder: Path) -> list[SliceRecord]:
-    """Slices without consolidation or effusion, as uninfected studies of one slice."""
+    """Slices without diffuse opacity, as uninfected studies of one slice."""
     return [
         SliceRecord(
             folder.name,
@@ -23,7 +26,7 @@ def read(folder: Path) -> list[SliceRecord]:
             study=True,
         )
         for row in rows_of(folder / "index.csv")
-        if row["kept"] == "1" and row["file"][:7] not in DENSE
+        if row["kept"] == "1" and row["file"][3:7] not in LEFT_OUT
     ]
 
 
