@@ -3,6 +3,7 @@
 #   make demo     install into .venv-demo (no torch), diagnose both examples, print the verdicts
 #   make check    lint, format, types, layers
 #   make test     all tests
+#   make weights  train, quantise and calibrate the default weights: DATA=… [IMAGENET=…] [WEIGHTS=…]; resumable
 #   make format   let ruff format and sort imports
 #   make docs     write the pages that are made from the code (docs/notices.md)
 #   make clean    remove what the above made
@@ -18,6 +19,9 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 DEMO_OUTPUT ?= demo-output
 PYTEST_ARGS ?=
+DATA ?= ../shared/data
+IMAGENET ?=
+WEIGHTS ?= src/jcs_ct/weights
 # Tests run in parallel, one process a core. A file stays in one process, so that its tests share their fixtures, and
 # files start in the order of tests/conftest.py, the longest first.
 PYTEST_WORKERS ?= logical
@@ -36,7 +40,7 @@ PACKAGE_FILES := pyproject.toml README.md LICENSE NOTICE \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo check quick test format docs clean
+.PHONY: demo check quick test weights format docs clean
 
 demo: $(DEMO_INSTALLED)
 	scripts/demo.sh $(DEMO_VENV) $(DEMO_OUTPUT)
@@ -54,6 +58,9 @@ test: $(INSTALLED)
 # What a change needs again and again: no whole studies, no browser, no archive, no training. CI runs all tests.
 quick: $(INSTALLED)
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) -m "not slow" $(PYTEST_ARGS)
+
+weights: $(INSTALLED)
+	scripts/make-weights.sh $(BIN) $(DATA) $(WEIGHTS) $(IMAGENET)
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

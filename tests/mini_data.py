@@ -1,4 +1,4 @@
-"""A data folder of phantoms in the layouts of three public sources: small enough to train on within seconds."""
+"""A data folder of phantoms in the layouts of public sources: small enough to train on within seconds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from PIL import Image
 
 from tests.phantoms import ChestPhantom, to_grey
 
+SERIES = ("coronacases_001", "coronacases_002", "coronacases_003")
+"""Series of three patients: to test, to train, to validate."""
 SIZE = 96
 """Pixels a side."""
 MASKED = ("000", "001", "002", "003", "050", "051", "006")
@@ -23,7 +25,7 @@ ONE_A_PATIENT = ("study_1.png", "study_2.png", "study_38.png")
 
 
 def write_mini_data(folder: Path) -> Path:
-    """Write `covid-19-ct100`, `sars-cov-2-ct` and `mosmed-slices` below `folder`."""
+    """Write `covid-19-ct100`, `sars-cov-2-ct`, `mosmed-slices`, `coronacases` and its masks below `folder`."""
     shape, spacing = (24, SIZE, SIZE), (4.0, 3.4, 3.4)
     infected = ChestPhantom.infected(shape=shape, spacing=spacing, noise=15.0)
     healthy = ChestPhantom.healthy(shape=shape, spacing=spacing, noise=15.0)
@@ -33,7 +35,23 @@ def write_mini_data(folder: Path) -> Path:
     for label, phantom in (("covid", infected), ("non-covid", healthy)):
         for z, name in zip(sick_slices, ONE_A_PATIENT, strict=False):
             _save(folder / "mosmed-slices" / label / name, to_grey(phantom.hu[z], (-500.0, 1800.0)))
+    _series(folder, infected, sick_slices)
     return folder
+
+
+def _series(folder: Path, phantom: ChestPhantom, slices: Sequence[int]) -> None:
+    """`coronacases`, stored on their side, with `coronacases-masks`; of each series one slice is empty."""
+    rows = []
+    for case in SERIES:
+        for place, z in enumerate([*slices[:2], int(np.flatnonzero(~phantom.lesion_mask.any((1, 2)))[8])]):
+            name, status = f"{place + 1:03d}", "masked" if place < 2 else "empty"
+            masks = folder / "coronacases-masks" / case
+            _save(folder / "coronacases" / case / f"{name}.jpg", np.rot90(to_grey(phantom.hu[z]), -1))
+            _save(masks / f"{name}_lung.png", np.rot90(phantom.lung_mask[z].astype(np.uint8) * 255, -1))
+            if status == "masked":
+                _save(masks / f"{name}_infection.png", np.rot90(phantom.lesion_mask[z].astype(np.uint8) * 255, -1))
+            rows.append({"case": case, "image": name, "status": status})
+    _table(folder / "coronacases-masks" / "index.csv", rows)
 
 
 def write_outlined(folder: Path, train: Sequence[str], test: Sequence[str]) -> None:

@@ -55,7 +55,7 @@ def test_labels_may_be_left_open_and_pictures_may_lie_on_their_side(rows: list[R
     text = table.read_text().replace("mask\n", "mask,turned\n").replace("mask.png\n", "mask.png,1\n")
     table.write_text("\ufeff" + text)  # as spreadsheets begin a table
     first, second, _ = read(tmp_path)
-    assert (first.infected, first.turned, second.turned) == (None, True, False)
+    assert (first.infected, first.quarter_turns, second.quarter_turns) == (None, 1, 0)
 
 
 def test_the_folder_and_own_both_name_the_source(rows: list[Row], tmp_path: Path) -> None:

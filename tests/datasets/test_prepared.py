@@ -34,7 +34,7 @@ def written(folder: Path, turns: int = 0) -> tuple[SliceRecord, ChestPhantom]:
     phantom = ChestPhantom.infected(shape=(9, 160, 160), spacing=(8.0, 2.1, 2.1), noise=10.0)
     for name, image in (("image", to_grey(phantom.hu[4])), ("mask", phantom.lesion_mask[4].astype(np.uint8))):
         Image.fromarray(np.rot90(image, -turns)).save(folder / f"{name}.png")
-    return SliceRecord("x", folder / "image.png", "test", True, "p", folder / "mask.png", turned=turns == 1), phantom
+    return SliceRecord("x", folder / "image.png", "test", True, "p", folder / "mask.png", quarter_turns=turns), phantom
 
 
 def test_everything_has_one_size_and_its_kind_of_mask(prepared: PreparedSlices) -> None:

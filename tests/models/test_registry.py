@@ -14,6 +14,7 @@ from jcs_ct.engine import Network
 from jcs_ct.models import registry
 from jcs_ct.models.classifier import Classification
 from jcs_ct.models.joint import JointPrediction
+from jcs_ct.models.lung_network import LungPrediction
 from jcs_ct.models.segmenter import Segmentation
 from jcs_ct.training.export import OUTPUTS, export_onnx
 from jcs_ct.training.files import load_weights, save_weights
@@ -79,6 +80,9 @@ def check_shapes(output: object, count: int, size: tuple[int, int]) -> None:
         assert output.features.ndim == 2
         assert len(output.features) == count
         assert float(output.features.min()) >= 0  # atypicality takes their square roots
+    elif isinstance(output, LungPrediction):
+        assert output.logits.shape == (count, 2, *size)
+        assert output.orientation.shape == (count, 8)
     else:
         assert isinstance(output, Segmentation)
         assert output.logits.shape == (count, 1, *size)

@@ -57,6 +57,13 @@ def chosen_sources(data: Path, wanted: Iterable[str]) -> list[str]:
     return found
 
 
+def sources_with(split: str, data: Path, wanted: Iterable[str]) -> list[str]:
+    """As `chosen_sources`, without public ones that hold nothing of the split, unless there is no other."""
+    found = chosen_sources(data, wanted)
+    kept = [s for s in found if s not in SOURCES or any(r.split == split for r in read_source(s, data))]
+    return kept or found
+
+
 def check_own_data(data: Path, sheet: Path | None, allow_similar: bool) -> None:
     """Refuse own data whose splits share patients, files, or slices that look the same.
 

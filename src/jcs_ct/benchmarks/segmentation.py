@@ -10,16 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct import lungs, preprocessing
-from jcs_ct.benchmarks.benchmark import BenchmarkResult, Step, chosen_sources, crop_and_region, mean_of, of_split
+from jcs_ct.benchmarks.benchmark import (
+    BenchmarkResult,
+    Step,
+    chosen_sources,
+    crop_and_region,
+    mean_of,
+    of_split,
+    sources_with,
+)
 from jcs_ct.datasets.normalized import NormalizedSlice, normalized
 from jcs_ct.datasets.records import SliceRecord
+from jcs_ct.datasets.sources import names_where
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.errors import DataError, UsageError
 from jcs_ct.evaluation import conformal, metrics
 from jcs_ct.evaluation.conformal import AreaThresholds
 
-SEGMENTATION_SOURCES = ("covid-19-ct100", "covid-semiseg")
-UNINFECTED_SOURCES = ("sars-cov-2-ct",)
+SEGMENTATION_SOURCES = names_where(reader=True)
+UNINFECTED_SOURCES = names_where(reader=False, clean_when_uninfected=True, noisy_labels=False)
 INTERVAL_SOURCE = "covid-19-ct100"
 INTERVAL_COVERAGE = 0.9
 
@@ -151,7 +160,7 @@ def _covered(
 def segmentation(diagnoser: Diagnoser, data: Path, split: str, step: Step) -> list[BenchmarkResult]:
     """Dice on slices with a reader's masks; false marks on uninfected slices, and on own ones with an empty mask."""
     results = []
-    for source in chosen_sources(data, (*SEGMENTATION_SOURCES, *UNINFECTED_SOURCES)):
+    for source in sources_with(split, data, (*SEGMENTATION_SOURCES, *UNINFECTED_SOURCES)):
         marked = _marked(diagnoser, of_split(source, data, split), step)
         outlined = [one for one in marked if one.outlined]
         clean = [one for one in marked if not one.outlined and one.shows_lung]

@@ -70,11 +70,13 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="Weights folder to write (manifest.json is kept up).")],
     classifier: Annotated[Path | None, typer.Option(help="Output folder of a classifier's training.")] = None,
     segmenter: Annotated[Path | None, typer.Option(help="Output folder of a segmenter's training.")] = None,
+    lungs: Annotated[Path | None, typer.Option(help="Output folder of a lung network's training.")] = None,
 ) -> None:
     """Export trained networks to ONNX, with checksums; needs the `train` extra."""
-    runs = {name: run for name, run in (("classifier", classifier), ("segmenter", segmenter)) if run is not None}
+    given = {"classifier": classifier, "segmenter": segmenter, "lungs": lungs}
+    runs = {name: run for name, run in given.items() if run is not None}
     if not runs:
-        raise UsageError("nothing to export; give --classifier or --segmenter with the folder of a training run")
+        raise UsageError(f"nothing to export; give --{' or --'.join(given)} with the folder of a training run")
     typer.echo(f"manifest: {_training().ship(runs, output)}")
 
 

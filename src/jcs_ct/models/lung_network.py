@@ -58,15 +58,16 @@ class LungNetwork(nn.Module):
         self.orient = nn.Sequential(nn.Linear(widths[-1] * _CELLS**2, 64), nn.ReLU(), nn.Linear(64, ORIENTATIONS))
 
     def forward(self, x: Tensor) -> LungPrediction:
-        """(N, 1, H, W) in 0..1, sides divisible by 64, to lungs and orientation."""
-        x = self.first(self.stem(self.normalize(x)))
+        """(N, 1, H, W) in 0..1 to lungs and orientation; for export, sides divisible by 64."""
+        image = x
+        x = self.first(self.stem(self.normalize(image)))
         levels = [x]
         for stage in self.down:
             x = stage(x)
             levels.append(x)
-        cells = F.avg_pool2d(x, [side // _CELLS for side in x.shape[-2:]])  # (N, C, h, w) -> (N, C, 2, 2)
+        cells = F.adaptive_avg_pool2d(x, _CELLS)  # (N, C, h, w) -> (N, C, 2, 2)
         orientation = self.orient(cells.flatten(1))
         for stage, level in zip(self.up, levels[-2::-1], strict=True):
             x = stage(torch.cat([resize_like(x, level), level], 1))
         logits = F.pixel_shuffle(self.predict(x), 2)  # (N, 8, H/2, W/2) -> (N, 2, H, W)
-        return LungPrediction(logits, orientation)
+        return LungPrediction(resize_like(logits, image), orientation)

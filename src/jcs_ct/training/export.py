@@ -19,7 +19,7 @@ from jcs_ct.models.classifier import Classifier
 from jcs_ct.models.joint import JointModel
 from jcs_ct.models.lung_network import LungNetwork
 from jcs_ct.models.segmenter import Segmenter
-from jcs_ct.training.config import TrainConfig, load_config
+from jcs_ct.training.config import load_config
 from jcs_ct.training.files import load_weights
 from jcs_ct.weights import file_sha256, write_manifest
 
@@ -197,50 +197,8 @@ def ship(runs: Mapping[str, Path], folder: Path) -> Path:
             "safetensors": weights.name,
             "safetensors_sha256": file_sha256(weights),
             "training": json.loads((run / "summary.json").read_text(encoding="utf-8")),
-            "made_from": _keep_history(config, folder / "history"),
         }
-    _drop_stale_history(folder / "history", manifest)
     return write_manifest(folder, manifest)
-
-
-def _keep_history(config: TrainConfig, folder: Path) -> list[str]:
-    """Copy config, log and summary of the runs that a run started from or learned from, and of theirs.
-
-    Args:
-        config: of the run; its weights of others lie in the folders of the runs that made them.
-        folder: gets NAME.config.yaml, NAME.summary.json and, where there is one, NAME.log.csv for each run.
-
-    Returns:
-        The runs' names, those first that were first.
-    """
-    names: list[str] = []
-    for weights in [*config.init.values(), *filter(None, [config.pseudo_masks])]:
-        run = Path(weights).parent
-        if weights == "shipped" or not (run / "summary.json").exists():
-            continue  # weights from elsewhere, as ImageNet's and those that ship
-        earlier = load_config(run / "config.yaml")
-        names += _keep_history(earlier, folder)
-        names.append(_copy_record(run, folder))
-    return list(dict.fromkeys(names))
-
-
-def _copy_record(run: Path, folder: Path) -> str:
-    # Runs of the same name are told apart by the folder around them; `runs` itself says nothing.
-    name = "-".join(part for part in run.parts[-2:] if part != "runs")
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run / "config.yaml", folder / f"{name}.config.yaml")
-    shutil.copyfile(run / "summary.json", folder / f"{name}.summary.json")
-    if (run / "log").is_dir():
-        _join_logs(run / "log", folder / f"{name}.log.csv")
-    return name
-
-
-def _drop_stale_history(folder: Path, manifest: dict[str, Any]) -> None:
-    """Remove records of runs that no network in the manifest was made from."""
-    wanted = {name for entry in manifest["networks"].values() for name in entry.get("made_from", [])}
-    for record in folder.glob("*"):
-        if record.name.split(".")[0] not in wanted:
-            record.unlink()
 
 
 def _join_logs(folder: Path, joined: Path) -> None:

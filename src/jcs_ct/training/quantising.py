@@ -22,6 +22,8 @@ from jcs_ct.training.config import load_config
 from jcs_ct.weights import file_sha256, load_manifest, write_manifest
 
 LOG = logging.getLogger(__name__)
+UNQUANTISED = ("lungs",)
+"""Networks of a few milliseconds a slice stay in fp32."""
 SLICES = 300
 """At most so many training slices tell the ranges."""
 EXACT_CONVOLUTIONS = {"classifier": 10}
@@ -49,6 +51,8 @@ def quantise(folder: Path, data: Path, cache: Path | None = None) -> Path:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     for name, file in networks.items():
         config = load_config(folder / f"{name}.config.yaml")
+        if config.task in UNQUANTISED:
+            continue
         sources = sorted({source for group in config.batch for source in group.sources})
         images = prepare(sources, data, config.input_size, cache).split("train").images
         chosen = images[np.linspace(0, len(images) - 1, min(SLICES, len(images))).astype(int)]

@@ -1,0 +1,186 @@
+"""Held-out patients of other hospitals: what the default weights outline, call infected, and take for lung.
+
+    python experiments/other_hospitals.py --data DIR [--weights DIR] [--output docs/weights.json]
+
+Lesions and false marks on every source with masks, slice evidence on whole studies, lungs against readers' masks.
+Writes the figures as JSON, and as a table between the two markers of docs/weights.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jcs_ct.benchmarks import segmentation
+from jcs_ct.benchmarks.evidence import EvidencePredictions, predict_evidence
+from jcs_ct.datasets.records import SliceRecord
+from jcs_ct.datasets.sources import read_source
+from jcs_ct.datasets.whole_slices import prepare_whole
+from jcs_ct.diagnosis.pipeline import Diagnoser
+from jcs_ct.engine import Network
+from jcs_ct.evaluation.evidence import SliceEvidence
+from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE, dice_per_image, roc_auc
+from jcs_ct.weights import SHIPPED, load_evidence, load_manifest
+
+ROOT = Path(__file__).resolve().parents[1]
+START, END = "<!-- figures -->", "<!-- /figures -->"
+LUNG_SOURCES = ("coronacases-masks", "medseg-radiopaedia", "finding-lungs")
+DICOM = (("lung-pet-ct-dx-A0002", False), ("ricord-001012", True))
+
+
+@dataclass(frozen=True)
+class WholeStudy:
+    """A study, and what is said of its slices."""
+
+    name: str
+    infected: bool
+    found: EvidencePredictions
+    probability: NDArray[np.float32]
+
+
+def _silent(count: int) -> None:
+    del count
+
+
+def studies(diagnoser: Diagnoser, data: Path, evidence: SliceEvidence) -> list[WholeStudy]:
+    """Whole studies for testing that lie in `data`."""
+    records = [
+        SliceRecord("dicom", data / "dicom" / name, "test", infected, name, study=True) for name, infected in DICOM
+    ]
+    records += [r for r in read_source("covid-ct-md", data) if r.split == "test"]
+    series: dict[str, list[SliceRecord]] = {}
+    for record in read_source("coronacases", data):
+        if record.split == "test":
+            series.setdefault(record.path.parent.name, []).append(record)
+    out = []
+    for name, parts in [*((r.group, [r]) for r in records), *series.items()]:
+        found = predict_evidence(diagnoser, parts, _silent)
+        out.append(WholeStudy(name, parts[0].infected is True, found, evidence.apply(found.margins, found.burden)))
+        print(name, int((out[-1].probability > 0.5).sum()), "of", len(found.records), flush=True)
+    return out
+
+
+def outside_auc(found: list[WholeStudy]) -> dict[str, float | None]:
+    """AUC of infected slices of labelled studies against all slices of uninfected ones, by each figure."""
+    labelled = [one for one in found if one.found.records[0].slice_labels is not None]
+    negative = [one for one in found if not one.infected]
+
+    def auc(figure: Callable[[WholeStudy], NDArray[Any]]) -> float | None:
+        scores = [figure(one)[one.found.infected] for one in labelled] + [figure(one) for one in negative]
+        positive = [np.ones(int(one.found.infected.sum()), bool) for one in labelled]
+        positive += [np.zeros(len(one.found.records), bool) for one in negative]
+        return roc_auc(np.concatenate(positive), np.concatenate(scores))
+
+    return {
+        "margin": auc(lambda one: one.found.margins),
+        "share": auc(lambda one: one.found.burden.share),
+        "peak": auc(lambda one: one.found.burden.peak),
+        "evidence": auc(lambda one: one.probability),
+    }
+
+
+def study_row(one: WholeStudy) -> dict[str, Any]:
+    """Counts of one study."""
+    marked = one.found.burden.share
+    return {
+        "study": one.name,
+        "infected": one.infected,
+        "slices": len(one.probability),
+        "called_infected": int((one.probability > 0.5).sum()),
+        "by_classifier_alone": int((one.found.margins > 0).sum()),
+        "falsely_marked" if not one.infected else "marked": int((marked > FALSELY_MARKED_SHARE).sum()),
+        "mean_share": float(marked.mean()),
+    }
+
+
+def lung_figures(weights: Path, data: Path) -> dict[str, dict[str, float]]:
+    """Lung Dice per slice and pooled, sides told rightly, orientations told rightly, on held-out patients."""
+    file = load_manifest(weights).get("lungs")
+    if file is None:
+        return {}
+    network = Network(file.exact.path)
+    out = {}
+    for source in LUNG_SOURCES:
+        slices = prepare_whole([source], data, network.input_size[0]).split("test")
+        outputs = [np.concatenate(parts) for parts in zip(*network.run(slices.images), strict=True)]
+        marked, truth = outputs[0] > 0, np.stack([slices.lungs == 1, slices.lungs == 2], 1)
+        shown = truth.any((1, 2, 3))
+        whole, both = marked.any(1), truth.any(1)
+        dice = dice_per_image(whole[shown], both[shown])
+        turned = np.concatenate([_turned(slices.images[shown], k) for k in range(8)])
+        told = np.concatenate([parts[1].argmax(1) for parts in network.run(turned)])
+        out[source] = {
+            "slices": int(shown.sum()),
+            "dice_per_image": float(dice.mean()),
+            "dice_pooled": float(2 * (whole & both).sum() / (whole.sum() + both.sum())),
+            "sides": float(np.mean(dice_per_image(marked[shown].reshape(-1, *marked.shape[2:]),
+                                                   truth[shown].reshape(-1, *truth.shape[2:])))),
+            "orientation": float((told == np.repeat(np.arange(8), int(shown.sum()))).mean()),
+        }  # fmt: skip
+    return out
+
+
+def _turned(images: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    mirrored = images[:, :, ::-1] if orientation >= 4 else images
+    return np.ascontiguousarray(np.rot90(mirrored, orientation % 4, (1, 2)))
+
+
+def as_markdown(results: dict[str, Any]) -> str:
+    """The figures as tables."""
+    lines = ["| source | protocol | figure | value |", "|---|---|---|---|"]
+    for trial in results["segmentation"]:
+        for name in ("dice_per_image", "dice_pooled", "falsely_marked"):
+            if name in trial["figures"]:
+                value = trial["figures"][name]
+                lines.append(f"| `{trial['source']}` | {trial['protocol']} | {name.replace('_', ' ')} | {value:.3f} |")
+    lines += ["", "| whole study | infected | slices | called infected | by the classifier alone | mean share marked |"]
+    lines.append("|---|---|---|---|---|---|")
+    lines += [
+        f"| `{row['study']}` | {'yes' if row['infected'] else 'no'} | {row['slices']} | {row['called_infected']} | "
+        f"{row['by_classifier_alone']} | {100 * row['mean_share']:.2f} % |"
+        for row in results["studies"]
+    ]
+    aucs = ", ".join(f"{name} {value:.3f}" for name, value in results["outside_auc"].items() if value is not None)
+    lines += ["", f"Slice AUC, infected slices of `covid-ct-md` against slices of uninfected studies: {aucs}.", ""]
+    lines += ["| lungs of held-out patients | slices | Dice per slice | pooled | by side | orientation |"]
+    lines.append("|---|---|---|---|---|---|")
+    lines += [
+        f"| `{name}` | {row['slices']} | {row['dice_per_image']:.4f} | {row['dice_pooled']:.4f} | {row['sides']:.4f} | "
+        f"{row['orientation']:.3f} |"
+        for name, row in results["lungs"].items()
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, and write the figures down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, default=SHIPPED)
+    parser.add_argument("--output", type=Path, default=ROOT / "docs/weights.json")
+    arguments = parser.parse_args()
+    diagnoser = Diagnoser(arguments.weights)
+    results: dict[str, Any] = {"lungs": lung_figures(arguments.weights, arguments.data)}
+    print(results["lungs"], flush=True)
+    evidence = SliceEvidence(**(load_evidence(arguments.weights) or {"margin": 1, "share": 0, "peak": 0, "bias": 0}))
+    found = studies(diagnoser, arguments.data, evidence)
+    results |= {"studies": [study_row(one) for one in found], "outside_auc": outside_auc(found)}
+    print(results["outside_auc"], flush=True)
+    results["segmentation"] = [one.as_dict() for one in segmentation(diagnoser, arguments.data, "test", _silent)]
+    arguments.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(as_markdown(results))
+    page = ROOT / "docs/weights.md"
+    if arguments.output == ROOT / "docs/weights.json":
+        before, rest = page.read_text(encoding="utf-8").split(START, 1)
+        page.write_text(f"{before}{START}\n{as_markdown(results)}\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
