@@ -25,6 +25,7 @@ from jcs_ct.datasets.sources import read_source
 from jcs_ct.datasets.whole_slices import prepare_whole
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.engine import Network
+from jcs_ct.evaluation import orientation
 from jcs_ct.evaluation.evidence import SliceEvidence
 from jcs_ct.evaluation.metrics import FALSELY_MARKED_SHARE, dice_per_image, roc_auc
 from jcs_ct.weights import SHIPPED, load_evidence, load_manifest
@@ -114,22 +115,30 @@ def lung_figures(weights: Path, data: Path) -> dict[str, dict[str, float]]:
         shown = truth.any((1, 2, 3))
         whole, both = marked.any(1), truth.any(1)
         dice = dice_per_image(whole[shown], both[shown])
-        turned = np.concatenate([_turned(slices.images[shown], k) for k in range(8)])
-        told = np.concatenate([parts[1].argmax(1) for parts in network.run(turned)])
+        patients = np.array([record.group for record in slices.records])[shown]
         out[source] = {
             "slices": int(shown.sum()),
             "dice_per_image": float(dice.mean()),
             "dice_pooled": float(2 * (whole & both).sum() / (whole.sum() + both.sum())),
             "sides": float(np.mean(dice_per_image(marked[shown].reshape(-1, *marked.shape[2:]),
                                                    truth[shown].reshape(-1, *truth.shape[2:])))),
-            "orientation": float((told == np.repeat(np.arange(8), int(shown.sum()))).mean()),
+            "orientation": orientation_told(network, slices.images[shown], patients),
         }  # fmt: skip
     return out
 
 
-def _turned(images: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    mirrored = images[:, :, ::-1] if orientation >= 4 else images
-    return np.ascontiguousarray(np.rot90(mirrored, orientation % 4, (1, 2)))
+def orientation_told(network: Network, images: NDArray[np.uint8], patients: NDArray[Any]) -> float:
+    """Share of patients, each in one of the eight orientations, of which the vote of up to eight slices tells it."""
+    told = []
+    for place, name in enumerate(np.unique(patients)):
+        own = images[patients == name]
+        true = place % orientation.COUNT
+        few = orientation.oriented(own[np.linspace(0, len(own) - 1, min(8, len(own))).astype(int)], true)
+        views = np.concatenate([orientation.upright(few, taken) for taken in range(orientation.COUNT)])
+        logits = np.concatenate([parts[1] for parts in network.run(views)])
+        found = orientation.vote(logits.reshape(orientation.COUNT, len(few), orientation.COUNT))
+        told.append(int(found.argmax()) == true)
+    return float(np.mean(told))
 
 
 def as_markdown(results: dict[str, Any]) -> str:

@@ -279,6 +279,12 @@ def fit_square(image: Bytes, side: int) -> Bytes:
     return crop_resize(image, Box(0, height, 0, width).with_aspect(1, 1), (side, side))
 
 
+def from_square(patch: Float, shape: tuple[int, int]) -> Float:
+    """Undo `fit_square`: (S, S) values back onto a slice of `shape`."""
+    height, width = shape
+    return paste_back(patch, Box(0, height, 0, width).with_aspect(1, 1), shape)
+
+
 LUNG_MARGIN = 0.08
 """Margin around the lungs' bounding box, as a share of it: consolidated lung at the rim is not in the lung mask."""
 

@@ -84,6 +84,7 @@ def quantise(
     weights: Annotated[Path, typer.Option(help="Weights folder; the results go into it, and into its manifest.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the data sources that the networks were trained on.")],
     cache: Annotated[Path | None, typer.Option(help="Folder to keep prepared slices in.")] = None,
+    only: Annotated[str | None, typer.Option(help="Name of one network; without it all.")] = None,
 ) -> None:
     """Bring exported networks to 8 bits, which a diagnosis then takes; needs the `train` extra."""
-    typer.echo(f"manifest: {_training().quantise(weights, data, cache)}")
+    typer.echo(f"manifest: {_training().quantise(weights, data, cache, only)}")
