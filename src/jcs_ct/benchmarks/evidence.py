@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from jcs_ct.benchmarks.benchmark import Step, crop_and_region
-from jcs_ct.datasets.normalized import normalized
+from jcs_ct.benchmarks.benchmark import Step
+from jcs_ct.datasets.prepared import PreparedSlices, prepare_records
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources import SOURCES, read_source, sources_in
+from jcs_ct.diagnosis.lung_regions import middle_column
 from jcs_ct.diagnosis.pipeline import Diagnoser
+from jcs_ct.diagnosis.slices import BORDER, both_lungs
 from jcs_ct.errors import DataError
 from jcs_ct.evaluation.calibration import LIMIT
-from jcs_ct.evaluation.evidence import Burden, SliceEvidence, fit_evidence
+from jcs_ct.evaluation.evidence import LESION, Burden, SliceEvidence, fit_evidence
+from jcs_ct.morphology import convex_hull, dilated
 
 FITTED_ON = (
     "sars-cov-2-ct",
@@ -38,6 +41,8 @@ class EvidencePredictions:
     margins: NDArray[np.float64]
     """(N,): the classifier's second logit less its first."""
     burden: Burden
+    marked: NDArray[np.bool_]
+    """(N, h, w): where the segmenter's probability is above `LESION`."""
 
     @property
     def infected(self) -> NDArray[np.bool_]:
@@ -55,23 +60,26 @@ def _patient(record: SliceRecord) -> str:
     return "/".join((record.source, record.group) if source is None else source.patient(record))
 
 
-def predict_evidence(diagnoser: Diagnoser, records: Iterable[SliceRecord], step: Step) -> EvidencePredictions:
-    """Classify and segment the slices of records, as a diagnosis does."""
-    size = diagnoser.classifier.input_size
-    kept, crops, regions = [], [], []
-    for record, one in normalized(records, size):
-        crop, region = crop_and_region(one, size)
-        kept.append(record)
-        crops.append(crop)
-        regions.append(region)
-    if not kept:
+def predict_evidence(diagnoser: Diagnoser, slices: PreparedSlices, step: Step) -> EvidencePredictions:
+    """Classify and segment slices at the networks' size, as a diagnosis does.
+
+    Raises:
+        DataError: there are no slices.
+    """
+    if not len(slices):
         raise DataError("found no slices to judge, expected some of the split")
-    images, inside = np.stack(crops), np.stack(regions)
-    scores = diagnoser.classify(images, step, calibrated=False)
+    regions = np.stack([_region(lungs) for lungs in slices.lung_masks])
+    scores = diagnoser.classify(slices.images, step, calibrated=False)
     probability = np.clip(scores.probabilities.astype(np.float64), LIMIT, 1 - LIMIT)
-    return EvidencePredictions(
-        kept, special.logit(probability), Burden.of(diagnoser.segment(images, inside, step), inside)
-    )
+    lesion = diagnoser.segment(slices.images, regions, step)
+    return EvidencePredictions(slices.records, special.logit(probability), Burden.of(lesion, regions), lesion > LESION)
+
+
+def _region(lungs: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(h, w): what every opacity of a crop reaches into; see `diagnosis.slices.lesion_region`."""
+    if not lungs.any():
+        return lungs
+    return dilated(convex_hull(both_lungs(lungs, middle_column(lungs[None]))), BORDER)
 
 
 def usable(records: Iterable[SliceRecord]) -> list[SliceRecord]:
@@ -95,7 +103,7 @@ def fit_slice_evidence(diagnoser: Diagnoser, data: Path, step: Step) -> tuple[Sl
     """
     names = [name for name in sources_in(data) if name in FITTED_ON or name not in SOURCES]
     records = usable(r for name in names for r in read_source(name, data) if r.split == "val")
-    found = predict_evidence(diagnoser, records, step)
+    found = predict_evidence(diagnoser, prepare_records(records, diagnoser.classifier.input_size), step)
     try:
         evidence = fit_evidence(found.margins, found.burden, found.infected, found.patients)
     except ValueError as error:

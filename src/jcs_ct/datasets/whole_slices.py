@@ -45,7 +45,10 @@ class WholeSlices:
 
     def split(self, name: str) -> WholeSlices:
         """The slices of one split."""
-        chosen = np.array([record.split == name for record in self.records], bool)
+        return self.subset(np.array([record.split == name for record in self.records], bool))
+
+    def subset(self, chosen: NDArray[np.bool_]) -> WholeSlices:
+        """The slices where (N,) is True."""
         records = [record for record, keep in zip(self.records, chosen, strict=True) if keep]
         return WholeSlices(self.images[chosen], self.lungs[chosen], self.lesions[chosen], records)
 

@@ -1,7 +1,7 @@
 """The orientation of a study by the vote of the lung network, which sees a few slices in all eight ways.
 
-An orientation is `4 * mirrored + turns`: an upright slice mirrored left to right or not, then turned counter-clockwise by
-quarters. 0 is upright with the patient's right on the left.
+An orientation is `4 * mirrored + turns`: an upright slice, mirrored left to right or not, then turned counter-clockwise
+by quarters. 0 is upright with the patient's right on the left.
 """
 
 from __future__ import annotations

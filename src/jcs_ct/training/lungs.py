@@ -23,14 +23,22 @@ from jcs_ct.training.synthetic_mimics import add_dome
 from jcs_ct.training.task import Task
 
 ORIENTATION_WEIGHT = 0.2
-UPRIGHT = 0.5
+UPRIGHT = 0.8
 """Share of the slices that stay upright, as most inputs are; the others lie in any of the eight ways."""
-DENSE = 0.4
+DENSE = 0.2
 """Share of the slices that get consolidation painted into the lungs, which stays lung."""
 DENSE_LEVEL = (0.5, 0.92)
-DENSE_COVERED = (0.1, 0.9)
+DENSE_COVERED = (0.3, 0.95)
 ORGAN = 0.25
 """Share of the slices that get a round organ rising into the lung, which is no lung."""
+BOWEL = 0.5
+"""Share of the slices that get organs with food and pockets of gas somewhere in the body, which are no lung."""
+POCKETS = 6
+"""Most pockets of gas on a slice."""
+POCKET_RADIUS = (0.01, 0.07)
+"""Semi-axes of a pocket, as a share of the picture's side."""
+TISSUE = 0.7
+"""Brighter than this is soft tissue, where organs and gas may lie."""
 
 
 def lung_batch(slices: WholeSlices, chosen: NDArray[np.int64]) -> Batch:
@@ -107,9 +115,12 @@ class LungTask(Task):
         """Dense lungs, organs, changes of place and grey, then an orientation."""
         image, lungs = batch["image"].cpu().clone(), batch["lungs"].cpu().clone()
         for index in range(len(image)):
-            draws = torch.rand(2, generator=generator)
+            draws = torch.rand(3, generator=generator)
             if draws[0] < ORGAN:
-                _add_organ(image[index], lungs[index], generator)
+                _add_organ(image[index], lungs[index], lungs[index].amax(0) > 0, generator)
+            if draws[2] < BOWEL:
+                _add_organ(image[index], lungs[index], image[index, 0] > TISSUE, generator)
+                _add_gas(image[index, 0], lungs[index], generator)
             if draws[1] < DENSE:
                 inside = lungs[index].amax(0) > 0
                 image[index, 0], _ = paint(
@@ -152,8 +163,24 @@ class LungTask(Task):
         self.log("val/orientation", told.mean())
 
 
-def _add_organ(image: Tensor, lungs: Tensor, generator: torch.Generator) -> None:
-    """Lay an organ over a slice (1, H, W), and take it off its lungs (2, H, W), in place."""
-    whole = lungs.amax(0)
-    image[0], left = add_dome(image[0], whole, whole > 0, generator)
+def _add_organ(image: Tensor, lungs: Tensor, places: Tensor, generator: torch.Generator) -> None:
+    """Lay an organ at one of the places (H, W) over a slice (1, H, W) and off its lungs (2, H, W), in place."""
+    image[0], left = add_dome(image[0], torch.ones_like(image[0]), places, generator)
     lungs *= left
+
+
+def _add_gas(image: Tensor, lungs: Tensor, generator: torch.Generator) -> None:
+    """Lay pockets of gas into the soft tissue of a slice (H, W), in place; its lungs (2, H, W) stay as they are."""
+    near_lung = F.max_pool2d(lungs.amax(0)[None], 9, stride=1, padding=4)[0] > 0
+    places = ((image > TISSUE) & ~near_lung).nonzero()
+    if not len(places):
+        return
+    height, width = image.shape
+    low, high = POCKET_RADIUS
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    for _ in range(int(torch.randint(1, POCKETS + 1, (), generator=generator))):
+        row, column = places[int(torch.randint(len(places), (), generator=generator))].tolist()
+        semi = (low + (high - low) * torch.rand(2, generator=generator)) * height
+        distance = ((rows - row) / semi[0]) ** 2 + ((columns - column) / semi[1]) ** 2
+        cover = torch.sigmoid(8 * (1 - distance)) * ~near_lung
+        image += cover * (0.06 * float(torch.rand((), generator=generator)) - image)

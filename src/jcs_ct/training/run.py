@@ -149,7 +149,9 @@ def train(
     lightning.seed_everything(config.seed, verbose=False)
     loaders: _Loaders
     if config.task == "lungs":
-        task: Task = LungTask(registry.lungs(config.size), config)
+        lungs = registry.lungs(config.size)
+        _start(lungs, config, "lungs")
+        task: Task = LungTask(lungs, config)
         loaders = _lung_loaders(config, paths)
         _begin(config, paths)
         return _fit(task, loaders, config, paths, device, resume, devices)
