@@ -66,7 +66,7 @@ def judged(
 ) -> tuple[EvidencePredictions, NDArray[np.float32]]:
     """What both networks say of slices, and the probability that follows."""
     found = predict_evidence(diagnoser, slices, _silent)
-    return found, evidence.apply(found.margins, found.burden)
+    return found, evidence.apply(found.margins, found.shares)
 
 
 def studies(diagnoser: Diagnoser, data: Path, evidence: SliceEvidence, cache: Path | None) -> list[WholeStudy]:
@@ -104,7 +104,7 @@ def source_row(diagnoser: Diagnoser, source: str, slices: PreparedSlices, eviden
         row["dice_per_image"] = float(dice_per_image(marked, truth).mean())
         row["dice_pooled"] = float(2 * (marked & truth).sum() / (marked.sum() + truth.sum()))
     if empty.any():
-        row["falsely_marked"] = float((found.burden.share[empty] > FALSELY_MARKED_SHARE).mean())
+        row["falsely_marked"] = float((found.shares[empty] > FALSELY_MARKED_SHARE).mean())
         row["called_infected"] = float((probability[empty] > 0.5).mean())
         row["called_by_classifier"] = float((found.margins[empty] > 0).mean())
     row["slice_auc"] = roc_auc(found.infected, probability)
@@ -125,15 +125,14 @@ def outside_auc(found: list[WholeStudy]) -> dict[str, float | None]:
 
     return {
         "margin": auc(lambda one: one.found.margins),
-        "share": auc(lambda one: one.found.burden.share),
-        "peak": auc(lambda one: one.found.burden.peak),
+        "share": auc(lambda one: one.found.shares),
         "evidence": auc(lambda one: one.probability),
     }
 
 
 def study_row(one: WholeStudy) -> dict[str, Any]:
     """Counts of one study."""
-    marked = one.found.burden.share
+    marked = one.found.shares
     return {
         "study": one.name,
         "infected": one.infected,
@@ -228,7 +227,7 @@ def main() -> None:
     diagnoser = Diagnoser(arguments.weights)
     results: dict[str, Any] = {"lungs": lung_figures(arguments.weights, arguments.data, arguments.cache)}
     print(results["lungs"], flush=True)
-    evidence = SliceEvidence(**(load_evidence(arguments.weights) or {"margin": 1, "share": 0, "peak": 0, "bias": 0}))
+    evidence = SliceEvidence(**(load_evidence(arguments.weights) or {"margin": 1, "share": 0, "bias": 0}))
     found = studies(diagnoser, arguments.data, evidence, arguments.cache)
     results |= {"studies": [study_row(one) for one in found], "outside_auc": outside_auc(found)}
     print(results["outside_auc"], flush=True)
