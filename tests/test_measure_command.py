@@ -322,7 +322,7 @@ def test_a_study_without_lungs_is_not_assessable(jcs: CommandLine, tmp_path: Pat
     seg = drawn(sources, SICK.lesion_mask.astype(np.uint8), tmp_path / "drawn.dcm")
     ended = jcs("measure", tmp_path / "in", "--seg", seg, "--segment", "1", *JSON, "-o", tmp_path / "out")
     assert ended.code == 3, ended
-    assert ended.out.startswith("not_assessable: no lungs were found that opacities could be measured against")
+    assert ended.out.startswith("not_assessable: no lungs were found to measure opacities against")
     document = read(tmp_path / "out")
     assert document["measures"]["lesion_volume_ml"] is None
     assert document["lesions"] == []

@@ -204,7 +204,7 @@ _CHANGES: dict[str, Entry] = {
     ),
     "sign-off-void": Entry(
         Severity.WARNING,
-        "an earlier revision of this result was {judgement} by {by} on {at}; the sign-off does not cover the corrected "
+        "an earlier revision of this result was {judgement} by {by} on {at}; this does not cover the corrected "
         "outlines, so the result must be signed off again",
         "The outlines were edited after the result was signed.",
         "Sign the result again.",
