@@ -234,7 +234,9 @@ def test_removal_and_retention_take_revisions_along(case: Case, tmp_path: Path) 
     queue, job = case.queue, case.job
     second = finished(queue, write_study("nifti", tmp_path / "in"), FORMATS["nifti"])
     sign_off(queue, job, "accepted", "anna", "", 0)
-    correct(queue, second, masks_of(queue, second).lesion_labels == 1, "anna", 0)
+    labels = masks_of(queue, second).lesion_labels
+    assert labels is not None
+    correct(queue, second, labels == 1, "anna", 0)
     queue.remove(job)
     assert not queue.folders.job(job).exists()
     with pytest.raises(NoSuchJobError):

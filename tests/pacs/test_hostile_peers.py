@@ -80,7 +80,8 @@ def command(kind: int, with_data: bool = True, **elements: Any) -> bytes:
 
 def send(association: Association, context: int, control: int, data: bytes) -> None:
     part = P_DATA()
-    part.presentation_data_value_list = [[context, bytes([control]) + data]]
+    parts: Any = [[context, bytes([control]) + data]]
+    part.presentation_data_value_list = parts
     association.dul.send_pdu(part)
 
 
@@ -103,10 +104,14 @@ def echoes(node: Node, title: str = "STORESCU") -> bool:
 def hostile_messages(association: Association) -> dict[str, list[tuple[int, int, bytes]]]:
     store, verify = context_of(association, CT), context_of(association, VERIFICATION)
     commit = context_of(association, STORAGE_COMMITMENT)
-    whole = {"AffectedSOPClassUID": CT, "AffectedSOPInstanceUID": UID("1.2.3"), "Priority": 2}
-    nameless = {"AffectedSOPClassUID": CT, "Priority": 2}
-    wrong = {**whole, "AffectedSOPClassUID": VERIFICATION}
-    action = {"RequestedSOPClassUID": STORAGE_COMMITMENT, "RequestedSOPInstanceUID": UID("1.2"), "ActionTypeID": 1}
+    whole: dict[str, Any] = {"AffectedSOPClassUID": CT, "AffectedSOPInstanceUID": UID("1.2.3"), "Priority": 2}
+    nameless: dict[str, Any] = {"AffectedSOPClassUID": CT, "Priority": 2}
+    wrong: dict[str, Any] = {**whole, "AffectedSOPClassUID": VERIFICATION}
+    action: dict[str, Any] = {
+        "RequestedSOPClassUID": STORAGE_COMMITMENT,
+        "RequestedSOPInstanceUID": UID("1.2"),
+        "ActionTypeID": 1,
+    }
     return {
         "no instance": [(store, 3, command(C_STORE_RQ, **nameless)), (store, 2, b"x" * 64)],
         "no class": [(store, 3, command(C_STORE_RQ)), (store, 2, b"x")],
@@ -147,7 +152,7 @@ def test_hostile_messages_end_their_association_and_leave_nothing(tmp_path: Path
 
 
 def test_images_that_are_cut_off_leave_nothing(tmp_path: Path) -> None:
-    whole = {"AffectedSOPClassUID": CT, "AffectedSOPInstanceUID": UID("1.2.3"), "Priority": 2}
+    whole: dict[str, Any] = {"AffectedSOPClassUID": CT, "AffectedSOPInstanceUID": UID("1.2.3"), "Priority": 2}
     with running(tmp_path, settings(tmp_path), submit=False) as node:
         for _ in range(5):
             with associated(node.port) as association:
@@ -157,7 +162,11 @@ def test_images_that_are_cut_off_leave_nothing(tmp_path: Path) -> None:
 
 
 def test_reports_without_end_are_cut_off(tmp_path: Path) -> None:
-    report = {"AffectedSOPClassUID": STORAGE_COMMITMENT, "AffectedSOPInstanceUID": UID("1.2"), "EventTypeID": 9}
+    report: dict[str, Any] = {
+        "AffectedSOPClassUID": STORAGE_COMMITMENT,
+        "AffectedSOPInstanceUID": UID("1.2"),
+        "EventTypeID": 9,
+    }
     with running(tmp_path, settings(tmp_path), submit=False) as node:
         most = 0
         with associated(node.port) as association:

@@ -144,7 +144,7 @@ class Attacker:
             raise SystemExit(f"{method} {path} of another's study: {answer.status_code}")
 
     def study(self, chance: random.Random) -> None:
-        order = orders(key=f"evil {next(self._numbers)}", ending=chance.choice(["done", "unreadable", "bug"]))
+        order = orders(key=f"evil-{next(self._numbers)}", ending=chance.choice(["done", "unreadable", "bug"]))
         self._browser.post("/jobs", files={"files": ("x.json", order)})
 
     def silent_caller(self, chance: random.Random) -> None:

@@ -46,3 +46,25 @@ def peak_mib(process: int) -> float:
     """The most memory that a process has had."""
     (line,) = (x for x in Path(f"/proc/{process}/status").read_text().splitlines() if x.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
+
+
+def descendants(process: int) -> list[int]:
+    """Processes that a process has started, and what those have started."""
+    found = []
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            children = [int(word) for word in path.read_text().split()]
+        except OSError:  # the thread is gone
+            continue
+        for child in children:
+            found += [child, *descendants(child)]
+    return found
+
+
+def proportional_bytes(process: int) -> int:
+    """Memory of a process; what it shares counts in part. 0 for one that has ended."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))

@@ -10,11 +10,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 from pydicom import dcmread
 from pydicom.uid import generate_uid
@@ -28,7 +28,7 @@ from tests.pacs.test_node import send_dataset
 from tests.reports.test_archive import free_port
 from tests.service.client import client_of, orders
 from tests.service.hostile import Attacker
-from tests.service.processes import started
+from tests.service.processes import descendants, proportional_bytes, started
 
 SEED = 20261201
 ACTIONS = 1000
@@ -86,9 +86,9 @@ class Honest:
             answer = self.timed(when, "worklist", lambda: browser.get("/jobs"))
             assert answer.status_code == 200, answer.text
             if rounds % 5 == 0:
-                key = f"{user} {when} {rounds}"
+                key = f"{user}-{when}-{rounds}".replace(" ", "-")  # the stand-in's log has words
                 files = {"files": ("scan.json", orders(key=key))}
-                answer = self.timed(when, "submission", lambda files=files: browser.post("/jobs", files=files))
+                answer = self.timed(when, "submission", partial(browser.post, "/jobs", files=files))
                 assert answer.status_code == 202, answer.text
                 self.studies[user][answer.json()["id"]] = key
             rounds += 1
@@ -100,14 +100,14 @@ class Honest:
             image = dcmread(self._images[rounds % len(self._images)])
             image.StudyInstanceUID = f"{image.StudyInstanceUID}.{PEERS.index(title)}"
             image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-            assert self.timed(when, "image", lambda image=image: send_dataset(self._port, image, title)) == 0
+            assert self.timed(when, "image", partial(send_dataset, self._port, image, title)) == 0
             self.sent.append(str(image.SOPInstanceUID))
             rounds += 1
             time.sleep(0.5)
 
     def work(self, when: str, over: Callable[[int], bool]) -> list[Callable[[], None]]:
-        users = [lambda user=user: self.use(user, when, over) for user in USERS]
-        return [*users, *[lambda title=title: self.scan(title, when, over) for title in PEERS]]
+        users = [partial(self.use, user, when, over) for user in USERS]
+        return [*users, *[partial(self.scan, title, when, over) for title in PEERS]]
 
     def lost(self) -> list[str]:
         """Studies that are not there, not done, or not whole."""
@@ -197,12 +197,5 @@ def most_memory(roots: list[int], over: threading.Event) -> int:
     """The most memory that processes and what they have started took at a time, bytes shared counted once."""
     most = 0
     while not over.wait(1.0):
-        size = 0
-        for root in roots:
-            for one in (psutil.Process(root), *psutil.Process(root).children(recursive=True)):
-                try:
-                    size += one.memory_full_info().pss
-                except psutil.Error:
-                    continue
-        most = max(most, size)
+        most = max(most, sum(proportional_bytes(one) for root in roots for one in (root, *descendants(root))))
     return most

@@ -365,7 +365,7 @@ def test_archives_of_one_user_do_not_slow_the_worklist_of_another(tmp_path: Path
             with client_of(service.address, headers=cookie) as browser:
                 return browser.get(f"/jobs/{job}/archive.zip").status_code
 
-        times = []
+        times: list[float] = []
         with ThreadPoolExecutor(60) as threads:
             downloads = [threads.submit(download) for _ in range(60)]
             while not all(each.done() for each in downloads) and len(times) < 200:

@@ -107,7 +107,8 @@ class Handlers:
 
     def on_message(self, event: evt.Event) -> None:
         """A message that came whole."""
-        event.assoc.dimse.count_report(event.message)
+        if isinstance(event.assoc.dimse, GuardedDimse):
+            event.assoc.dimse.count_report(event.message)
 
     def on_requested(self, event: evt.Event) -> None:
         """A-ASSOCIATE-RQ: turn callers away that are not on the list; pynetdicom looks at the called AE title."""
@@ -265,7 +266,8 @@ class Handlers:
         try:
             return take_report(event, name, self._settings.results, self._records, self._audit), None
         finally:
-            event.assoc.dimse.reports -= 1
+            if isinstance(event.assoc.dimse, GuardedDimse):
+                event.assoc.dimse.reports -= 1
 
 
 def take_report(event: evt.Event, peer: str, results: ResultSettings, records: Records, audit: Audit) -> int:

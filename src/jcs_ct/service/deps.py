@@ -60,7 +60,8 @@ def may(role: Role) -> params.Depends:
     async def check(principal: CurrentPrincipal) -> None:
         principal.refuse_without(role)
 
-    return Depends(check)
+    depends: params.Depends = Depends(check)
+    return depends
 
 
 def _job(job_id: JobId, user: CurrentUser, services: Parts) -> Job:
