@@ -55,7 +55,7 @@ class Memory:
                 continue
             self.seen[pid].append(pages * os.sysconf("SC_PAGE_SIZE") / 1024**2)
 
-    def growth(self) -> list[dict[str, float]]:
+    def growth(self) -> list[dict[str, int]]:
         """Of each process that lived long: the mean of the second and of the last quarter of the run, and the peak."""
         figures = []
         for values in self.seen.values():

@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
-from tests.test_deploy import refuse_unknown_words
+from jcs_ct.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "batch"
 FILES = ("slurm.sh", "kubernetes.yaml", "ray-cluster.yaml", "main.nf", "Snakefile")
+
+
+def refuse_unknown_words(words: list[str]) -> None:
+    """Fail where `jcs` does not know a command or one of its options."""
+    group: Any = typer.main.get_command(app)
+    known = {option for parameter in group.commands[words[0]].params for option in parameter.opts}
+    assert [word for word in words[1:] if word.startswith("--") and word not in known] == []
 
 
 def commands(text: str) -> list[list[str]]:
