@@ -1,10 +1,11 @@
-"""Damage valid files in many ways and check how reading them ends.
+"""Damage valid files in many ways, mix series, and check how reading them ends.
 
     python experiments/fuzz_reading.py --count 10000
     python experiments/fuzz_reading.py --only 4711        # one mutation again, with its traceback
 
 Each mutation follows from the seed and its number alone. Reading one must end in a study or in an error of ours, within
 10 s, within 2 GB of memory, with one printable line as its message and nothing left in the folder for temporary files.
+A study of a mixed series must hold slices of one person and one phase.
 Mutations are read in a separate process, because a decoder may crash it, which is a failure as well.
 """
 
@@ -27,7 +28,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.study import mutations
+from tests.study import mixtures, mutations
 
 MAX_SECONDS = 10.0
 MAX_BYTES = 2 * 1024**3
@@ -52,13 +53,18 @@ class Outcome:
 
 
 def read_one(whole: mutations.Inputs, number: int, seed: int, folder: Path) -> Outcome:
-    """Write mutation `number` below `folder`, read it, and classify the outcome."""
-    target = mutations.mutated(whole, number, seed, folder / "input")
+    """Write mutation `number` below `folder`, read it, and classify the outcome. Every third one is a mixture."""
+    mixture = number % 3 == 2
+    target = (
+        mixtures.mixed(number, seed, folder / "input")
+        if mixture
+        else mutations.mutated(whole, number, seed, folder / "input")
+    )
     scratch = folder / "scratch"
     tempfile.tempdir = str(scratch)
     start = time.perf_counter()
     try:
-        what, detail = mutations.read(target)
+        what, detail = mixtures.read(target) if mixture else mutations.read(target)
     except Exception as error:
         what, detail = "exception", f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"
     seconds = time.perf_counter() - start

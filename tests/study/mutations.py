@@ -10,9 +10,12 @@ import gzip
 import random
 import shutil
 import struct
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -31,8 +34,10 @@ from pydicom.uid import (
 
 from jcs_ct.errors import JcsError
 from jcs_ct.notices import texts
-from jcs_ct.study import list_contents, read_study, refusals
+from jcs_ct.study import Study, list_contents, read_study, refusals
 from jcs_ct.study import warnings as study_warnings
+from jcs_ct.study.masks import read_labels
+from jcs_ct.study.outlines import read_lungs, read_outlines
 from tests.phantoms import (
     ChestPhantom,
     to_grey,
@@ -76,6 +81,8 @@ def write_inputs(folder: Path, real: Path | None = None) -> Path:
     write_enhanced_dicom(folder / "enhanced", _PHANTOM.hu, _PHANTOM.positions)
     write_nifti(folder / "volume.nii", _PHANTOM.hu)
     write_nifti(folder / "volume.nii.gz", _PHANTOM.hu)
+    write_nifti(folder / "mask.nii", _PHANTOM.lung_mask.astype(np.uint8))
+    write_nifti(folder / "mask.nii.gz", _PHANTOM.lung_mask.astype(np.uint8))
     grey = to_grey(_PHANTOM.hu)
     Image.fromarray(grey[3]).save(folder / "a.png")
     Image.fromarray(grey[3]).save(folder / "a.jpg")
@@ -130,7 +137,8 @@ def mutated(whole: Inputs, number: int, seed: int, target: Path) -> Path:
         for path in dice.sample(files, dice.choice([1, 1, 2, len(files)])):
             path.write_bytes(damage(path.read_bytes(), dice))
         return target
-    path = target / (name if dice.random() < 0.8 else dice.choice(["file", "file.dcm", "file.nii.gz", "file.png"]))
+    keeps_its_name = name.startswith("mask") or dice.random() < 0.8
+    path = target / (name if keeps_its_name else dice.choice(["file", "file.dcm", "file.nii.gz", "file.png"]))
     path.write_bytes(damage(whole[name], dice))
     return path
 
@@ -142,6 +150,9 @@ def read(path: Path) -> tuple[str, str]:
         AssertionError: The message of an error is not one printable line.
     """
     try:
+        if path.name.startswith("mask"):
+            _read_mask(path)
+            return "study", ""
         study = read_study(path)
         texts((*refusals(study), *study_warnings(study)))
         list_contents(path)
@@ -151,6 +162,26 @@ def read(path: Path) -> tuple[str, str]:
         assert len(message) < 1000, f"message of {len(message)} characters"
         return "refused", message
     return "study", ""
+
+
+@cache
+def _masked_study() -> Study:
+    with tempfile.TemporaryDirectory() as folder:
+        write_nifti(Path(folder) / "ct.nii", _PHANTOM.hu)
+        study = read_study(Path(folder) / "ct.nii")
+        return replace(study, voxels=np.array(study.voxels))
+
+
+def _read_mask(path: Path) -> None:
+    """Read a mask in each of the ways in which one can be given."""
+    refused: JcsError | None = None
+    for read_one in (read_lungs, read_outlines, lambda path, study: read_labels(path, study, 5)):
+        try:
+            read_one(path, _masked_study())
+        except JcsError as error:
+            refused = error
+    if refused is not None:
+        raise refused
 
 
 def damage(content: bytes, dice: random.Random) -> bytes:

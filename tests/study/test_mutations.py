@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.study import mutations
+from tests.study import mixtures, mutations
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,12 @@ def test_mutation_follows_from_its_number_alone(tmp_path: Path, whole: mutations
         contents = [[p.read_bytes() for p in sorted(x.rglob("*")) if p.is_file()] or [x.read_bytes()]
                     for x in (first, second)]  # fmt: skip
         assert contents[0] == contents[1]
+
+
+def test_no_study_holds_slices_of_two_persons_or_phases(tmp_path: Path) -> None:
+    ends = [mixtures.read(mixtures.mixed(number, 0, tmp_path / "input")) for number in range(60)]
+    assert [end for end in enumerate(ends) if end[1][0] == "mixture"] == []
+    assert {"study", "refused"} == {what for what, _ in ends}
 
 
 @pytest.mark.slow

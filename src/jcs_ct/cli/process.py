@@ -10,6 +10,7 @@ from types import FrameType
 
 import typer
 
+from jcs_ct.cleanup import leave
 from jcs_ct.errors import UsageError
 
 
@@ -21,11 +22,11 @@ def prepare_streams() -> None:
 
 
 def end_in_order() -> None:
-    """Have SIGTERM and SIGHUP end the process as Ctrl-C does, so that temporary folders are removed."""
+    """Have SIGTERM and SIGHUP remove temporary folders before they end the process."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del frame
-        raise SystemExit(128 + number)
+        leave(128 + number)
 
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)

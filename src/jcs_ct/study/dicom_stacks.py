@@ -96,7 +96,7 @@ _ELEMENTS = (
     _text("StackID"),
     _time("AcquisitionTime", certain=True),
     _number("SliceThickness", certain=False),
-    _number("KVP", certain=False),
+    _number("KVP"),
     _text("FilterType", certain=False),
     _text("ScanOptions", certain=False),
     _text("ProtocolName", certain=False),
@@ -130,8 +130,7 @@ def one_stack(series: list[Frame], places: NDArray[np.float64], notices: list[No
     if len(kept) < len(series):
         left_out = len(series) - len(kept)
         notices.append(notice("repeated-acquisitions", read=len(kept), left_out=left_out, told_apart_by=tuple(telling)))
-    certain = [[values[element.name][index] for index in kept] for element in _ELEMENTS if element.certain]
-    stray = _stray(places[kept], certain)
+    stray = _stray(places[kept], [[values[element.name][index] for index in kept] for element in _ELEMENTS])
     if stray:
         names = tuple(sorted(series[kept[index]].name for index in stray))
         notices.append(notice("stray-slices", count=len(names), files=names))
@@ -232,7 +231,7 @@ def _complete(places: NDArray[np.float64], thickness: float | None) -> bool:
     """Whether slices are a stack on their own: evenly spaced, with nothing left out between them."""
     steps = np.diff(np.sort(places))
     usual = float(np.median(steps))
-    even = np.count_nonzero(np.abs(steps - usual) <= _REGULAR * usual) >= 0.8 * len(steps)
+    even = np.count_nonzero(np.abs(steps - usual) <= _REGULAR * usual) >= 0.6 * len(steps)
     return usual > 0 and bool(even) and (thickness is None or usual <= _COMPLETE * thickness)
 
 
@@ -269,16 +268,23 @@ def _is_beyond(places: NDArray[np.float64], kept: NDArray[np.float64]) -> bool:
     return bool((nearest >= _CLOSE * usual).all() and (len(places) < _FEW or outside.mean() > _OVERLAP))
 
 
-def _stray(places: NDArray[np.float64], certain: Sequence[Values]) -> set[int]:
-    """Slices that lie between two neighbours of one kind, are of another, and for which there is no room."""
+def _stray(places: NDArray[np.float64], elements: Sequence[Values]) -> set[int]:
+    """Slices that differ from two neighbours which are alike, and for which there is no room beside these."""
     order = np.argsort(places, kind="stable")
     if len(order) < _FEW:
         return set()
     usual = float(np.median(np.diff(places[order])))
-    stray = set()
-    for before, index, after in zip(order, order[1:], order[2:], strict=False):
-        if places[after] - places[before] > _COMPLETE * usual:
-            continue
-        if any(values[before] == values[after] not in (None, values[index]) for values in certain):
-            stray.add(int(index))
+
+    def differs(index: int, one: int, other: int) -> bool:
+        return any(values[one] == values[other] not in (None, values[index]) for values in elements)
+
+    between = zip(order, order[1:], order[2:], strict=False)
+    stray = {
+        int(index)
+        for before, index, after in between
+        if places[after] - places[before] <= _COMPLETE * usual and differs(index, before, after)
+    }
+    for end, first, second in (order[:3], order[:-4:-1]):
+        if abs(places[end] - places[first]) < _CLOSE * usual and differs(end, first, second):
+            stray.add(int(end))
     return stray

@@ -20,6 +20,8 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
+from jcs_ct.cleanup import finished, held
+
 _LOCK = ".lock"
 _PREFIX = "jcs-scratch-"
 _BEING_MADE_S = 60.0
@@ -55,12 +57,17 @@ def held_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """A fresh folder in `parent`, gone afterwards; what killed processes left there under this prefix goes first."""
     remove_left_behind(parent, prefix)
     folder = parent / f"{prefix}{uuid.uuid4().hex[:12]}"
-    folder.mkdir(mode=0o700)
+    held.add(folder)
     try:
-        with FileLock(folder / _LOCK):
+        folder.mkdir(mode=0o700)
+        # Locked under another name and then given its own: nobody finds it free and takes it for one left behind.
+        waiting = FileLock(folder / f"{_LOCK}.new")
+        with waiting:
+            (folder / f"{_LOCK}.new").rename(folder / _LOCK)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        held.discard(folder)
 
 
 def remove_left_behind(parent: Path, prefix: str) -> None:
@@ -85,7 +92,7 @@ def _remove_if_free(folder: Path) -> None:
 @contextmanager
 def exclusive(lock: Path) -> Iterator[None]:
     """Keep all other threads and processes that ask for the same lock out; the file is gone afterwards."""
-    with FileLock(lock):
+    with FileLock(lock), finished():
         try:
             yield
         finally:
