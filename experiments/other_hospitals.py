@@ -156,8 +156,8 @@ def lung_figures(weights: Path, data: Path, cache: Path | None) -> dict[str, dic
         slices = test.subset(np.array([record.source == source for record in test.records], bool))
         outputs = [np.concatenate(parts) for parts in zip(*network.run(slices.images), strict=True)]
         marked, truth = outputs[0] > 0, np.stack([slices.lungs == 1, slices.lungs == 2], 1)
-        shown = truth.any((1, 2, 3))
-        whole, both = marked.any(1), truth.any(1)
+        shown = np.asarray(truth.any((1, 2, 3)), bool)
+        whole, both = np.asarray(marked.any(1), bool), np.asarray(truth.any(1), bool)
         dice = dice_per_image(whole[shown], both[shown])
         patients = np.array([record.group for record in slices.records])[shown]
         out[source] = {

@@ -19,7 +19,8 @@ from tqdm import tqdm
 from jcs_ct.datasets.prepared import prepare
 from jcs_ct.errors import UsageError
 from jcs_ct.training.config import TrainConfig, load_config
-from jcs_ct.training.run import RunPaths, train
+from jcs_ct.training.files import RunPaths
+from jcs_ct.training.run import train
 
 LOG = logging.getLogger(__name__)
 

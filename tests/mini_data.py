@@ -41,9 +41,11 @@ def write_mini_data(folder: Path) -> Path:
 
 def _series(folder: Path, phantom: ChestPhantom, slices: Sequence[int]) -> None:
     """`coronacases`, stored on their side, with `coronacases-masks`; of each series one slice is empty."""
-    rows = []
+    rows, middle = [], len(slices) // 2
     for case in SERIES:
-        for place, z in enumerate([*slices[:2], int(np.flatnonzero(~phantom.lesion_mask.any((1, 2)))[8])]):
+        for place, z in enumerate(
+            [*slices[middle - 1 : middle + 1], int(np.flatnonzero(~phantom.lesion_mask.any((1, 2)))[8])]
+        ):
             name, status = f"{place + 1:03d}", "masked" if place < 2 else "empty"
             masks = folder / "coronacases-masks" / case
             _save(folder / "coronacases" / case / f"{name}.jpg", np.rot90(to_grey(phantom.hu[z]), -1))

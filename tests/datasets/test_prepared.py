@@ -85,10 +85,11 @@ def test_a_slice_that_is_known_to_be_turned_is_set_upright_with_its_mask(tmp_pat
 def test_the_cache_gives_what_was_prepared(data: Path, prepared: PreparedSlices, tmp_path: Path) -> None:
     sources = ["covid-19-ct100", "sars-cov-2-ct"]
     prepare(sources, data, SIZE, tmp_path)
-    (stored,) = tmp_path.glob("slices-*.npz")
-    when = stored.stat().st_mtime_ns
+    stored = sorted(tmp_path.glob("slices-*.npz"))
+    assert len(stored) == len(sources), "each source has its own file"
+    when = [path.stat().st_mtime_ns for path in stored]
     again = prepare(sources, data, SIZE, tmp_path)
-    assert stored.stat().st_mtime_ns == when
+    assert [path.stat().st_mtime_ns for path in stored] == when
     for name in ("images", "masks", "lung_masks", "mask_kinds", "infected"):
         np.testing.assert_array_equal(getattr(again, name), getattr(prepared, name))
     assert again.records == prepared.records

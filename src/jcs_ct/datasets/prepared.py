@@ -106,12 +106,13 @@ def prepare(sources: Sequence[str], data: Path, size: tuple[int, int], cache: Pa
 def joined(parts: Sequence[PreparedSlices]) -> PreparedSlices:
     """Slices of several parts, one part after the other."""
     return PreparedSlices(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS),
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.masks for part in parts]),
+        np.concatenate([part.mask_kinds for part in parts]),
+        np.concatenate([part.lung_masks for part in parts]),
+        np.concatenate([part.infected for part in parts]),
         [record for part in parts for record in part.records],
     )
-
-
-_COLUMNS = ("images", "masks", "mask_kinds", "lung_masks", "infected")
 
 
 def _source_slices(name: str, data: Path, size: tuple[int, int], cache: Path | None) -> PreparedSlices:
