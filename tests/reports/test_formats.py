@@ -10,6 +10,7 @@ from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
 from jcs_ct.reports.formats import ReportFormat, check_formats, default_formats
 from jcs_ct.reports.writer import write_reports
+from jcs_ct.study.own_results import is_own
 from tests.reports.series import axial_series
 
 F = ReportFormat
@@ -51,6 +52,16 @@ def test_another_choice_replaces_all_of_an_earlier_one(tmp_path: Path) -> None:
     write_reports(diagnosis, tmp_path / "out", frozenset(F) - {F.PNG})
     write_reports(diagnosis, tmp_path / "out", {F.CSV})
     assert names(tmp_path / "out") == {"result.json", "slices.csv", "lesions.csv", "measures.csv", "notices.csv"}
+
+
+@pytest.mark.parametrize("wanted", F)
+def test_each_format_is_a_row_whose_files_are_known_as_results(wanted: F, tmp_path: Path) -> None:
+    """A format is one row of `ReportFormat`; its file names must be in `own_results`, or nobody replaces them."""
+    diagnosis = axial_series(tmp_path / "in").diagnosis
+    written = write_reports(diagnosis, tmp_path / "out", {wanted})
+    assert len(written) > (wanted is not F.JSON)
+    for path in written:
+        assert is_own(path, frozenset({tmp_path / "out"})), path.name
 
 
 def test_objects_of_others_are_not_replaced(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def filled(code: str) -> Notice:
     for _, name, spec, _ in string.Formatter().parse(entry.text):
         if not name:
             continue
-        number = bool(spec) and ("|" in spec or spec[-1] in "fg")
+        number = spec is not None and ("|" in spec or spec.endswith(("f", "g")))
         value: Value = 2 if number else f"some {name}"
         values[name] = f"{SENTINEL} {name}" if name in entry.private else value
     return notice(code, **values)

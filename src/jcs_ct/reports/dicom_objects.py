@@ -8,10 +8,11 @@ multi-frame, whose frames a study may have reordered or left out. `Derivation.fi
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
@@ -28,6 +29,7 @@ from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.dicom_codes import ARTIFICIAL_INTELLIGENCE, MANUAL_PROCESSING, MORPHOLOGICAL_OPERATIONS
 from jcs_ct.study.dicom_source import DicomSlice, DicomSource
 
+T = TypeVar("T")
 MANUFACTURER = "jcs-ct"
 MODEL_NAME = "JCS"
 RESEARCH_USE = "For research. Not a medical device. Not for diagnosis or treatment."
@@ -59,10 +61,18 @@ class Derivation:
     diagnosis: Diagnosis
     source: DicomSource
     _uids: dict[str, str] = field(default_factory=dict)
+    _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def uid(self, name: str) -> str:
         """A new UID for `name`, the same whenever asked again."""
         return self._uids.setdefault(name, str(UID()))
+
+    def once(self, name: str, make: Callable[[Derivation], T]) -> T:
+        """What `make` makes, made once: objects that others refer to."""
+        if name not in self._made:
+            self._made[name] = make(self)
+        made: T = self._made[name]
+        return made
 
     @cached_property
     def images(self) -> tuple[Dataset, ...]:

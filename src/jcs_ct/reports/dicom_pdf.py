@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from highdicom.base import SOPClass
 from pydicom.dataset import Dataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
@@ -42,6 +44,11 @@ class EncapsulatedPdf(SOPClass):
         self.EncapsulatedDocumentLength = len(pdf)
         self.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)  # values have even lengths
         self.SourceInstanceSequence = [_reference(derivation, index) for index in range(len(derivation.images))]
+
+
+def printed_report(derivation: Derivation) -> Iterator[tuple[str, EncapsulatedPdf]]:
+    """The PDF report by file name."""
+    yield "report.pdf", encapsulated_pdf(derivation)
 
 
 def encapsulated_pdf(derivation: Derivation) -> EncapsulatedPdf:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from highdicom.pm import ParametricMap, RealWorldValueMapping
 
 from jcs_ct.reports import dicom_codes as codes
 from jcs_ct.reports.dicom_objects import Derivation
+
+
+def parametric_maps(derivation: Derivation) -> Iterator[tuple[str, ParametricMap]]:
+    """The activation map by file name, if there is one."""
+    if (activation := activation_map(derivation)) is not None:
+        yield "activation.pm", activation
 
 
 def activation_map(derivation: Derivation) -> ParametricMap | None:

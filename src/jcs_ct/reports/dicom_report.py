@@ -1,4 +1,4 @@
-"""The folder `dicom`: all objects asked for, made together, as they refer to each other."""
+"""The folder `dicom`: all objects asked for, made together, because they refer to each other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from pydicom.dataset import Dataset
 
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.reports.dicom_objects import Derivation
-from jcs_ct.reports.dicom_pdf import encapsulated_pdf
-from jcs_ct.reports.dicom_pm import activation_map
-from jcs_ct.reports.dicom_sc import secondary_captures
-from jcs_ct.reports.dicom_seg import lesion_segmentation, lung_segmentation
-from jcs_ct.reports.dicom_sr import structured_report
-from jcs_ct.reports.formats import ReportFormat
+from jcs_ct.reports.formats import ReportFormat, load
 from jcs_ct.study.own_results import DICOM_FOLDER
 from jcs_ct.study.quiet import quiet_libraries
 
@@ -22,9 +17,9 @@ FOLDER = DICOM_FOLDER
 
 
 def write_dicom(diagnosis: Diagnosis, folder: Path, formats: Collection[ReportFormat]) -> list[Path]:
-    """Write `dicom/*.dcm` into `folder`: those of `formats` that are DICOM and that the diagnosis has content for.
+    """Write `dicom/*.dcm` into `folder`: the objects of `formats` that the diagnosis has content for.
 
-    Objects are new with each call: they get UIDs of their own, in series of their own.
+    Objects are new with each call: they get new UIDs in new series.
     """
     if diagnosis.study.dicom is None:
         return []
@@ -40,23 +35,11 @@ def write_dicom(diagnosis: Diagnosis, folder: Path, formats: Collection[ReportFo
 
 
 def _objects(derivation: Derivation, formats: Collection[ReportFormat]) -> Iterator[tuple[str, Dataset]]:
-    """File names and objects, one at a time: a parametric map of many slices is large."""
-    lesions = lungs = None
-    # A report refers to segmentations, so it brings them where slices have a place for any.
-    if ReportFormat.SEG in formats or (ReportFormat.SR in formats and derivation.source.placed):
-        lesions, lungs = lesion_segmentation(derivation), lung_segmentation(derivation)
-        if lesions is not None:
-            yield "lesions.seg", lesions
-        if lungs is not None:
-            yield "lungs.seg", lungs
-    if ReportFormat.SR in formats:
-        yield "report.sr", structured_report(derivation, lesions, lungs)
-    if ReportFormat.PM in formats:
-        activation = activation_map(derivation)
-        if activation is not None:
-            yield "activation.pm", activation
-    if ReportFormat.SC in formats:
-        for number, capture in enumerate(secondary_captures(derivation), start=1):
-            yield f"key-{number:02d}.sc", capture
-    if ReportFormat.PDF in formats:
-        yield "report.pdf", encapsulated_pdf(derivation)
+    """File names and objects, one at a time: a parametric map of many slices is large. Each name comes once."""
+    written = set[str]()
+    for each in ReportFormat:
+        if each in formats and each.objects:
+            for name, dataset in load(each.objects)(derivation):
+                if name not in written:
+                    written.add(name)
+                    yield name, dataset

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from highdicom.sc import SCImage
 from pydicom.dataset import Dataset
@@ -11,6 +13,12 @@ from jcs_ct.reports.dicom_objects import Derivation
 from jcs_ct.reports.key_slices import KeySlice, key_slices
 
 _WORKSTATION = "WSD"  # Conversion Type (PS3.3 C.8.6.1)
+
+
+def key_slice_captures(derivation: Derivation) -> Iterator[tuple[str, SCImage]]:
+    """The key slices by file name."""
+    for number, capture in enumerate(secondary_captures(derivation), start=1):
+        yield f"key-{number:02d}.sc", capture
 
 
 def secondary_captures(derivation: Derivation) -> list[SCImage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,17 @@ LESIONS = "lesions"
 # Neighbours in this list are easy to tell apart (Okabe and Ito's palette for all kinds of colour vision).
 _LESION_COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
 _LUNG_COLOURS = ("#7FA8C9", "#9FC8A0")
+
+
+def segmentations(derivation: Derivation) -> Iterator[tuple[str, Segmentation]]:
+    """The segmentations that the diagnosis has content for, by file name."""
+    for name, made in zip(("lesions.seg", "lungs.seg"), derivation.once("segmentations", _both), strict=True):
+        if made is not None:
+            yield name, made
+
+
+def _both(derivation: Derivation) -> tuple[Segmentation | None, Segmentation | None]:
+    return lesion_segmentation(derivation), lung_segmentation(derivation)
 
 
 def lesion_segmentation(derivation: Derivation) -> Segmentation | None:

@@ -7,7 +7,7 @@ in the segmentations. What is said in words (reasons, rule, warnings) stands und
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from highdicom.seg import Segmentation
 from highdicom.sr import (
@@ -32,6 +32,7 @@ from highdicom.sr import (
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 
@@ -41,10 +42,17 @@ from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.notices import text, texts
 from jcs_ct.reports import dicom_codes as codes
 from jcs_ct.reports.dicom_objects import MANUFACTURER, MODEL_NAME, RESEARCH_USE, Derivation
-from jcs_ct.reports.dicom_seg import lesion_name, lung_name
+from jcs_ct.reports.dicom_seg import lesion_name, lung_name, segmentations
 from jcs_ct.reports.pictures import telling_slices
 
 _Group = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
+
+
+def report_with_segmentations(derivation: Derivation) -> Iterator[tuple[str, Dataset]]:
+    """The report by file name, after the segmentations that it refers to, if slices have a place for any."""
+    found = dict(segmentations(derivation)) if derivation.source.placed else {}
+    yield from found.items()
+    yield "report.sr", structured_report(derivation, found.get("lesions.seg"), found.get("lungs.seg"))
 
 
 def structured_report(

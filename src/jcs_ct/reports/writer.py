@@ -19,14 +19,9 @@ from jcs_ct.cores import parallel_map
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
 from jcs_ct.notices import printable
-from jcs_ct.reports.csv_report import write_csvs
 from jcs_ct.reports.dicom_report import write_dicom
-from jcs_ct.reports.formats import ReportFormat, check_formats, default_formats
-from jcs_ct.reports.html_report import write_html
-from jcs_ct.reports.images import write_pngs
-from jcs_ct.reports.json_report import write_json
+from jcs_ct.reports.formats import ReportFormat, check_formats, default_formats, load
 from jcs_ct.reports.nifti_report import nifti_warnings, write_niftis
-from jcs_ct.reports.pdf_report import write_pdf
 from jcs_ct.study.own_results import FILES, FOLDERS, is_result
 from jcs_ct.study.scratch import exclusive, held_folder
 
@@ -100,15 +95,8 @@ def check_output(out_dir: Path) -> None:
 
 def _reports(wanted: Collection[ReportFormat]) -> list[Report]:
     """What writes the formats, `result.json` last."""
-    by_format: dict[ReportFormat, Report] = {
-        ReportFormat.NIFTI: write_niftis,
-        ReportFormat.PNG: write_pngs,
-        ReportFormat.CSV: write_csvs,
-        ReportFormat.PDF: write_pdf,
-        ReportFormat.HTML: write_html,
-    }
-    chosen = [write for name, write in by_format.items() if name in wanted]
-    return [*chosen, partial(write_dicom, formats=wanted), write_json]
+    *files, last = (load(each.writer) for each in ReportFormat if each in wanted and each.writer)
+    return [*files, partial(write_dicom, formats=wanted), last]
 
 
 def _refuse_foreign(out_dir: Path) -> None:
