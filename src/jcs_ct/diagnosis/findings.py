@@ -9,6 +9,7 @@ from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import CroppedVolume, S
 from jcs_ct.diagnosis.classify import Scores
 from jcs_ct.diagnosis.decision import SliceScore
+from jcs_ct.diagnosis.evidence import StudyEvidence
 from jcs_ct.diagnosis.slices import LungSlices
 
 
@@ -38,10 +39,18 @@ def activation_volume(slices: LungSlices, scores: Scores) -> CroppedVolume[np.ui
     return volume
 
 
-def slice_scores(lungs: LungSlices, scores: Scores, infected_above: float) -> tuple[SliceScore, ...]:
-    """One score per slice of the study; empty scores for slices that were not classified."""
-    found = [SliceScore()] * len(lungs.study)
-    atypicality = [None] * len(scores.probabilities) if scores.atypicality is None else scores.atypicality.tolist()
-    for index, probability, far in zip(lungs.indices.tolist(), scores.probabilities.tolist(), atypicality, strict=True):
-        found[index] = SliceScore(probability, probability > infected_above, far)
+def slice_scores(lungs: LungSlices, evidence: StudyEvidence, infected_above: float) -> tuple[SliceScore, ...]:
+    """One score per slice of the study; empty scores for slices that were not assessed.
+
+    Args:
+        lungs: the assessed slices.
+        evidence: of both networks.
+        infected_above: a slice with a higher probability is infected.
+    """
+    found, nothing = [SliceScore()] * len(lungs.study), [None] * len(lungs.indices)
+    scores, deciding = evidence.scores, evidence.probabilities.tolist()
+    kept = scores.probabilities.tolist() if evidence.joint else nothing
+    atypicality = nothing if scores.atypicality is None else scores.atypicality.tolist()
+    for index, probability, far, classifier in zip(lungs.indices.tolist(), deciding, atypicality, kept, strict=True):
+        found[index] = SliceScore(probability, probability > infected_above, far, classifier)
     return tuple(found)

@@ -87,7 +87,7 @@ def without_empty_negative(decision: Decision, lungs: FoundLungs) -> Decision:
     if coverage.extent_mm >= HALF_A_LUNG_MM:
         return decision
     reason = notice("half-a-lung", where=coverage.where, extent_mm=coverage.extent_mm, least_mm=HALF_A_LUNG_MM)
-    return replace(decision, verdict=Verdict.NOT_ASSESSABLE, reasons=(reason,), probability=None)
+    return replace(decision, verdict=Verdict.NOT_ASSESSABLE, reasons=(reason,), probability=None, stability=None)
 
 
 def lung_coverage(lungs: FoundLungs) -> Coverage | None:

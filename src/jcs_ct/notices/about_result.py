@@ -123,21 +123,45 @@ _LIMITS: dict[str, Entry] = {
         _LOOK,
         short="unusual slices",
     ),
+    "borderline": Entry(
+        Severity.WARNING,
+        "the verdict is borderline: {fewest} to {most} slices are infected if the cut of the slice probability is "
+        "moved a little or one slice is added or taken away, and the threshold is {threshold:.3g}",
+        "A perturbation as small as rounding, or a single slice, would change the verdict.",
+        _LOOK,
+        short="borderline",
+    ),
     "positive-without-opacities": Entry(
         Severity.WARNING,
-        "the networks disagree: the verdict is positive, but the segmenter finds opacities on only {marked} of "
-        "{slices} slices, fewer than the threshold of {threshold:.3g}; the verdict rests on slices with little or "
-        "nothing outlined",
-        "The segmenter contradicts the classifier.",
+        "the networks disagree: the verdict is positive, but the segmenter finds opacities on only {marked} infected "
+        "slices of {slices} assessed ones, fewer than the threshold of {threshold:.3g}; the verdict rests on slices "
+        "with little or nothing outlined",
+        "The segmenter contradicts the verdict.",
+        _LOOK,
+        short="networks disagree",
+    ),
+    "positive-against-classifier": Entry(
+        Severity.WARNING,
+        "the networks disagree: the verdict is positive, but the classifier alone calls only {infected} of {slices} "
+        "slices infected, fewer than the threshold of {threshold:.3g}; the verdict rests on the outlined opacities",
+        "The classifier alone contradicts the verdict, which rests on both tasks.",
+        _LOOK,
+        short="networks disagree",
+    ),
+    "negative-against-classifier": Entry(
+        Severity.WARNING,
+        "the networks disagree: the verdict is negative, but the classifier alone calls {infected} of {slices} slices "
+        "infected, at least the threshold of {threshold:.3g}; the segmenter marks little or nothing on them",
+        "The classifier alone contradicts the verdict, which rests on both tasks.",
         _LOOK,
         short="networks disagree",
     ),
     "negative-with-opacities": Entry(
         Severity.WARNING,
         "the networks disagree: the verdict is negative, but the segmenter finds opacities on {marked} of {slices} "
-        "slices, at least the threshold of {threshold:.3g}; the classifier may miss COVID-19, or the opacities may be "
-        "of another kind",
-        "The segmenter contradicts the classifier. The opacities are outlined in the report.",
+        "slices, at least the threshold of {threshold:.3g}; the verdict may miss COVID-19, or the opacities may be of "
+        "another kind",
+        "The segmenter contradicts the verdict. The opacities are outlined in the report.",
         _LOOK,
         short="networks disagree",
     ),

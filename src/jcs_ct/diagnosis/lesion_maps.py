@@ -1,0 +1,69 @@
+"""Lesion probability of all assessed slices. The segmenter runs once a study; everything else reads its output here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jcs_ct.diagnosis.classify import Progress
+from jcs_ct.diagnosis.cross_check import shows_opacities
+from jcs_ct.diagnosis.slices import LungSlices
+from jcs_ct.evaluation.evidence import Burden
+
+SCALE = 255
+"""Probabilities are stored as bytes, 0..1 as 0..255."""
+_AT_ONCE = 64
+"""Slices whose probabilities are held as floats."""
+
+Segment = Callable[[NDArray[np.uint8], NDArray[np.bool_], Progress | None], NDArray[np.float32]]
+"""Gives the lesion probability (M, h, w) of crops and lung regions (M, h, w); see `segment.segment`."""
+
+
+@dataclass(frozen=True)
+class LesionMaps:
+    """The segmenter's output on the crops; position k is slice `LungSlices.indices[k]` of the study."""
+
+    patches: NDArray[np.uint8]
+    """(M, h, w): lesion probability, stored as 0..255."""
+    burden: Burden
+    """What is marked on each slice."""
+
+    def above(self, level: float, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(S, h, w): where the probability on chosen slices exceeds a level in 0..1."""
+        return np.asarray(self.patches[chosen] > SCALE * level)
+
+    def show_opacities(self, regions: NDArray[np.bool_], level: float) -> NDArray[np.bool_]:
+        """(M,): whether each slice shows opacities within the lungs' hulls (M, h, w); see `cross_check`."""
+        return shows_opacities(self.patches, regions, SCALE * level)
+
+
+def segment_slices(segment: Segment, lungs: LungSlices, progress: Progress | None = None) -> LesionMaps:
+    """Segment all assessed slices of a study.
+
+    Args:
+        segment: runs the segmenter.
+        lungs: the slices.
+        progress: called with the number of slices just done.
+    """
+    patches = np.empty(lungs.crops.shape, np.uint8)
+    for few in in_parts(np.arange(len(patches))):
+        patches[few] = np.round(SCALE * segment(lungs.crops[few], lungs.regions[few], progress))
+    return LesionMaps(patches, _burden(patches, lungs.regions))
+
+
+def _burden(patches: NDArray[np.uint8], regions: NDArray[np.bool_]) -> Burden:
+    parts = [Burden.of(as_probability(patches[few]), regions[few]) for few in in_parts(np.arange(len(patches)))]
+    return Burden(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("share", "peak")))
+
+
+def as_probability(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Stored probabilities as 0..1."""
+    return patches.astype(np.float32) / np.float32(SCALE)
+
+
+def in_parts(chosen: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Positions of slices in groups that are small enough to be held as floats."""
+    return (chosen[start : start + _AT_ONCE] for start in range(0, len(chosen), _AT_ONCE))
