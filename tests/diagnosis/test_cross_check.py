@@ -17,6 +17,7 @@ from jcs_ct.diagnosis.decide import PatientRule, decide
 from jcs_ct.diagnosis.decision import CrossCheck, Verdict
 from jcs_ct.diagnosis.evidence import StudyEvidence
 from jcs_ct.diagnosis.lesion_maps import LesionMaps
+from jcs_ct.diagnosis.outside_lungs import LeftOut
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.evaluation.evidence import Burden
@@ -122,7 +123,7 @@ def evidence_of(
     own = infected if by_classifier is None else by_classifier
     scores = Scores(probabilities(own), np.zeros((slices, 1, 1), np.float32))
     burden = Burden(np.zeros(slices), np.zeros(slices))
-    maps = LesionMaps(np.zeros((slices, 1, 1), np.uint8), burden)
+    maps = LesionMaps(np.zeros((slices, 1, 1), np.uint8), burden, LeftOut(0.0, None))
     return StudyEvidence(probabilities(infected), scores, maps, joint=by_classifier is not None)
 
 

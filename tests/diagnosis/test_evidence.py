@@ -98,7 +98,7 @@ def test_the_evidence_is_of_what_the_segmenter_marks_and_each_slice_is_segmented
     lungs = find_lung_slices(phantom_study(SICK), diagnoser.segmenter.input_size)
     assert lungs is not None
     expected = diagnoser.segment(lungs.crops, lungs.regions)
-    maps = segment_slices(diagnoser.segment, lungs)
+    maps = segment_slices(diagnoser.segment, lungs, 0.5)
     np.testing.assert_allclose(maps.patches / 255, expected, atol=0.5 / 255 + 1e-6)
     burden = Burden.of(expected, lungs.regions)
     np.testing.assert_allclose(maps.burden.share, burden.share, atol=0.002)

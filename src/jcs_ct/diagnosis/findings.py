@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct.cores import parallel_map
 from jcs_ct.cropped_volume import CroppedVolume, S
 from jcs_ct.diagnosis.classify import Scores
-from jcs_ct.diagnosis.decision import SliceScore
+from jcs_ct.diagnosis.decision import Decision, SliceScore
 from jcs_ct.diagnosis.evidence import StudyEvidence
+from jcs_ct.diagnosis.explanation import check_explanation
+from jcs_ct.diagnosis.measured import Measured
 from jcs_ct.diagnosis.slices import LungSlices
 
 
@@ -37,6 +41,24 @@ def activation_volume(slices: LungSlices, scores: Scores) -> CroppedVolume[np.ui
     if strongest > 0:
         put_on_grid(volume, slices, slices.indices, scores.activation_maps, 255 / strongest)
     return volume
+
+
+def explained(
+    decision: Decision, evidence: StudyEvidence, lungs: LungSlices, measured: Measured, cut: float
+) -> Decision:
+    """The decision with its activation maps, and whether these lie where opacities are.
+
+    Args:
+        decision: on the study.
+        evidence: that it rests on.
+        lungs: the assessed slices.
+        measured: lungs and opacities.
+        cut: a slice with a higher probability is infected.
+    """
+    maps = activation_volume(lungs, evidence.scores)
+    infected = lungs.indices[evidence.probabilities > cut]
+    check = check_explanation(maps, measured.lungs, measured.labels, infected, lungs.box, lungs.study)
+    return replace(decision, activation=maps, explanation=check)
 
 
 def slice_scores(lungs: LungSlices, evidence: StudyEvidence, infected_above: float) -> tuple[SliceScore, ...]:

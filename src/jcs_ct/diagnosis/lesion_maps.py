@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from jcs_ct.cropped_volume import Volume
 from jcs_ct.diagnosis.classify import Progress
 from jcs_ct.diagnosis.cross_check import shows_opacities
+from jcs_ct.diagnosis.outside_lungs import LeftOut, drop_outside_lungs
 from jcs_ct.diagnosis.slices import LungSlices
 from jcs_ct.evaluation.evidence import Burden
 
@@ -30,6 +32,8 @@ class LesionMaps:
     """(M, h, w): lesion probability, stored as 0..255."""
     burden: Burden
     """What is marked on each slice."""
+    left_out: LeftOut
+    """What was marked outside the lungs, and is in neither of the above."""
 
     def above(self, level: float, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(S, h, w): where the probability on chosen slices exceeds a level in 0..1."""
@@ -40,18 +44,27 @@ class LesionMaps:
         return shows_opacities(self.patches, regions, SCALE * level)
 
 
-def segment_slices(segment: Segment, lungs: LungSlices, progress: Progress | None = None) -> LesionMaps:
-    """Segment all assessed slices of a study.
+def segment_slices(
+    segment: Segment,
+    lungs: LungSlices,
+    level: float,
+    given: Volume[np.bool_] | None = None,
+    progress: Progress | None = None,
+) -> LesionMaps:
+    """Segment all assessed slices of a study, and leave out what lies outside the lungs.
 
     Args:
         segment: runs the segmenter.
         lungs: the slices.
+        level: a pixel above this probability is lesion.
+        given: (Z, H, W) lungs that the user gives; None if none were given.
         progress: called with the number of slices just done.
     """
     patches = np.empty(lungs.crops.shape, np.uint8)
     for few in in_parts(np.arange(len(patches))):
         patches[few] = np.round(SCALE * segment(lungs.crops[few], lungs.regions[few], progress))
-    return LesionMaps(patches, _burden(patches, lungs.regions))
+    dropped = drop_outside_lungs(patches, lungs, SCALE * level, given)
+    return LesionMaps(patches, _burden(patches, lungs.regions), dropped)
 
 
 def _burden(patches: NDArray[np.uint8], regions: NDArray[np.bool_]) -> Burden:

@@ -20,8 +20,7 @@ from jcs_ct.diagnosis.decision import Decision, FirstLook, Provenance
 from jcs_ct.diagnosis.diagnoser_settings import DecideBy, DiagnoserSettings, Precision
 from jcs_ct.diagnosis.doubts import doubts_about
 from jcs_ct.diagnosis.evidence import StudyEvidence, load_slice_evidence, weigh
-from jcs_ct.diagnosis.explanation import check_explanation
-from jcs_ct.diagnosis.findings import activation_volume, slice_scores
+from jcs_ct.diagnosis.findings import explained, slice_scores
 from jcs_ct.diagnosis.given_masks import GivenMasks, lungs_to_measure, outside_given_lungs
 from jcs_ct.diagnosis.intervals import with_intervals
 from jcs_ct.diagnosis.lesion_maps import LesionMaps, segment_slices
@@ -30,6 +29,7 @@ from jcs_ct.diagnosis.measured import Measured
 from jcs_ct.diagnosis.networks import CLASSIFIER, SEGMENTER, LoadedNetwork, load_networks
 from jcs_ct.diagnosis.not_assessable import NotAssessable
 from jcs_ct.diagnosis.outline import Opacities, outline, suspect_slices
+from jcs_ct.diagnosis.outside_lungs import left_out
 from jcs_ct.diagnosis.reporter import Reporter, SilentReporter
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.segment import segment
@@ -123,24 +123,25 @@ class Diagnoser:
         try:
             with clock("lungs"):
                 lungs = self._find_lungs(study, report)
+                given = given if lungs.study is study else given.turned()
             with clock("classify"):
                 scores = self._classify(lungs, report)
             with clock("segment"):
-                maps = self._segment(lungs, report)
+                maps = self._segment(lungs, given, report)
             evidence = weigh(scores, maps, self.slice_evidence)
             decision = self._decide(evidence, lungs, provenance)
             with clock("outline"):
                 opacities = self._outline(decision, evidence, lungs)
             with clock("measure"):
-                upright = given if lungs.study is study else given.turned()
-                measured, outside = self._measure(opacities, lungs, upright)
+                measured, outside = self._measure(opacities, lungs, given)
             del opacities  # its volumes are no longer needed when others are made
             with clock("assemble"):
-                decision = self._explain(decision, evidence, lungs, measured)
+                decision = explained(decision, evidence, lungs, measured, self.settings.rule.slice_probability)
         except NotAssessable as stop:
             decision = stop.decision(study.digest, provenance)
             return Diagnosis(study, decision, None, quality.warnings(study), provenance, clock.total())
-        notices = (*quality.warnings(lungs.study), *fitness.lung_warnings(lungs), *outside, *doubts_about(decision))
+        found = (*quality.warnings(lungs.study), *fitness.lung_warnings(lungs), *left_out(maps.left_out), *outside)
+        notices = (*found, *doubts_about(decision))
         return Diagnosis(lungs.study, decision, measured, notices, provenance, clock.total())
 
     def _find_lungs(self, study: Study, report: Reporter) -> LungSlices:
@@ -162,10 +163,12 @@ class Diagnoser:
         refuse_unusual(check_typicality(scores, self.classifier.usual))
         return scores
 
-    def _segment(self, lungs: LungSlices, report: Reporter) -> LesionMaps:
-        """Lesion probability of all assessed slices."""
+    def _segment(self, lungs: LungSlices, given: GivenMasks, report: Reporter) -> LesionMaps:
+        """Lesion probability of all assessed slices, 0 outside the lungs."""
         report.stage("segmenting", len(lungs.indices))
-        return segment_slices(self.segment, lungs, report.advance)
+        return segment_slices(
+            self.segment, lungs, self.settings.lesion_probability, given.whole_lungs(), report.advance
+        )
 
     def _decide(self, evidence: StudyEvidence, lungs: LungSlices, provenance: Provenance) -> Decision:
         """Apply the patient rule, and check whether each task alone would decide likewise."""
@@ -185,8 +188,8 @@ class Diagnoser:
     def _outline(self, decision: Decision, evidence: StudyEvidence, lungs: LungSlices) -> Opacities:
         """Outline opacities on suspect slices."""
         suspect = suspect_slices(decision, evidence.probabilities, self.settings)
-        level, consolidation_hu = self.settings.lesion_probability, self.segmenter.consolidation_hu
-        return outline(lungs, evidence.maps, suspect, level, consolidation_hu)
+        level = self.settings.lesion_probability
+        return outline(lungs, evidence.maps, suspect, level, self.segmenter.consolidation_hu)
 
     def _measure(
         self, opacities: Opacities, lungs: LungSlices, given: GivenMasks
@@ -204,13 +207,6 @@ class Diagnoser:
         if thresholds is not None and thresholds.enclose(above):
             measured = with_intervals(measured, opacities.probability, thresholds, study, within)
         return measured, outside_given_lungs(opacities.above(above), given, measured=False)
-
-    def _explain(self, decision: Decision, evidence: StudyEvidence, lungs: LungSlices, measured: Measured) -> Decision:
-        """The decision with its activation maps, and whether these lie where opacities are."""
-        maps = activation_volume(lungs, evidence.scores)
-        infected = lungs.indices[evidence.probabilities > self.settings.rule.slice_probability]
-        check = check_explanation(maps, measured.lungs, measured.labels, infected, lungs.box, lungs.study)
-        return replace(decision, activation=maps, explanation=check)
 
     def classify(self, crops: NDArray[np.uint8], progress: Progress | None = None, calibrated: bool = True) -> Scores:
         """Probability and activation map of slices; see `classify.classify`."""

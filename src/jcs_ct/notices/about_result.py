@@ -191,6 +191,19 @@ _LIMITS: dict[str, Entry] = {
         "A given lung mask decides what is lung.",
         "Check that the mask includes consolidated lung.",
     ),
+    "opacities-not-in-lungs": Entry(
+        Severity.INFO,
+        "{volume_ml:.0f} mL that look like opacities lie outside the lungs and are left out: {percent:.0f} % of what "
+        "was marked",
+        "The segmenter marked stomach, bowel or another organ beside the lungs. No aerated lung adjoins it.",
+        "Check in the report that no dense lung is missing.",
+    ),
+    "opacities-not-in-lungs-share": Entry(
+        Severity.INFO,
+        "{percent:.0f} % of what looks like opacities lies outside the lungs and is left out",
+        "As `opacities-not-in-lungs`, of an input without volumes.",
+        "Check in the report that no dense lung is missing.",
+    ),
     "outlines-outside-lungs": Entry(
         Severity.WARNING,
         "{percent:.0f} % of the outlined opacities lie outside the given lung mask; they are measured and count as "
