@@ -30,7 +30,7 @@ from jcs_ct.preprocessing import AIR_THRESHOLD
 REACH = 3
 """Pixels of a crop, about 3 mm: what lies this close to aerated lung adjoins it."""
 LEAST_ADJOINING = 0.15
-"""An opacity lies outside the lungs if a smaller share of its rim adjoins aerated lung. Stomachs have 0.05 and less..."""
+"""An opacity lies outside the lungs if a smaller share of its rim adjoins aerated lung. Stomachs have up to 0.05..."""
 EXPECTED = 0.5
 """...unless at least this share of it lies where lung is expected."""
 NOTEWORTHY_ML = 1.0

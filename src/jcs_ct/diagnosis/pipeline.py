@@ -141,7 +141,7 @@ class Diagnoser:
             decision = stop.decision(study.digest, provenance)
             return Diagnosis(study, decision, None, quality.warnings(study), provenance, clock.total())
         found = (*quality.warnings(lungs.study), *fitness.lung_warnings(lungs), *left_out(maps.left_out), *outside)
-        notices = (*found, *doubts_about(decision))
+        notices = (*found, *fitness.part_of_lungs(decision, lungs), *doubts_about(decision))
         return Diagnosis(lungs.study, decision, measured, notices, provenance, clock.total())
 
     def _find_lungs(self, study: Study, report: Reporter) -> LungSlices:

@@ -108,6 +108,14 @@ _LIMITS: dict[str, Entry] = {
         "The scan does not cover the whole lungs.",
         "Give a scan of the whole lungs if there is one.",
     ),
+    "positive-on-part-of-lungs": Entry(
+        Severity.WARNING,
+        "the positive verdict rests on {extent_mm:.0f} mm of lungs that are cut off at the {where}; shares and scores "
+        "are of this part alone, and the rule was made for whole lungs",
+        "The scan covers less than half of the lungs.",
+        "Give a scan of the whole lungs, and do not compare shares with those of other scans.",
+        short="part of the lungs",
+    ),
     "other-body-part": Entry(
         Severity.WARNING,
         "the header names the body part {stated}; what the images show counts",
