@@ -20,7 +20,6 @@ from jcs_ct.diagnosis.lesion_maps import LesionMaps
 from jcs_ct.diagnosis.outside_lungs import LeftOut
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.result import Diagnosis
-from jcs_ct.evaluation.evidence import Burden
 from jcs_ct.jobs.summary import summary_of
 from jcs_ct.notices import CATALOG, text
 from jcs_ct.reports.csv_report import write_csvs
@@ -122,8 +121,7 @@ def evidence_of(
 
     own = infected if by_classifier is None else by_classifier
     scores = Scores(probabilities(own), np.zeros((slices, 1, 1), np.float32))
-    burden = Burden(np.zeros(slices), np.zeros(slices))
-    maps = LesionMaps(np.zeros((slices, 1, 1), np.uint8), burden, LeftOut(0.0, None))
+    maps = LesionMaps(np.zeros((slices, 1, 1), np.uint8), np.zeros(slices), LeftOut(0.0, None))
     return StudyEvidence(probabilities(infected), scores, maps, joint=by_classifier is not None)
 
 

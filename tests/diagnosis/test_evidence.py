@@ -14,7 +14,7 @@ from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.slices import find_lung_slices
 from jcs_ct.errors import UsageError
-from jcs_ct.evaluation.evidence import Burden, SliceEvidence
+from jcs_ct.evaluation.evidence import SliceEvidence, marked_share
 from jcs_ct.reports.json_report import result_document, write_json
 from jcs_ct.reports.stored_result import read_decision
 from tests.diagnosis.test_measure import phantom_study
@@ -22,7 +22,7 @@ from tests.diagnosis.test_pipeline import HEALTHY, SICK
 from tests.noticed import codes
 from tests.opacity_networks import exchange_classifier, write_weights
 
-BOTH = {"margin": 0.1, "share": 3.0, "peak": 0.3, "bias": -1.5}
+BOTH = {"margin": 0.1, "share": 1.5, "bias": -2.7}
 """The segmenter outweighs the classifier."""
 
 
@@ -100,9 +100,8 @@ def test_the_evidence_is_of_what_the_segmenter_marks_and_each_slice_is_segmented
     expected = diagnoser.segment(lungs.crops, lungs.regions)
     maps = segment_slices(diagnoser.segment, lungs, 0.5)
     np.testing.assert_allclose(maps.patches / 255, expected, atol=0.5 / 255 + 1e-6)
-    burden = Burden.of(expected, lungs.regions)
-    np.testing.assert_allclose(maps.burden.share, burden.share, atol=0.002)
-    np.testing.assert_allclose(maps.burden.peak, burden.peak, atol=0.005)
+    shares = marked_share(expected, lungs.regions)
+    np.testing.assert_allclose(maps.shares, shares, atol=0.002)
 
     def counted(slices: np.ndarray) -> object:
         seen.append(len(slices))
@@ -111,6 +110,6 @@ def test_the_evidence_is_of_what_the_segmenter_marks_and_each_slice_is_segmented
     diagnoser.segmenter.network.run = counted  # type: ignore[method-assign,assignment]
     found = diagnoser.run(phantom_study(SICK))
     assert sum(seen) == len(lungs.indices)
-    probability = SliceEvidence(**BOTH).apply(diagnoser.classify(lungs.crops).margins, burden)
+    probability = SliceEvidence(**BOTH).apply(diagnoser.classify(lungs.crops).margins, shares)
     told = [one.probability for one in found.slices if one.assessed]
     np.testing.assert_allclose(told, probability, atol=0.02)

@@ -63,7 +63,7 @@ def test_a_chest_without_one_loses_nothing(diagnoser: Diagnoser) -> None:
 
 def test_a_stomach_alone_makes_nobody_positive_nor_suspect(tmp_path: Path) -> None:
     """It is no evidence where both tasks decide."""
-    evidence = {"margin": 0.0, "share": 3.0, "peak": 0.3, "bias": -1.5}
+    evidence = {"margin": 0.0, "share": 1.5, "bias": -2.7}
     weights = write_weights(tmp_path, band=(LOW, 0.85), evidence=evidence)
     found = diagnosed(Diagnoser(weights, threads=1), ChestPhantom(lesions=(STOMACH,)))
     assert found.rule is not None

@@ -65,4 +65,4 @@ def weigh(scores: Scores, maps: LesionMaps, evidence: SliceEvidence | None) -> S
     """
     if evidence is None:
         return StudyEvidence(scores.probabilities, scores, maps, joint=False)
-    return StudyEvidence(evidence.apply(scores.margins, maps.burden), scores, maps, joint=True)
+    return StudyEvidence(evidence.apply(scores.margins, maps.shares), scores, maps, joint=True)

@@ -13,7 +13,7 @@ from jcs_ct.diagnosis.classify import Progress
 from jcs_ct.diagnosis.cross_check import shows_opacities
 from jcs_ct.diagnosis.outside_lungs import LeftOut, drop_outside_lungs
 from jcs_ct.diagnosis.slices import LungSlices
-from jcs_ct.evaluation.evidence import Burden
+from jcs_ct.evaluation.evidence import marked_share
 
 SCALE = 255
 """Probabilities are stored as bytes, 0..1 as 0..255."""
@@ -30,8 +30,8 @@ class LesionMaps:
 
     patches: NDArray[np.uint8]
     """(M, h, w): lesion probability, stored as 0..255."""
-    burden: Burden
-    """What is marked on each slice."""
+    shares: NDArray[np.float64]
+    """(M,): share of each slice's lungs that is marked; see `evaluation.evidence`."""
     left_out: LeftOut
     """What was marked outside the lungs, and is in neither of the above."""
 
@@ -64,17 +64,14 @@ def segment_slices(
     for few in in_parts(np.arange(len(patches))):
         patches[few] = np.round(SCALE * segment(lungs.crops[few], lungs.regions[few], progress))
     dropped = drop_outside_lungs(patches, lungs, SCALE * level, given)
-    return LesionMaps(patches, _burden(patches, lungs.regions), dropped)
+    return LesionMaps(patches, _marked_shares(patches, lungs.regions), dropped)
 
 
-def _burden(patches: NDArray[np.uint8], regions: NDArray[np.bool_]) -> Burden:
-    parts = [Burden.of(as_probability(patches[few]), regions[few]) for few in in_parts(np.arange(len(patches)))]
-    return Burden(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("share", "peak")))
+def _marked_shares(patches: NDArray[np.uint8], regions: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def shares(few: NDArray[np.int64]) -> NDArray[np.float64]:
+        return marked_share(patches[few].astype(np.float32) / np.float32(SCALE), regions[few])
 
-
-def as_probability(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Stored probabilities as 0..1."""
-    return patches.astype(np.float32) / np.float32(SCALE)
+    return np.concatenate([shares(few) for few in in_parts(np.arange(len(patches)))])
 
 
 def in_parts(chosen: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
