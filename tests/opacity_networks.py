@@ -7,6 +7,7 @@ the rim of the lungs, where resizing mixes lung and wall.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def write_weights(
     suspicious_share: float = 0.004,
     input_size: tuple[int, int] = INPUT_SIZE,
     band: tuple[float, float] = (LOW, HIGH),
+    evidence: dict[str, float] | None = None,
 ) -> Path:
     """Write a weights folder with a classifier and a segmenter that mark ground glass.
 
@@ -39,6 +41,7 @@ def write_weights(
         suspicious_share: the classifier says 0.5 where this share of the crop is marked, and is soon sure either way.
         input_size: height and width of the networks.
         band: of the one form that is marked; another one marks denser opacities.
+        evidence: weights of `evaluation.evidence.SliceEvidence`; the manifest has none if None.
 
     Returns:
         The folder, for `Diagnoser(weights=folder)`.
@@ -54,8 +57,17 @@ def write_weights(
         onnx.checker.check_model(model)
         onnx.save(model, path)
         manifest[name] = {"onnx": path.name, "onnx_sha256": file_sha256(path), "input_size": list(input_size)}
-    (folder / "manifest.json").write_text(json.dumps({"networks": manifest}), encoding="utf-8")
+    document = {"networks": manifest} if evidence is None else {"networks": manifest, "evidence": evidence}
+    (folder / "manifest.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
+
+
+def exchange_classifier(weights: Path, other: Path) -> None:
+    """Put the classifier of another folder into a weights folder, so that its two networks see different things."""
+    manifest = json.loads((weights / "manifest.json").read_text(encoding="utf-8"))
+    shutil.copy(other / "classifier.onnx", weights)
+    manifest["networks"]["classifier"]["onnx_sha256"] = file_sha256(weights / "classifier.onnx")
+    (weights / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def constant_network(path: Path, input_size: tuple[int, int] = (8, 10)) -> Path:

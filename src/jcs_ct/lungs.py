@@ -71,13 +71,13 @@ def find_lungs(slices: Bytes, inside: Mask | None = None, coarse: Bytes | None =
     out = np.empty(slices.shape, bool)
 
     def find_dark(index: int) -> None:
-        own = np.ones(small, bool) if inside is None else _resized(inside[index], small)
+        own = np.ones(small, bool) if inside is None else resized_mask(inside[index], small)
         air = coarse[index] < AIR_THRESHOLD * 255
         enclosed = enclosed_regions(air & own, own) & body_hull(~air & own, own)
         lungs[index] = _opened(_without_gas(enclosed, coarse[index] < GAS_LEVEL * 255), 1)
 
     def complete(index: int) -> None:
-        out[index] = _resized(_closed(lungs[index]), (height, width))
+        out[index] = resized_mask(_closed(lungs[index]), (height, width))
         if inside is not None:
             out[index] &= inside[index]
 
@@ -87,7 +87,8 @@ def find_lungs(slices: Bytes, inside: Mask | None = None, coarse: Bytes | None =
     return out
 
 
-def _resized(mask: Mask, shape: tuple[int, int]) -> Mask:
+def resized_mask(mask: Mask, shape: tuple[int, int]) -> Mask:
+    """A mask (H, W) on a grid of another shape, by nearest neighbours."""
     if mask.shape == shape:
         return mask
     return np.asarray(

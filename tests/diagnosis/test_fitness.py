@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from jcs_ct.cropped_volume import marked_pixels
 from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.diagnosis.slices import find_lung_slices
+from jcs_ct.jobs.summary import summary_of
 from jcs_ct.notices import Severity, texts
 from jcs_ct.study.volume import Study
 from tests.diagnosis.test_measure import geometry, study_of
 from tests.noticed import codes, values_of
-from tests.opacity_networks import write_weights
-from tests.phantoms import AIR, BODY, ChestPhantom, Lesion
+from tests.opacity_networks import INPUT_SIZE, write_weights
+from tests.phantoms import AIR, BODY, LUNG, ChestPhantom, Lesion
 
 SPACING = (5.0, 2.6, 2.6)
 HEALTHY = ChestPhantom.healthy()
@@ -82,6 +85,59 @@ def test_what_is_found_in_half_a_lung_counts(diagnoser: Diagnoser) -> None:
     diagnosis = diagnoser.run(part(SICK, 12, 28))
     assert diagnosis.verdict is Verdict.POSITIVE
     assert where_cut_off(diagnosis) == "bottom and top"
+    assert values_of(diagnosis.warnings, "positive-on-part-of-lungs")["extent_mm"] == 80
+    assert summary_of(diagnosis)["doubts"] == ["positive-on-part-of-lungs"]
+
+
+def test_a_positive_verdict_on_most_of_the_lungs_needs_no_guard(diagnoser: Diagnoser) -> None:
+    for first, last in ((0, 40), (7, 33)):
+        assert "positive-on-part-of-lungs" not in codes(diagnoser.run(part(SICK, first, last)).notices)
+
+
+def upper_abdomen(above: int, below_mm: float, loop_hu: int = -1000) -> Study:
+    """The lung bases as far as slice `above`, and further slices below with two loops of colon that hold gas.
+
+    The loops are narrow and have a wall of mixed density, so that the search for lungs does not know them for gas.
+    """
+    y, x = np.meshgrid(*((np.arange(n) - (n - 1) / 2) * 2.6 for n in HEALTHY.shape[1:]), indexing="ij")
+    plane = np.where((x / 155) ** 2 + (y / 105) ** 2 <= 1, BODY, AIR)
+    for side in (-60, 60):
+        distance = np.hypot(x - side, y)
+        plane[distance <= 26] = -700
+        plane[distance <= 19] = loop_hu
+    count = round(below_mm / 40)
+    voxels = np.concatenate([np.repeat(plane[None], count, 0), HEALTHY.hu[3:above]]).astype(np.int16)
+    places = np.array(HEALTHY.positions[3:above])
+    lower = places[0] - 40 * np.arange(count, 0, -1)
+    return study_of(voxels, geometry(np.concatenate([lower, places]), SPACING[1:]))
+
+
+def test_gas_below_the_lungs_adds_nothing_to_their_extent(diagnoser: Diagnoser) -> None:
+    abdomen = upper_abdomen(10, 160)
+    lungs = find_lung_slices(abdomen, INPUT_SIZE)
+    assert lungs is not None
+    assert lungs.indices[0] == 0  # the search takes the loops for lung
+    coverage = fitness.lung_coverage(lungs)
+    assert coverage is not None
+    assert coverage.missing == ("top",)
+    assert coverage.extent_mm < 60
+    diagnosis = diagnoser.run(abdomen)
+    assert diagnosis.verdict is Verdict.NOT_ASSESSABLE
+
+
+def test_gas_adds_nothing_to_the_volume_of_the_lungs() -> None:
+    with_gas, without = (find_lung_slices(one, INPUT_SIZE) for one in (upper_abdomen(37, 80), part(HEALTHY, 3, 37)))
+    assert with_gas is not None
+    assert without is not None
+    assert fitness.lung_areas(with_gas).sum() == pytest.approx(fitness.lung_areas(without).sum(), rel=0.02)
+
+
+def test_lung_of_low_density_counts() -> None:
+    dark = (HEALTHY.hu == LUNG) & (np.arange(HEALTHY.shape[1])[:, None] % 5 < 3)
+    emphysema = replace(part(HEALTHY, 0, 40), voxels=np.where(dark, -950, HEALTHY.hu).astype(np.int16))
+    lungs = find_lung_slices(emphysema, INPUT_SIZE)
+    assert lungs is not None
+    assert fitness.lung_areas(lungs).tolist() == marked_pixels(lungs.lung_mask).tolist()
 
 
 def test_small_hollows_are_no_lungs(diagnoser: Diagnoser) -> None:

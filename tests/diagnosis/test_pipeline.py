@@ -118,7 +118,7 @@ def test_a_healthy_chest_is_negative_and_has_no_lesions(diagnoser: Diagnoser) ->
     assert diagnosis.verdict is Verdict.NEGATIVE
     assert (diagnosis.measures.lesion_volume_ml, diagnosis.measures.lesion_count) == (0, 0)
     assert not any(finding.infected for finding in diagnosis.slices)
-    assert all(finding.lesion_area_mm2 is None for finding in diagnosis.slices)  # none was suspect, none was segmented
+    assert all(finding.lesion_area_mm2 is None for finding in diagnosis.slices)  # none was suspect, none was outlined
 
 
 def test_findings_are_one_a_slice_in_order(sick: Diagnosis) -> None:
@@ -221,20 +221,19 @@ def test_a_single_slice_is_not_assessable_but_its_findings_are_given(diagnoser: 
 def test_progress_is_told_stage_by_stage(diagnoser: Diagnoser) -> None:
     notes = _Notes()
     diagnosis = diagnoser.run(phantom_study(SICK), notes)
-    assert notes.names == ["finding the lungs", "classifying", "outlining opacities"]
+    assert notes.names == ["finding the lungs", "classifying", "segmenting"]
     assessed = sum(finding.assessed for finding in diagnosis.slices)
-    segmented = sum(finding.lesion_area_mm2 is not None for finding in diagnosis.slices)
-    assert notes.stages[1:] == [[assessed, assessed], [segmented, segmented]]
+    assert notes.stages[1:] == [[assessed, assessed], [assessed, assessed]]
     assert {"lungs", "classify", "segment", "measure", "total"} <= set(diagnosis.timing_s)
 
 
-def test_only_suspect_slices_are_segmented(weights: Path) -> None:
-    def segmented(suspect_probability: float) -> int:
+def test_only_suspect_slices_are_outlined(weights: Path) -> None:
+    def outlined(suspect_probability: float) -> int:
         settings = DiagnoserSettings(suspect_probability=suspect_probability)
         diagnosis = Diagnoser(weights, settings, threads=1).run(phantom_study(SICK))
         return sum(finding.lesion_area_mm2 is not None for finding in diagnosis.slices)
 
-    everything, usual, sure = segmented(0.0), segmented(0.3), segmented(0.999)
+    everything, usual, sure = outlined(0.0), outlined(0.3), outlined(0.999)
     assert everything > usual > sure > 0
 
 

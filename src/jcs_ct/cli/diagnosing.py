@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 DeviceName = Literal["cpu", "cuda"]
 """Of `engine.Device`, which the help must not load."""
+DecideByName = Literal["joint", "classifier"]
+"""Of `diagnoser_settings.DecideBy`."""
 
 
 def diagnose(
@@ -42,6 +44,13 @@ def diagnose(
     device: Annotated[
         DeviceName, typer.Option(help="Where the networks compute; cuda needs an NVIDIA GPU and jcs-ct[cuda].")
     ] = "cpu",
+    decide_by: Annotated[
+        DecideByName | None,
+        typer.Option(
+            help="What decides on a slice: both tasks together, or the classifier alone as in the paper. By default "
+            "both, if the weights allow it."
+        ),
+    ] = None,
     lungs: Lungs = None,
     lobes: Lobes = None,
     series_uid: SeriesUid = None,
@@ -62,7 +71,7 @@ def diagnose(
         raise UsageError(f"--threads: found {threads}, expected at least 1 core")
     uids = _uid_map(deidentify, uid_key)
     _check_output(output)
-    diagnoser = partial(_diagnoser, weights, threshold, threads, device)
+    diagnoser = partial(_diagnoser, weights, threshold, decide_by, threads, device)
     with Stream() if stream else Progress() as progress, at_most(threads):
         diagnosis = _read_and_diagnose(study, diagnoser, series_uid, lungs, lobes, formats, progress)
         summary = _write(diagnosis, output, formats, uids, progress)
@@ -91,13 +100,16 @@ def _read_and_diagnose(
         return ready.result().run(read, progress, given)
 
 
-def _diagnoser(weights: Path | None, threshold: int, threads: int | None, device: DeviceName) -> Diagnoser:
+def _diagnoser(
+    weights: Path | None, threshold: int, decide_by: DecideByName | None, threads: int | None, device: DeviceName
+) -> Diagnoser:
     from jcs_ct.diagnosis.decide import PatientRule
-    from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings
+    from jcs_ct.diagnosis.diagnoser_settings import DecideBy, DiagnoserSettings
     from jcs_ct.diagnosis.pipeline import Diagnoser
     from jcs_ct.engine import Device
 
-    settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold))
+    chosen = None if decide_by is None else DecideBy(decide_by)
+    settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold), decide_by=chosen)
     return Diagnoser(weights, settings, threads, Device(device))
 
 

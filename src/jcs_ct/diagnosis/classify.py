@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from jcs_ct.engine import Network
-from jcs_ct.evaluation.calibration import PlattScaling
+from jcs_ct.evaluation.calibration import LIMIT, PlattScaling
 
 INFECTED = 1
 """Index of the infected class in the classifier's logits."""
@@ -20,16 +21,24 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Scores:
-    """What the classifier says of the lung slices, in their order."""
+    """The classifier's output for the lung slices, in their order."""
 
     probabilities: NDArray[np.float32]
-    """(M,)."""
+    """(M,): calibrated if the weights hold a calibration."""
     activation_maps: NDArray[np.float32]
     """(M, h, w) at the classifier's stride, not negative: equations (1) and (2)."""
     features: NDArray[np.float32] | None = None
-    """(M, C), what the decisions rest on; None of a network that does not tell."""
+    """(M, C): input of the last layer; None if the network does not return it."""
     atypicality: NDArray[np.float32] | None = None
-    """(M,) how far each slice lies from those that were learned from; None where that was not fitted."""
+    """(M,): distance from the training slices; None if none was fitted."""
+    raw: NDArray[np.float32] | None = None
+    """(M,): the probabilities before calibration; None if they are those above."""
+
+    @property
+    def margins(self) -> NDArray[np.float64]:
+        """(M,): logit(infected) - logit(uninfected) before calibration."""
+        raw = self.probabilities if self.raw is None else self.raw
+        return np.asarray(special.logit(np.clip(raw.astype(np.float64), LIMIT, 1 - LIMIT)), np.float64)
 
 
 def classify(
@@ -45,9 +54,9 @@ def classify(
         network: the classifier.
         crops: (M, h, w).
         progress: called with the number of slices just done.
-        calibration: of the probability; left as it is if None.
-        mirrored: see each slice mirrored as well; probability and map are the means of the two, features those of the
-            slice as it is, as typical slices are fitted on such.
+        calibration: of the probability; not calibrated if None.
+        mirrored: also run on each slice mirrored; probability and map are averaged, features are those of the slice
+            itself, as typical slices are fitted on such.
     """
     probabilities: list[NDArray[np.float32]] = []
     maps: list[NDArray[np.float32]] = []
@@ -66,7 +75,7 @@ def classify(
         probability /= 2
         activations /= 2
     calibrated = probability if calibration is None else calibration.apply(probability)
-    return Scores(calibrated, activations, np.concatenate(pooled) if pooled else None)
+    return Scores(calibrated, activations, np.concatenate(pooled) if pooled else None, raw=probability)
 
 
 def _probability(logits: NDArray[np.float32]) -> NDArray[np.float32]:

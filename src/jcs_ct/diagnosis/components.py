@@ -52,6 +52,21 @@ class Components:
                 size[ids] += counts * weight
         return size
 
+    def sizes_within(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """(count + 1,): pixels of each component that lie in a mask (Z, H, W); 0 for 0."""
+
+        def within(k: int) -> NDArray[np.int64]:
+            slab, (top, left) = self.slabs[k], self.slabs[k].first
+            depth, height, width = slab.numbers.shape
+            marked = mask[slab.start : slab.start + depth, top : top + height, left : left + width]
+            return np.bincount(slab.numbers[marked], minlength=slab.count + 1)
+
+        size = np.zeros(self.count + 1, np.int64)
+        for numbers, counts in zip(self.numbers, parallel_map(within, range(len(self.slabs))), strict=True):
+            np.add.at(size, numbers, counts)
+        size[0] = 0
+        return size
+
     def _pixels(self, k: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """For each slice of a slab: components on it, and how many pixels each of them has there."""
         found = []

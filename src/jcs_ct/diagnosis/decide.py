@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jcs_ct.diagnosis.decision import Decision, RuleOutcome, ThresholdStep, Verdict
+from jcs_ct.diagnosis.stability import stability
 from jcs_ct.notices import Notice, Value, notice
 
 PAPER_THRESHOLDS = (15, 20, 25, 30)
@@ -94,9 +95,10 @@ def decide(
     if math.ceil(threshold) > assessed:  # the rule asks for more slices than there are
         probability = min(probability, rule.slice_probability)
     values: dict[str, Value] = {"infected": count, "assessed": assessed, "threshold": threshold}
+    steady = stability(probabilities, outcome, rule.slice_probability)
     if count >= threshold:
-        return Decision(Verdict.POSITIVE, (notice("threshold-reached", **values),), probability, outcome)
-    return Decision(Verdict.NEGATIVE, (notice("threshold-not-reached", **values),), probability, outcome)
+        return Decision(Verdict.POSITIVE, (notice("threshold-reached", **values),), probability, outcome, steady)
+    return Decision(Verdict.NEGATIVE, (notice("threshold-not-reached", **values),), probability, outcome, steady)
 
 
 def _explanation(rule: PatientRule, threshold: float, distance: float | None, slice_count: int) -> Notice:

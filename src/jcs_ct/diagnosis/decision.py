@@ -24,16 +24,19 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class SliceScore:
-    """What the classifier says about one slice; all None if it was not classified."""
+    """Evidence of infection on one slice; all None if it was not assessed."""
 
     probability: float | None = None
+    """What decides: of both tasks, or of the classifier alone; see `DiagnoserSettings.decide_by`."""
     infected: bool | None = None
     atypicality: float | None = None
     """Distance from the classifier's training slices; see `TypicalityCheck`."""
+    classifier_probability: float | None = None
+    """The classifier's own probability; None if it is the one that decides."""
 
     @property
     def assessed(self) -> bool:
-        """Whether the slice was classified."""
+        """Whether the slice was assessed."""
         return self.infected is not None
 
 
@@ -64,6 +67,23 @@ class RuleOutcome:
     """How the threshold follows from the paper's rule."""
     curve: tuple[ThresholdStep, ...] = ()
     """The verdict over a range of thresholds, ascending."""
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Number of infected slices under small perturbations (`diagnosis.stability`)."""
+
+    fewest: int
+    """With the cut of the slice probability raised and one slice taken away."""
+    most: int
+    """With the cut lowered and one slice added."""
+    threshold: float
+    """Number of slices at and above which the patient is positive."""
+
+    @property
+    def borderline(self) -> bool:
+        """Whether the verdict changes between the two."""
+        return self.fewest < self.threshold <= self.most
 
 
 @dataclass(frozen=True)
@@ -110,21 +130,34 @@ class TypicalityCheck:
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """What the segmenter says to the classifier's verdict (`diagnosis.cross_check`)."""
+    """Whether each task alone would come to the same verdict (`diagnosis.cross_check`)."""
 
     slices: int
-    """Looked at: of a negative study evenly over the assessed ones, of a positive one those that were segmented."""
+    """Slices that both networks saw."""
     marked: int
-    """Of these, those that show opacities."""
+    """Of these, slices with opacities; under a positive verdict only the infected ones among them."""
     threshold: float
-    """So many marked slices, and more, speak for infection: the patient rule's, for as many as were looked at."""
+    """Number of slices at and above which a patient is positive."""
     positive: bool
-    """The verdict that this is held against."""
+    """The verdict that is checked."""
+    infected_by_classifier: int | None = None
+    """Slices that the classifier alone calls infected; None if it alone decides."""
+
+    @property
+    def segmenter_agrees(self) -> bool:
+        """Whether the verdict would be the same if the marked slices were the infected ones."""
+        return (self.marked >= self.threshold) == self.positive
+
+    @property
+    def classifier_agrees(self) -> bool:
+        """Whether the classifier alone would come to the same verdict."""
+        called = self.infected_by_classifier
+        return called is None or (called >= self.threshold) == self.positive
 
     @property
     def agrees(self) -> bool:
-        """Whether the verdict would be the same if marked slices were the infected ones."""
-        return (self.marked >= self.threshold) == self.positive
+        """Whether both do."""
+        return self.segmenter_agrees and self.classifier_agrees
 
 
 @dataclass(frozen=True)
@@ -161,6 +194,8 @@ class Decision:
     probability: float | None = None
     """Probability that the patient is positive, 0..1."""
     rule: RuleOutcome | None = None
+    stability: Stability | None = None
+    """Whether a small perturbation would change the verdict; None if there is no verdict."""
     scores: tuple[SliceScore, ...] = ()
     """One per slice of the study; empty if no slice was classified."""
     activation: CroppedVolume[np.uint8] | None = field(default=None, repr=False)
@@ -170,7 +205,7 @@ class Decision:
     typicality: TypicalityCheck | None = None
     """How close the slices are to the classifier's training slices; None if that is unknown."""
     cross_check: CrossCheck | None = None
-    """Whether the segmenter agrees with the verdict; None if there is no verdict."""
+    """Whether each task alone agrees with the verdict; None if there is no verdict."""
     digest: str = ""
     """Digest of the study that was judged."""
     provenance: Provenance | None = None

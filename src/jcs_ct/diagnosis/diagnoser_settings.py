@@ -8,6 +8,15 @@ from enum import StrEnum
 from jcs_ct.diagnosis.decide import PatientRule
 
 
+class DecideBy(StrEnum):
+    """What decides whether a slice is infected."""
+
+    JOINT = "joint"
+    """Classifier and segmenter together, as one calibrated probability (`evaluation.evidence`)."""
+    CLASSIFIER = "classifier"
+    """The classifier alone, as in the paper."""
+
+
 class Precision(StrEnum):
     """Number format that the networks compute in."""
 
@@ -20,7 +29,7 @@ class DiagnoserSettings:
     """Settings of a `Diagnoser`; written into every result.
 
     Raises:
-        ValueError: a probability lies outside 0..1, or the precision is unknown.
+        ValueError: a probability lies outside 0..1, or the precision or what decides is unknown.
     """
 
     rule: PatientRule = field(default_factory=PatientRule)
@@ -31,6 +40,9 @@ class DiagnoserSettings:
     """A pixel above this probability is lesion."""
     precision: Precision = Precision.INT8
     """Used where the weights hold this precision. Networks are trained in fp32."""
+    decide_by: DecideBy | None = None
+    """What decides whether a slice is infected; if None, both tasks where the weights hold slice evidence, else the
+    classifier."""
     mirrored: bool = False
     """Whether each slice is also seen mirrored and the two outputs are averaged. This doubles the time."""
 
@@ -38,5 +50,6 @@ class DiagnoserSettings:
         for name in ("suspect_probability", "lesion_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"expected {name} between 0 and 1, found {getattr(self, name)}")
-        # A plain string would never be equal to a Precision under `is`, and int8 would be used silently.
+        # A plain string would never be equal to an enum's member under `is`, and the default would be used silently.
         object.__setattr__(self, "precision", Precision(self.precision))
+        object.__setattr__(self, "decide_by", None if self.decide_by is None else DecideBy(self.decide_by))

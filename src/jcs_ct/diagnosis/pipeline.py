@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +14,29 @@ from jcs_ct.cores import at_most
 from jcs_ct.diagnosis import fitness
 from jcs_ct.diagnosis.classify import Progress, Scores, classify
 from jcs_ct.diagnosis.clock import Clock
+from jcs_ct.diagnosis.cross_check import cross_check
 from jcs_ct.diagnosis.decide import decide
-from jcs_ct.diagnosis.decision import Decision, FirstLook, Provenance, Verdict
-from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings, Precision
+from jcs_ct.diagnosis.decision import Decision, FirstLook, Provenance
+from jcs_ct.diagnosis.diagnoser_settings import DecideBy, DiagnoserSettings, Precision
 from jcs_ct.diagnosis.doubts import doubts_about
-from jcs_ct.diagnosis.explanation import check_explanation
-from jcs_ct.diagnosis.findings import activation_volume, slice_scores
+from jcs_ct.diagnosis.evidence import StudyEvidence, load_slice_evidence, weigh
+from jcs_ct.diagnosis.findings import explained, slice_scores
 from jcs_ct.diagnosis.given_masks import GivenMasks, lungs_to_measure, outside_given_lungs
 from jcs_ct.diagnosis.intervals import with_intervals
+from jcs_ct.diagnosis.lesion_maps import LesionMaps, segment_slices
 from jcs_ct.diagnosis.measure import find_lesions, measure_lesions
 from jcs_ct.diagnosis.measured import Measured
 from jcs_ct.diagnosis.networks import CLASSIFIER, SEGMENTER, LoadedNetwork, load_networks
 from jcs_ct.diagnosis.not_assessable import NotAssessable
-from jcs_ct.diagnosis.outline import Opacities, Outliner
+from jcs_ct.diagnosis.outline import Opacities, outline, suspect_slices
+from jcs_ct.diagnosis.outside_lungs import left_out
 from jcs_ct.diagnosis.reporter import Reporter, SilentReporter
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
+from jcs_ct.diagnosis.stated_settings import stated_settings
 from jcs_ct.diagnosis.typicality import check_typicality, refuse_unusual, with_atypicality
 from jcs_ct.engine import Device
-from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.notices import Notice
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
@@ -51,7 +54,7 @@ class Diagnoser:
 
     Raises:
         WeightsError: weights are missing or differ from their checksum.
-        UsageError: the device is missing.
+        UsageError: the device is missing, or the weights hold no slice evidence for `DecideBy.JOINT`.
 
     Example:
         >>> from jcs_ct import Diagnoser, read_study
@@ -70,9 +73,12 @@ class Diagnoser:
         settings = settings or DiagnoserSettings()
         if device is not Device.CPU:
             settings = replace(settings, precision=Precision.FP32)
-        self.settings, self.threads, self.device = settings, threads, device
+        self.slice_evidence = load_slice_evidence(weights or SHIPPED, settings.decide_by)
+        """Weighs both tasks into the probability of a slice; None if the classifier alone decides."""
+        settings = replace(settings, decide_by=DecideBy.JOINT if self.slice_evidence else DecideBy.CLASSIFIER)
         self.networks = load_networks(weights or SHIPPED, settings.precision, threads, device)
         """By name, as in the manifest."""
+        self.settings, self.threads, self.device = settings, threads, device
         self.weights = {name: loaded.file.trace() for name, loaded in self.networks.items()}
         self.lung_search: lung_search.LungSearch = lung_search.find_lungs
         """Finds the lungs of a study; a lung network would take its place."""
@@ -104,7 +110,7 @@ class Diagnoser:
             return self._run(study, reporter or SilentReporter(), given)
 
     def first_look(self, few: Study) -> FirstLook:
-        """Classify a few slices of a study while the others are still being read; see `read_study`."""
+        """Classify a few slices while the others are still being read; fast, and no verdict rests on it."""
         with at_most(self.threads):
             lungs = find_lung_slices(few, self.classifier.input_size, self.lung_search)
             if lungs is None:
@@ -117,21 +123,25 @@ class Diagnoser:
         try:
             with clock("lungs"):
                 lungs = self._find_lungs(study, report)
+                given = given if lungs.study is study else given.turned()
             with clock("classify"):
                 scores = self._classify(lungs, report)
-            decision = self._decide(scores, lungs, provenance)
             with clock("segment"):
-                opacities, decision = self._outline(lungs, scores, decision, report)
+                maps = self._segment(lungs, given, report)
+            evidence = weigh(scores, maps, self.slice_evidence)
+            decision = self._decide(evidence, lungs, provenance)
+            with clock("outline"):
+                opacities = self._outline(decision, evidence, lungs)
             with clock("measure"):
-                upright = given if lungs.study is study else given.turned()
-                measured, outside = self._measure(opacities, lungs, upright)
+                measured, outside = self._measure(opacities, lungs, given)
             del opacities  # its volumes are no longer needed when others are made
             with clock("assemble"):
-                decision = self._explain(decision, scores, lungs, measured)
+                decision = explained(decision, evidence, lungs, measured, self.settings.rule.slice_probability)
         except NotAssessable as stop:
             decision = stop.decision(study.digest, provenance)
             return Diagnosis(study, decision, None, quality.warnings(study), provenance, clock.total())
-        notices = (*quality.warnings(lungs.study), *fitness.lung_warnings(lungs), *outside, *doubts_about(decision))
+        found = (*quality.warnings(lungs.study), *fitness.lung_warnings(lungs), *left_out(maps.left_out), *outside)
+        notices = (*found, *fitness.part_of_lungs(decision, lungs), *doubts_about(decision))
         return Diagnosis(lungs.study, decision, measured, notices, provenance, clock.total())
 
     def _find_lungs(self, study: Study, report: Reporter) -> LungSlices:
@@ -153,27 +163,33 @@ class Diagnoser:
         refuse_unusual(check_typicality(scores, self.classifier.usual))
         return scores
 
-    def _decide(self, scores: Scores, lungs: LungSlices, provenance: Provenance) -> Decision:
+    def _segment(self, lungs: LungSlices, given: GivenMasks, report: Reporter) -> LesionMaps:
+        """Lesion probability of all assessed slices, 0 outside the lungs."""
+        report.stage("segmenting", len(lungs.indices))
+        return segment_slices(
+            self.segment, lungs, self.settings.lesion_probability, given.whole_lungs(), report.advance
+        )
+
+    def _decide(self, evidence: StudyEvidence, lungs: LungSlices, provenance: Provenance) -> Decision:
+        """Apply the patient rule, and check whether each task alone would decide likewise."""
         rule, study = self.settings.rule, lungs.study
-        decision = decide(scores.probabilities, lungs.extents_mm, len(study), rule)
+        decision = decide(evidence.probabilities, lungs.extents_mm, len(study), rule)
+        decision = fitness.without_empty_negative(decision, lungs)
+        marked = evidence.maps.show_opacities(lungs.regions, self.settings.lesion_probability)
         return replace(
-            fitness.without_empty_negative(decision, lungs),
-            scores=slice_scores(lungs, scores, rule.slice_probability),
-            typicality=check_typicality(scores, self.classifier.usual),
+            decision,
+            scores=slice_scores(lungs, evidence, rule.slice_probability),
+            typicality=check_typicality(evidence.scores, self.classifier.usual),
+            cross_check=cross_check(decision, evidence, marked, rule.slice_probability),
             digest=study.digest,
             provenance=provenance,
         )
 
-    def _outline(
-        self, lungs: LungSlices, scores: Scores, decision: Decision, report: Reporter
-    ) -> tuple[Opacities, Decision]:
-        """Outline opacities on suspect slices (paper §III-C: of positive patients), and cross-check the decision."""
-        positive = decision.verdict is Verdict.POSITIVE
-        level = self.settings.suspect_probability if positive else self.settings.rule.slice_probability
-        suspect = np.flatnonzero(scores.probabilities >= level)
-        outliner = Outliner(self.segment, self.settings.lesion_probability, self.segmenter.consolidation_hu)
-        opacities, agreement = outliner.outline_suspects(lungs, suspect, decision, report)
-        return opacities, replace(decision, cross_check=agreement)
+    def _outline(self, decision: Decision, evidence: StudyEvidence, lungs: LungSlices) -> Opacities:
+        """Outline opacities on suspect slices."""
+        suspect = suspect_slices(decision, evidence.probabilities, self.settings)
+        level = self.settings.lesion_probability
+        return outline(lungs, evidence.maps, suspect, level, self.segmenter.consolidation_hu)
 
     def _measure(
         self, opacities: Opacities, lungs: LungSlices, given: GivenMasks
@@ -188,16 +204,9 @@ class Diagnoser:
         measured = measure_lesions(
             labels, opacities.probability, whole, study, given.lobes, opacities.dense, opacities.segmented
         )
-        if thresholds is not None and _around(thresholds, above):
+        if thresholds is not None and thresholds.enclose(above):
             measured = with_intervals(measured, opacities.probability, thresholds, study, within)
         return measured, outside_given_lungs(opacities.above(above), given, measured=False)
-
-    def _explain(self, decision: Decision, scores: Scores, lungs: LungSlices, measured: Measured) -> Decision:
-        """The decision with its activation maps, and whether these lie where opacities are."""
-        maps = activation_volume(lungs, scores)
-        infected = lungs.indices[scores.probabilities > self.settings.rule.slice_probability]
-        check = check_explanation(maps, measured.lungs, measured.labels, infected, lungs.box, lungs.study)
-        return replace(decision, activation=maps, explanation=check)
 
     def classify(self, crops: NDArray[np.uint8], progress: Progress | None = None, calibrated: bool = True) -> Scores:
         """Probability and activation map of slices; see `classify.classify`."""
@@ -212,18 +221,5 @@ class Diagnoser:
         return segment(self.segmenter.network, crops, regions, progress, self.settings.mirrored)
 
     def _provenance(self, given: GivenMasks) -> Provenance:
-        thresholds, calibration = self.segmenter.area_thresholds, self.classifier.calibration
-        settings = {
-            **asdict(self.settings),
-            "device": self.device,
-            "calibration": None if calibration is None else asdict(calibration),
-            "area_thresholds": None if thresholds is None else asdict(thresholds),
-            "consolidation_hu": self.segmenter.consolidation_hu,
-            "given_masks": given.names(),
-        }
-        return Provenance(__version__, self.weights, settings)
-
-
-def _around(thresholds: AreaThresholds, above: int) -> bool:
-    """Whether an outline lies between the thresholds; else no interval can be around its volume."""
-    return bool(thresholds.levels[0] <= above <= thresholds.levels[1])
+        stated = stated_settings(self.settings, self.networks, self.slice_evidence, self.device)
+        return Provenance(__version__, self.weights, {**stated, "given_masks": given.names()})

@@ -15,6 +15,7 @@ from jcs_ct.diagnosis.decision import (
     Provenance,
     RuleOutcome,
     SliceScore,
+    Stability,
     TypicalityCheck,
     Verdict,
 )
@@ -32,13 +33,15 @@ class SliceFinding:
     source: str
     position_mm: float | None
     assessed: bool
-    """False if the slice was not classified: it shows too little lung, or no network ran."""
+    """False if the slice shows too little lung, or no network ran."""
     probability: float | None = None
     infected: bool | None = None
     lesion_area_mm2: float | None = None
     lesion_share: float | None = None
     """See `SliceBurden`."""
     atypicality: float | None = None
+    """See `SliceScore`."""
+    classifier_probability: float | None = None
     """See `SliceScore`."""
 
 
@@ -93,6 +96,16 @@ class Diagnosis:
         return self.decision.rule
 
     @property
+    def stability(self) -> Stability | None:
+        """See `Decision`."""
+        return self.decision.stability
+
+    @property
+    def borderline(self) -> bool:
+        """Whether a small perturbation would change the verdict; a notice then says so."""
+        return self.stability is not None and self.stability.borderline
+
+    @property
     def activation(self) -> CroppedVolume[np.uint8] | None:
         """See `Decision`."""
         return self.decision.activation
@@ -114,7 +127,7 @@ class Diagnosis:
 
     @property
     def networks_disagree(self) -> bool:
-        """Whether the segmenter's findings contradict the verdict; a notice then says so."""
+        """Whether one of the tasks alone contradicts the verdict; a notice then says so."""
         return self.cross_check is not None and not self.cross_check.agrees
 
     @property
@@ -157,7 +170,7 @@ class Diagnosis:
         return tuple(
             SliceFinding(
                 index, source, place, score.assessed, score.probability, score.infected, outlined.area_mm2,
-                outlined.share, score.atypicality,
+                outlined.share, score.atypicality, score.classifier_probability,
             )
             for index, (source, place, score, outlined) in enumerate(
                 zip(self.study.sources, places, scores, burden, strict=True)

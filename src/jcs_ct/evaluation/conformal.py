@@ -51,6 +51,10 @@ class AreaThresholds:
         """Lower and upper threshold as bytes; values above them count."""
         return round(STEPS * self.lower), round(STEPS * self.upper)
 
+    def enclose(self, level: int) -> bool:
+        """Whether a level, as a byte, lies between the two; no interval encloses the volume of another one."""
+        return self.levels[0] <= level <= self.levels[1]
+
 
 def area_above(probability: NDArray[np.uint8]) -> NDArray[np.int64]:
     """(256,): how many pixels lie above each level.

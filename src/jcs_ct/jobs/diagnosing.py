@@ -7,7 +7,7 @@ from pathlib import Path
 from jcs_ct.cores import at_most
 from jcs_ct.diagnosis.decide import PatientRule
 from jcs_ct.diagnosis.decision import Verdict
-from jcs_ct.diagnosis.diagnoser_settings import DiagnoserSettings
+from jcs_ct.diagnosis.diagnoser_settings import DecideBy, DiagnoserSettings
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.reporter import Reporter
 from jcs_ct.diagnosis.result import Diagnosis
@@ -22,18 +22,21 @@ from jcs_ct.study.reader import read_study
 from jcs_ct.study.volume import Study
 
 
-def prepare(threads: int | None, weights: str | None = None, threshold: int = 25) -> Task:
+def prepare(threads: int | None, weights: str | None = None, threshold: int = 25, decide_by: str | None = None) -> Task:
     """Load the networks.
 
     Args:
         threads: Cores to use; all if None.
         weights: Folder of weights in place of those that ship.
         threshold: Of the patient rule, as for `jcs diagnose`.
+        decide_by: What decides on a slice, as for `jcs diagnose`.
 
     Raises:
         WeightsError: Weights are missing or differ from their checksum.
+        UsageError: The weights hold no slice evidence, and it was asked for.
     """
-    settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold))
+    chosen = None if decide_by is None else DecideBy(decide_by)
+    settings = DiagnoserSettings(rule=PatientRule(paper_threshold=threshold), decide_by=chosen)
     diagnoser = Diagnoser(None if weights is None else Path(weights), settings, threads)
 
     def diagnose(study: Path, reports: Path, options: JobOptions, reporter: Reporter) -> Outcome:

@@ -108,6 +108,14 @@ _LIMITS: dict[str, Entry] = {
         "The scan does not cover the whole lungs.",
         "Give a scan of the whole lungs if there is one.",
     ),
+    "positive-on-part-of-lungs": Entry(
+        Severity.WARNING,
+        "the positive verdict rests on {extent_mm:.0f} mm of lungs that are cut off at the {where}; shares and scores "
+        "are of this part alone, and the rule was made for whole lungs",
+        "The scan covers less than half of the lungs.",
+        "Give a scan of the whole lungs, and do not compare shares with those of other scans.",
+        short="part of the lungs",
+    ),
     "other-body-part": Entry(
         Severity.WARNING,
         "the header names the body part {stated}; what the images show counts",
@@ -123,21 +131,45 @@ _LIMITS: dict[str, Entry] = {
         _LOOK,
         short="unusual slices",
     ),
+    "borderline": Entry(
+        Severity.WARNING,
+        "the verdict is borderline: {fewest} to {most} slices are infected if the cut of the slice probability is "
+        "moved a little or one slice is added or taken away, and the threshold is {threshold:.3g}",
+        "A perturbation as small as rounding, or a single slice, would change the verdict.",
+        _LOOK,
+        short="borderline",
+    ),
     "positive-without-opacities": Entry(
         Severity.WARNING,
-        "the networks disagree: the verdict is positive, but the segmenter finds opacities on only {marked} of "
-        "{slices} slices, fewer than the threshold of {threshold:.3g}; the verdict rests on slices with little or "
-        "nothing outlined",
-        "The segmenter contradicts the classifier.",
+        "the networks disagree: the verdict is positive, but the segmenter finds opacities on only {marked} infected "
+        "slices of {slices} assessed ones, fewer than the threshold of {threshold:.3g}; the verdict rests on slices "
+        "with little or nothing outlined",
+        "The segmenter contradicts the verdict.",
+        _LOOK,
+        short="networks disagree",
+    ),
+    "positive-against-classifier": Entry(
+        Severity.WARNING,
+        "the networks disagree: the verdict is positive, but the classifier alone calls only {infected} of {slices} "
+        "slices infected, fewer than the threshold of {threshold:.3g}; the verdict rests on the outlined opacities",
+        "The classifier alone contradicts the verdict, which rests on both tasks.",
+        _LOOK,
+        short="networks disagree",
+    ),
+    "negative-against-classifier": Entry(
+        Severity.WARNING,
+        "the networks disagree: the verdict is negative, but the classifier alone calls {infected} of {slices} slices "
+        "infected, at least the threshold of {threshold:.3g}; the segmenter marks little or nothing on them",
+        "The classifier alone contradicts the verdict, which rests on both tasks.",
         _LOOK,
         short="networks disagree",
     ),
     "negative-with-opacities": Entry(
         Severity.WARNING,
         "the networks disagree: the verdict is negative, but the segmenter finds opacities on {marked} of {slices} "
-        "slices, at least the threshold of {threshold:.3g}; the classifier may miss COVID-19, or the opacities may be "
-        "of another kind",
-        "The segmenter contradicts the classifier. The opacities are outlined in the report.",
+        "slices, at least the threshold of {threshold:.3g}; the verdict may miss COVID-19, or the opacities may be of "
+        "another kind",
+        "The segmenter contradicts the verdict. The opacities are outlined in the report.",
         _LOOK,
         short="networks disagree",
     ),
@@ -166,6 +198,19 @@ _LIMITS: dict[str, Entry] = {
         "{percent:.0f} % of the outlined opacities lie outside the given lung mask and are left out",
         "A given lung mask decides what is lung.",
         "Check that the mask includes consolidated lung.",
+    ),
+    "opacities-not-in-lungs": Entry(
+        Severity.INFO,
+        "{volume_ml:.0f} mL that look like opacities lie outside the lungs and are left out: {percent:.0f} % of what "
+        "was marked",
+        "The segmenter marked stomach, bowel or another organ beside the lungs. No aerated lung adjoins it.",
+        "Check in the report that no dense lung is missing.",
+    ),
+    "opacities-not-in-lungs-share": Entry(
+        Severity.INFO,
+        "{percent:.0f} % of what looks like opacities lies outside the lungs and is left out",
+        "As `opacities-not-in-lungs`, of an input without volumes.",
+        "Check in the report that no dense lung is missing.",
     ),
     "outlines-outside-lungs": Entry(
         Severity.WARNING,

@@ -85,6 +85,8 @@ def _measures(diagnosis: Diagnosis) -> Iterable[dict[str, Any]]:
             ("threshold", "", rule.threshold, "slices"),
             ("infected_extent_mm", "", rule.infected_extent_mm, "mm"),
         ]
+    if diagnosis.stability is not None:
+        rows.append(("borderline", "", diagnosis.borderline, ""))
     if (usual := diagnosis.typicality) is not None:
         rows.append(("atypicality", "", usual.median, "1"))
     if (look := diagnosis.cross_check) is not None:

@@ -57,7 +57,8 @@ HEADINGS = {
 }
 SLOT_BEGIN, SLOT_END = "<!--sign-off-->", "<!--/sign-off-->"
 """Around the place in the page that a sign-off is put into; values are escaped, so no input can forge them."""
-_DISAGREE = "The segmenter disagrees: see the warnings."
+_DISAGREE = "The networks disagree: see the warnings."
+_BORDERLINE = "The verdict is borderline: see the warnings."
 _CARRIED_OVER = (
     "Carried over from an earlier result: the outlines were edited since, and all measures are of the edited ones."
 )
@@ -108,9 +109,13 @@ def render_sign_off(review: Review, meaning: str) -> str:
 
 
 def heading_of(diagnosis: Diagnosis) -> Heading:
-    """The verdict in words; that the networks disagree, and of one carried over to edited outlines that it was."""
+    """The verdict in words, and whether it is borderline, contradicted by one of the networks, or carried over."""
     heading = HEADINGS[diagnosis.verdict]
-    added = [_DISAGREE] if diagnosis.networks_disagree else []
+    if diagnosis.borderline:
+        heading = replace(heading, title=f"{heading.title}, borderline")
+    added = [_BORDERLINE] if diagnosis.borderline else []
+    if diagnosis.networks_disagree:
+        added.append(_DISAGREE)
     if diagnosis.carried_over:
         added.append(_CARRIED_OVER)
     return replace(heading, meaning=" ".join([heading.meaning, *added]))
@@ -341,13 +346,14 @@ def typicality_note(diagnosis: Diagnosis) -> str:
 
 
 def cross_check_note(diagnosis: Diagnosis) -> str:
-    """Whether the segmenter bears the verdict out, in words; nothing where it does not: that is a warning."""
+    """That each network alone comes to the same verdict; empty if not, as a warning then says so."""
     look = diagnosis.cross_check
     if look is None or diagnosis.networks_disagree:
         return ""
     return (
-        f"The segmenter agrees: it finds opacities on {look.marked} of the {look.slices} slices that it looked at "
+        f"The segmenter agrees: it finds opacities on {look.marked} of the {look.slices} assessed slices "
         f"(threshold {look.threshold:.3g})."
+        + ("" if look.infected_by_classifier is None else f" The classifier alone calls {look.infected_by_classifier}.")
     )
 
 

@@ -36,6 +36,7 @@ def result_document(diagnosis: Diagnosis) -> dict[str, Any]:
     A number that is unknown or not finite is None: JSON has no NaN.
     """
     rule, check, made = diagnosis.rule, diagnosis.cross_check, diagnosis.decision.provenance
+    steady = diagnosis.stability
     document = {
         "schema": RESULT_SCHEMA,
         "verdict": diagnosis.verdict,
@@ -45,6 +46,7 @@ def result_document(diagnosis: Diagnosis) -> dict[str, Any]:
         ],
         "probability": diagnosis.probability,
         "rule": None if rule is None else {**vars(rule), "explanation": as_document(rule.explanation)},
+        "stability": None if steady is None else {**asdict(steady), "borderline": steady.borderline},
         "slices": [asdict(finding) for finding in diagnosis.slices],
         "lesions": [asdict(lesion) for lesion in diagnosis.lesions],
         "measures": asdict(diagnosis.measures),

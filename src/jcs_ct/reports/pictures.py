@@ -103,7 +103,8 @@ def telling_slices(diagnosis: Diagnosis, most: int = 6) -> list[int]:
 
 def _marked_against_the_verdict(diagnosis: Diagnosis) -> list[int]:
     """Slices with opacities of a study that is called negative in spite of them."""
-    if diagnosis.verdict is not Verdict.NEGATIVE or not diagnosis.networks_disagree:
+    check = diagnosis.cross_check
+    if diagnosis.verdict is not Verdict.NEGATIVE or check is None or check.segmenter_agrees:
         return []
     return [f.index for f in diagnosis.slices if (f.lesion_share or 0.0) > MARKED_SHARE]
 

@@ -17,6 +17,7 @@ from jcs_ct.diagnosis.decision import (
     Provenance,
     RuleOutcome,
     SliceScore,
+    Stability,
     ThresholdStep,
     TypicalityCheck,
     Verdict,
@@ -84,8 +85,11 @@ def read_decision(folder: Path) -> Decision:
             reasons=tuple(from_document(each) for each in document["notices"] if each["reason"]),
             probability=document["probability"],
             rule=_rule(document["rule"]),
+            stability=_stability(document.get("stability")),
             scores=tuple(
-                SliceScore(each["probability"], each["infected"], each.get("atypicality"))
+                SliceScore(
+                    each["probability"], each["infected"], each.get("atypicality"), each.get("classifier_probability")
+                )
                 for each in document["slices"]
             ),
             explanation=_explanation(document.get("explanation")),
@@ -120,6 +124,12 @@ def _rule(fields: dict[str, Any] | None) -> RuleOutcome | None:
         return None
     curve, explanation = tuple(ThresholdStep(**step) for step in fields["curve"]), from_document(fields["explanation"])
     return RuleOutcome(**{**fields, "curve": curve, "explanation": explanation})
+
+
+def _stability(fields: dict[str, Any] | None) -> Stability | None:
+    if fields is None:
+        return None
+    return Stability(**{name: fields[name] for name in fields if name != "borderline"})
 
 
 def _explanation(fields: dict[str, Any] | None) -> ExplanationCheck | None:

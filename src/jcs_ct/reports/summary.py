@@ -17,6 +17,8 @@ def one_line_summary(diagnosis: Diagnosis, folder: Path) -> str:
         words.append(f"opacities {diagnosis.measures.lesion_volume_ml:.0f} mL")
     if diagnosis.measures.lesion_share_of_lung is not None:
         words.append(f"{100 * diagnosis.measures.lesion_share_of_lung:.1f} % of the lung")
+    if diagnosis.borderline:
+        words.append("borderline, see the warnings")
     if diagnosis.networks_disagree:
         words.append("the networks disagree, see the warnings")
     report = next((path for path in ("report.html", "report.pdf") if (folder / path).exists()), "result.json")
