@@ -48,8 +48,10 @@ class ReportFormat(StrEnum):
     SC = "sc", "", "dicom_sc.key_slice_captures", Need.SERIES, False
     JSON = "json", "json_report.write_json", "", Need.NOTHING, True  # last: its file marks a finished result
 
-    def __new__(cls, name: str, writer: str, objects: str, need: Need, default: bool) -> ReportFormat:
-        """A member whose value is its name."""
+    def __new__(
+        cls, name: str, writer: str = "", objects: str = "", need: Need = Need.NOTHING, default: bool = False
+    ) -> ReportFormat:
+        """A member whose value is its name. The defaults let type checkers accept the look-up by name."""
         row = str.__new__(cls, name)
         row._value_ = name
         row.writer, row.objects, row.need, row.default = writer, objects, need, default
