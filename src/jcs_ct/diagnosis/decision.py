@@ -19,7 +19,7 @@ class Verdict(StrEnum):
     NEGATIVE = "negative"
     NOT_ASSESSABLE = "not_assessable"
     NOT_ASSESSED = "not_assessed"
-    """Outlines were measured, and no decision was asked for. Never to be read as negative."""
+    """Outlines were measured and no decision was asked for. Never read it as negative."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SliceScore:
 
 @dataclass(frozen=True)
 class ThresholdStep:
-    """The verdict as it would be at one threshold of the patient rule."""
+    """The verdict at one threshold of the patient rule."""
 
     paper_threshold: int
     """Infected slices of a thin-slice scan, as in the paper's Table IV (15, 20, 25, 30...)."""
@@ -58,7 +58,7 @@ class RuleOutcome:
     infected_slices: int
     assessed_slices: int
     threshold: float
-    """Number of infected slices at and above which the patient is positive, on this study."""
+    """The patient is positive from this number of infected slices on, in this study."""
     unit: str
     """What the threshold was derived from: "slices by mm" or "slices by fraction"."""
     infected_extent_mm: float | None
@@ -88,42 +88,42 @@ class Stability:
 
 @dataclass(frozen=True)
 class ExplanationCheck:
-    """Where the activation maps of the infected slices look, as means over these slices (`diagnosis.explanation`)."""
+    """Where the activation maps of the infected slices lie, averaged over these slices (`diagnosis.explanation`)."""
 
     slices: int
     """Infected slices."""
     in_lungs: float
     """Share of a map that lies in the whole lungs, 0..1."""
     chance_in_lungs: float
-    """The same of a map that is equal everywhere: the share of the area that the network saw."""
+    """The same of a uniform map: the lungs' share of the area that the network saw."""
     in_lesions: float
     """Share of a map that lies in outlined opacities, 0..1."""
     chance_in_lesions: float
-    """The same of a map that is equal everywhere."""
+    """The same of a uniform map."""
 
     @property
     def times_chance_in_lungs(self) -> float | None:
-        """How many times as much of the maps lies in the lungs as of maps that look nowhere; None without lungs."""
+        """Share of the maps in the lungs, as a multiple of chance; None without lungs."""
         return self.in_lungs / self.chance_in_lungs if self.chance_in_lungs else None
 
     @property
     def times_chance_in_lesions(self) -> float | None:
-        """The same for outlined opacities; None where there are none."""
+        """The same for outlined opacities; None without opacities."""
         return self.in_lesions / self.chance_in_lesions if self.chance_in_lesions else None
 
 
 @dataclass(frozen=True)
 class TypicalityCheck:
-    """How far the assessed slices lie from those that the classifier learned from (`evaluation.typicality`)."""
+    """Distance of the assessed slices from the classifier's training slices (`evaluation.typicality`)."""
 
     slices: int
-    """Assessed ones."""
+    """Assessed slices."""
     median: float
-    """Of their atypicality, about 1 where slices are as usual as those that were learned from."""
+    """Median of their atypicality; about 1 for slices like the training slices."""
     unusual: float
     """A slice above this is unusual: 95 % of validation slices lie below."""
     limit: float
-    """A slice above this is beyond what the classifier may judge: 99 % of validation slices lie below."""
+    """The classifier must not judge a slice above this: 99 % of validation slices lie below."""
     slices_unusual: int
     slices_beyond: int
 
@@ -166,7 +166,7 @@ class Provenance:
 
     version: str
     weights: dict[str, dict[str, str]]
-    """By model: name and sha256 of the file that ran; empty where outlines were given and none ran."""
+    """By network: name and sha256 of the file that ran; empty if no network ran."""
     settings: dict[str, object]
     outlines: OutlineSource | None = None
     """Outlines that were given; None if a network made them."""

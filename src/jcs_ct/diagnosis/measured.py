@@ -11,14 +11,14 @@ from jcs_ct.cropped_volume import CroppedVolume
 
 
 class Side(StrEnum):
-    """The patient's."""
+    """A side of the patient."""
 
     RIGHT = "right"
     LEFT = "left"
 
 
 def _side_in(name: str | None) -> Side | None:
-    """The side that the name of a region begins with."""
+    """The side at the start of a region's name."""
     first = (name or "").partition(" ")[0]
     return Side(first) if first in set(Side) else None
 
@@ -39,7 +39,7 @@ class HuBands:
     hyperinflated: float
     """Below −900 HU."""
     normally_aerated: float
-    """−900 to −501 HU: as aerated as lung can be; faint ground glass lies here, too."""
+    """−900 to −501 HU: normal lung, and faint ground glass."""
     poorly_aerated: float
     """−500 to −101 HU: dense ground glass."""
     non_aerated: float
@@ -50,7 +50,7 @@ class HuBands:
 
 @dataclass(frozen=True)
 class Interval:
-    """Between what a measure is taken to lie; `diagnosis.intervals` says how, and for what share of slices it holds."""
+    """Bounds of a measurement; `diagnosis.intervals` says how they are found and how often they hold."""
 
     low: float
     high: float
@@ -86,24 +86,24 @@ class Lesion:
     perpendicular_mm: float | None = None
     """Extent at a right angle to the long axis, on the same slice."""
     diameter_slice: int | None = None
-    """The slice that the two diameters are of."""
+    """The slice that both diameters were measured on."""
     pleural_distance_mm: float | None = None
-    """Shortest way within an axial slice to the edge of the lung, 0 where they touch."""
+    """Shortest distance within an axial slice to the edge of the lung; 0 if they touch."""
     hu_bands: HuBands | None = None
     consolidation_share: float | None = None
-    """Of its volume, 0..1; the rest is ground glass. None where nothing tells them apart."""
+    """Consolidated share of its volume, 0..1; the rest is ground glass. None if the two are not told apart."""
     zone: str | None = None
-    """Name of the zone that holds the largest part; None where the lungs have none."""
+    """Zone that holds the largest part; None if the lungs have no zones."""
     lobe: str | None = None
-    """The same for lobes, where these were given."""
+    """The same for lobes; None if no lobes were given."""
     voxels_interval: Interval | None = None
-    """None where the weights hold no thresholds for it, or a user gave the outlines."""
+    """None if the weights hold no thresholds, or a user gave the outlines."""
     volume_interval_ml: Interval | None = None
     """The same in mL."""
 
     @property
     def side(self) -> Side | None:
-        """The patient's lung that its zone belongs to; None where the input does not state which side is which."""
+        """The lung that its zone belongs to; None if the input does not state the sides."""
         return _side_in(self.zone)
 
 
@@ -115,15 +115,15 @@ class RegionMeasures:
     lung_volume_ml: float | None
     lesion_volume_ml: float | None
     lesion_share: float | None
-    """Of this region, 0..1; None where it holds no lung."""
+    """Opaque share of this region, 0..1; None if it holds no lung."""
     lesion_count: int
-    """Opacities whose largest part lies here."""
+    """Number of opacities whose largest part lies here."""
     consolidation_share: float | None = None
-    """Of the opacities within it, 0..1; None where there are none, or nothing tells consolidation from ground glass."""
+    """Consolidated share of its opacities, 0..1; None without opacities, or if the two are not told apart."""
 
     @property
     def side(self) -> Side | None:
-        """The patient's side that the region's name begins with; None where that is not known."""
+        """The side of the patient; None if it is unknown."""
         return _side_in(self.name)
 
 
@@ -134,7 +134,7 @@ class RegionScore:
     name: str
     share: float | None
     score: int | None
-    """0 to 5; None where the region holds no lung."""
+    """0 to 5; None if the region holds no lung."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +142,12 @@ class SeverityScore:
     """CT severity score over five regions (Pan et al., Radiology 2020;295:715)."""
 
     total: int | None
-    """0 to 25; None where a region holds no lung."""
+    """0 to 25; None if a region holds no lung."""
     regions: tuple[RegionScore, ...]
     basis: str
-    """"lobes", or "zonal approximation" where no lobes were given."""
+    """"lobes", or "zonal approximation" if no lobes were given."""
     mirrored_total: int | None = None
-    """The total if the pictures show the patient mirrored; None where the input tells left from right."""
+    """The total if the pictures show the patient mirrored; None if the input states the sides."""
 
 
 @dataclass(frozen=True)
@@ -157,23 +157,23 @@ class Measures:
     lesion_volume_ml: float | None
     lung_volume_ml: float | None
     lesion_share_of_lung: float | None
-    """Lesion voxels (weighted with their volume where known) over lung voxels, 0..1."""
+    """Lesion voxels (weighted by volume if known) over lung voxels, 0..1."""
     lesion_count: int
     hu_bands: HuBands | None = None
     """Of all opacities together."""
     consolidation_share: float | None = None
-    """The same of consolidation, 0..1; the rest is ground glass. None where nothing tells them apart."""
+    """Consolidated share of all opacities, 0..1; the rest is ground glass. None if the two are not told apart."""
     lungs: tuple[RegionMeasures, ...] = ()
-    """Right and left; empty where nothing was measured."""
+    """Right and left; empty if nothing was measured."""
     zones: tuple[RegionMeasures, ...] = ()
     """Upper, middle and lower third of each lung's own extent along the patient."""
     lobes: tuple[RegionMeasures, ...] = ()
-    """Empty where no lobes were given."""
+    """Empty if no lobes were given."""
     severity: SeverityScore | None = None
     lesion_volume_interval_ml: Interval | None = None
-    """Of the total, not the sum over opacities; None as there."""
+    """Bounds of the total, which are not the sums over opacities; None as for a lesion."""
     lesion_share_interval: Interval | None = None
-    """Of `lesion_share_of_lung`."""
+    """Bounds of `lesion_share_of_lung`."""
 
 
 @dataclass(frozen=True)
