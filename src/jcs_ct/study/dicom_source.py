@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydicom import dcmread
 from pydicom.config import RAISE
-from pydicom.datadict import dictionary_VM
+from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.valuerep import validate_value
@@ -111,6 +111,8 @@ def carried_header(dataset: Dataset) -> Dataset:
 
 
 def _decoded(element: DataElement) -> DataElement:
+    if element.VR not in dictionary_VR(element.tag).split(" or "):
+        raise ValueError(f"{element.keyword} is of the type {element.VR}, which is not its own")
     if element.VR == "SQ":
         return DataElement(element.tag, "SQ", [carried_header(item) for item in element.value])
     if element.VR == "PN":
