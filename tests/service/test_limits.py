@@ -206,7 +206,7 @@ def test_cookies_of_others_reach_no_parser() -> None:
 
 
 def test_answers_are_sent_at_once() -> None:
-    """Without TCP_NODELAY, the second packet of an answer waits 40 ms; asyncio sets it for sockets of a named protocol."""
+    """Without TCP_NODELAY, the second packet of an answer waits 40 ms. asyncio sets it where the protocol is named."""
 
     async def nodelay() -> int:
         found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
