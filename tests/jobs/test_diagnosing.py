@@ -67,7 +67,7 @@ def test_studies_go_in_and_results_come_out(tmp_path: Path) -> None:
     assert found[thin].reason == "; ".join(one["text"] for one in results[thin]["notices"] if one["reason"])
     assert (found[notes].reason or "").startswith("study is of an unknown kind, or damaged at its start; expected")
     assert found[notes].attempts == 1
-    assert stages == [None, "reading", "finding the lungs", "classifying", "outlining opacities", "writing"]
+    assert stages == [None, "reading", "finding the lungs", "classifying", "segmenting", "writing"]
 
 
 def test_traces_of_the_store_do_not_get_into_reasons(tmp_path: Path) -> None:
