@@ -202,6 +202,26 @@ def test_differences_that_mean_nothing_cost_no_slice(source: Path, tmp_path: Pat
     assert refusals(study) == ()
 
 
+def modulated(keyword: str, *levels: float) -> Edit:
+    """Gives each slice one of the levels, in blocks along the patient."""
+
+    def edit(dataset: Dataset, index: int) -> None:
+        setattr(dataset, keyword, levels[index * len(levels) // 30])
+
+    return edit
+
+
+@pytest.mark.parametrize("levels", [(240, 60, 240), (60, 240, 60), (200, 150, 60, 150, 200), (60, 240)])
+@pytest.mark.parametrize("keyword", ["XRayTubeCurrent", "Exposure", "ExposureTime", "KVP"])
+def test_dose_modulated_along_one_scan_costs_no_slice(
+    source: Path, tmp_path: Path, keyword: str, levels: tuple[float, ...]
+) -> None:
+    write(source, tmp_path, modulated(keyword, *levels))
+    study = read_study(tmp_path)
+    assert len(study) == 30
+    assert "repeated-acquisitions" not in codes(study.notices)
+
+
 @pytest.mark.parametrize("prefixes", [("a", "z"), ("z", "a")])
 @pytest.mark.parametrize(
     ("better", "worse"),

@@ -23,7 +23,9 @@ COVERS = 0.8
 """A stack of at least this share of the longest one's extent covers the patient as well as that one."""
 KERNEL_RANK = {"standard": 0, "lung": 1, None: 2, "soft": 3, "bone": 4}
 _OVERLAP = 0.5
-"""Stacks that share more than this of the shorter one's range show the same part of the patient."""
+"""Stacks show the same part of the patient if more than this share of the smaller one's slices lie in the other."""
+_HOLE = 1.5
+"""A step of more than so many usual ones is a hole in a stack."""
 _FEW = 3
 """Fewer slices have no range worth comparing: they are stray."""
 _SAME_NUMBER = 0.02
@@ -222,9 +224,17 @@ def _indices(values: Values) -> dict[Hashable, list[int]]:
 
 
 def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    shared = min(one.max(), other.max()) - max(one.min(), other.min())
-    shorter = min(np.ptp(one), np.ptp(other))
-    return bool(shorter > 0 and shared > _OVERLAP * shorter)
+    """Whether most slices of the smaller stack lie between neighbouring slices of the other.
+
+    Ranges alone do not tell: tube currents are high at both ends of one scan and low between, and nothing is shown twice.
+    """
+    smaller, larger = (one, other) if len(one) <= len(other) else (other, one)
+    places = np.sort(larger)
+    steps = np.diff(places)
+    usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
+    after = np.clip(np.searchsorted(places, smaller), 1, len(places) - 1)
+    inside = (smaller >= places[0]) & (smaller <= places[-1]) & (steps[after - 1] <= _HOLE * usual)
+    return bool(usual > 0 and inside.mean() > _OVERLAP)
 
 
 def _complete(places: NDArray[np.float64], thickness: float | None) -> bool:
