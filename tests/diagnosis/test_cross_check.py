@@ -23,7 +23,8 @@ from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.jobs.summary import summary_of
 from jcs_ct.notices import CATALOG, text
 from jcs_ct.reports.csv_report import write_csvs
-from jcs_ct.reports.html_report import cross_check_note, heading_of
+from jcs_ct.reports.headings import heading_of
+from jcs_ct.reports.html_report import cross_check_note
 from jcs_ct.reports.json_report import result_document, write_json
 from jcs_ct.reports.pictures import telling_slices
 from jcs_ct.reports.stored_result import read_decision

@@ -15,7 +15,7 @@ from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.morphology import Mask
 from tests.diagnosis.test_measure import geometry, study_of
 from tests.noticed import codes, values_of
-from tests.opacity_networks import LOW, write_weights
+from tests.opacity_networks import INPUT_SIZE, LOW, write_weights
 from tests.phantoms import CONSOLIDATION, ChestPhantom, Lesion, to_grey
 
 STOMACH = Lesion((-55.0, -20.0, 0.0), (24.0, 22.0, 18.0), CONSOLIDATION)
@@ -89,7 +89,7 @@ def test_what_the_user_says_is_lung_stays(diagnoser: Diagnoser) -> None:
 def lungs_with(dense: Mask) -> LungSlices:
     """Lung slices of the phantom with something dense in it."""
     where = geometry(np.array(CHEST.positions), CHEST.spacing[1:])
-    found = find_lung_slices(study_of(np.where(dense, 0, CHEST.hu).astype(np.int16), where), (160, 208))
+    found = find_lung_slices(study_of(np.where(dense, 0, CHEST.hu).astype(np.int16), where), INPUT_SIZE)
     assert found is not None
     return found
 
@@ -98,13 +98,12 @@ def kept(dense: Mask) -> float:
     """Share of what was marked on crops that stays; all that is dense is marked."""
     lungs = lungs_with(dense)
     patches = np.zeros(lungs.crops.shape, np.uint8)
+    size, (height, width) = INPUT_SIZE, CHEST.shape[1:]
     for k, z in enumerate(lungs.indices):
-        cut = lungs.box.inside(dense.shape[1:])
-        rows = np.clip(np.linspace(lungs.box.top, lungs.box.bottom - 1, patches.shape[1]).round(), 0, None).astype(int)
-        columns = np.linspace(lungs.box.left, lungs.box.right - 1, patches.shape[2]).round().astype(int)
-        del cut
-        seen = (rows[:, None] < dense.shape[1]) & (columns[None] >= 0) & (columns[None] < dense.shape[2])
-        plane = dense[z][np.ix_(np.clip(rows, 0, dense.shape[1] - 1), np.clip(columns, 0, dense.shape[2] - 1))]
+        rows = np.clip(np.linspace(lungs.box.top, lungs.box.bottom - 1, size[0]).round(), 0, None).astype(int)
+        columns = np.linspace(lungs.box.left, lungs.box.right - 1, size[1]).round().astype(int)
+        seen = (rows[:, None] < height) & (columns[None] >= 0) & (columns[None] < width)
+        plane = dense[z][np.ix_(np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1))]
         patches[k] = np.where(seen & plane, 250, 0)
     before = np.count_nonzero(patches > 127)
     drop_outside_lungs(patches, lungs, 127.5)

@@ -14,7 +14,8 @@ from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.stability import CUT_MARGIN, borderline
 from jcs_ct.jobs.summary import summary_of
 from jcs_ct.notices import CATALOG, Severity, text
-from jcs_ct.reports.html_report import heading_of, render_html
+from jcs_ct.reports.headings import heading_of
+from jcs_ct.reports.html_report import render_html
 from jcs_ct.reports.json_report import result_document, write_json
 from jcs_ct.reports.stored_result import read_decision
 from jcs_ct.reports.summary import one_line_summary

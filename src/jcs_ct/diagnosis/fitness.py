@@ -146,4 +146,5 @@ def lung_areas(lungs: FoundLungs) -> NDArray[np.float64]:
         sizes = np.bincount(labels.ravel())[1:]
         return float(1 - sizes[gas].sum() / sizes.sum())
 
-    return marked_pixels(lungs.lung_mask) * np.array(parallel_map(share_of_lung, range(len(lungs.study))))
+    shares = np.array(parallel_map(share_of_lung, range(len(lungs.study))), np.float64)
+    return np.asarray(marked_pixels(lungs.lung_mask) * shares, np.float64)

@@ -8,60 +8,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.diagnosis.measured import Interval, Lesion
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.review import Review
 from jcs_ct.notices import text
 from jcs_ct.reports import charts, pictures, regions
+from jcs_ct.reports.headings import heading_of
 from jcs_ct.study.volume import InputKind, IntensityKind, Study, usual_spacing
 
 _LESIONS_SHOWN = 20
 _KINDS = {InputKind.DICOM: "DICOM series", InputKind.NIFTI: "NIfTI volume", InputKind.IMAGES: "Folder of pictures"}
 
 
-@dataclass(frozen=True)
-class Heading:
-    """The verdict in words."""
-
-    title: str
-    meaning: str
-
-
-HEADINGS = {
-    Verdict.POSITIVE: Heading(
-        "Positive",
-        "Opacities of the kind seen in COVID-19 were found on enough slices.",
-    ),
-    Verdict.NEGATIVE: Heading(
-        "Negative",
-        "Opacities of the kind seen in COVID-19 were not found, or on too few slices. This does not rule out an "
-        "infection: early in its course a CT can be normal.",
-    ),
-    Verdict.NOT_ASSESSABLE: Heading(
-        "Not assessable",
-        "No diagnosis was made, neither positive nor negative. The reasons are below.",
-    ),
-    Verdict.NOT_ASSESSED: Heading(
-        "Not assessed, measured only",
-        "Opacities that a user outlined were measured. No decision was asked for: this is neither positive nor "
-        "negative.",
-    ),
-}
 SLOT_BEGIN, SLOT_END = "<!--sign-off-->", "<!--/sign-off-->"
 """Around the place in the page that a sign-off is put into; values are escaped, so no input can forge them."""
-_DISAGREE = "The networks disagree: see the warnings."
-_BORDERLINE = "The verdict is borderline: see the warnings."
-_CARRIED_OVER = (
-    "Carried over from an earlier result: the outlines were edited since, and all measures are of the edited ones."
-)
 
 
 def write_html(diagnosis: Diagnosis, folder: Path) -> list[Path]:
@@ -106,19 +73,6 @@ def render_html(diagnosis: Diagnosis) -> str:
 def render_sign_off(review: Review, meaning: str) -> str:
     """What the page says between `SLOT_BEGIN` and `SLOT_END` once somebody has signed the result."""
     return environment().get_template("sign_off.html.j2").render(review=review, meaning=meaning)
-
-
-def heading_of(diagnosis: Diagnosis) -> Heading:
-    """The verdict in words, and whether it is borderline, contradicted by one of the networks, or carried over."""
-    heading = HEADINGS[diagnosis.verdict]
-    if diagnosis.borderline:
-        heading = replace(heading, title=f"{heading.title}, borderline")
-    added = [_BORDERLINE] if diagnosis.borderline else []
-    if diagnosis.networks_disagree:
-        added.append(_DISAGREE)
-    if diagnosis.carried_over:
-        added.append(_CARRIED_OVER)
-    return replace(heading, meaning=" ".join([heading.meaning, *added]))
 
 
 @cache

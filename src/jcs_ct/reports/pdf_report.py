@@ -25,6 +25,7 @@ from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.review import Judgement, Review
 from jcs_ct.notices import Notice, text
 from jcs_ct.reports import charts, html_report
+from jcs_ct.reports.headings import HEADINGS, heading_of
 from jcs_ct.reports.html_report import number, percent, probability
 from jcs_ct.reports.key_slices import KeySlice, key_slices
 from jcs_ct.reports.pdf_text import markup, needs_shaping, register_base
@@ -65,7 +66,7 @@ def render_pdf(diagnosis: Diagnosis) -> bytes:
 def render_sign_off_page(review: Review, meaning: str, result: Mapping[str, Any], first_page: int) -> bytes:
     """What comes behind the last page once somebody has signed the result; `result` as in result.json."""
     register_base()
-    heading = html_report.HEADINGS[Verdict(result["verdict"])]
+    heading = HEADINGS[Verdict(result["verdict"])]
     colour = _VERDICT_COLOURS[Verdict.POSITIVE] if review.judgement is Judgement.REJECTED else _INK
     facts = [
         ("Reviewer", _e(review.reviewer)),
@@ -127,7 +128,7 @@ def _patient(attributes: Mapping[str, str]) -> list[Flowable]:
 
 
 def _verdict(diagnosis: Diagnosis) -> list[Flowable]:
-    heading = html_report.heading_of(diagnosis)
+    heading = heading_of(diagnosis)
     colour = _VERDICT_COLOURS[diagnosis.verdict]
     story: list[Flowable] = [
         Spacer(1, 4 * mm),
