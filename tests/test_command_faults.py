@@ -116,7 +116,7 @@ def test_nothing_is_left_of_a_stopped_command(tmp_path: Path, series: Path, numb
     call = ("diagnose", zipped, "-o", out, "--weights", weights)
     with started(*call, stdout=subprocess.PIPE, env=environment) as process:
         until = time.monotonic() + 60
-        while process.poll() is None and not list(scratch.glob("jcs-*")) and time.monotonic() < until:
+        while process.poll() is None and not list(scratch.glob("jcs-*/.lock")) and time.monotonic() < until:
             time.sleep(0.01)
         process.send_signal(number)
         process.communicate()

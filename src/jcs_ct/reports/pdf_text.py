@@ -11,6 +11,7 @@ import unicodedata
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import arabic_reshaper
@@ -88,7 +89,8 @@ def _font_of(character: str) -> str | None:
 
 
 def _has(font: str, character: str) -> bool:
-    return ord(character) in pdfmetrics.getFont(font).face.charToGlyph
+    registered: Any = pdfmetrics.getFont(font)
+    return ord(character) in registered.face.charToGlyph
 
 
 @cache
