@@ -39,6 +39,7 @@ def test_every_notice_that_is_made_is_in_the_catalog_and_has_its_values(path: Pa
         code = call.args[0]
         if not isinstance(code, ast.Constant):
             continue  # a variable; what it holds is looked for below
+        assert isinstance(code.value, str)
         assert code.value in CATALOG, f"line {call.lineno}: {code.value}"
         given = {keyword.arg for keyword in call.keywords}
         if None not in given:
