@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import phantoms
+from tests.altered import stating
 from tests.command_line import CommandLine
 from tests.opacity_networks import write_weights
 
@@ -44,7 +45,7 @@ def test_threads_below_one_are_refused(jcs: CommandLine, series: Path, tmp_path:
 @pytest.mark.parametrize("command", ["diagnose", "measure"])
 def test_unusable_output_is_told_before_anything_is_read(jcs: CommandLine, tmp_path: Path, command: str) -> None:
     (tmp_path / "out").write_text("a file")
-    more = ["--seg", tmp_path / "nowhere.dcm"] if command == "measure" else []
+    more: list[str | Path] = ["--seg", tmp_path / "nowhere.dcm"] if command == "measure" else []
     assert "is a file" in jcs(command, tmp_path / "nowhere", "-o", tmp_path / "out", *more).refusal()
 
 
@@ -52,9 +53,8 @@ def test_several_studies_are_refused_by_diagnose_and_listed_by_info(jcs: Command
     for number in (1, 2):
         phantom = phantoms.ChestPhantom(shape=(6, 64, 64), spacing=(25.0, 5.0, 5.0))
         phantoms.write_dicom_series(
-            tmp_path / "in" / f"p{number}", phantom.hu, series=number,
-            edit=lambda dataset, index, number=number: setattr(dataset, "PatientID", f"P{number}"),
-        )  # fmt: skip
+            tmp_path / "in" / f"p{number}", phantom.hu, series=number, edit=stating(PatientID=f"P{number}")
+        )
     refused = jcs("diagnose", tmp_path / "in", "-o", tmp_path / "out").refusal()
     assert "found 2 studies of 2 patients" in refused
     assert "--series-uid" in refused

@@ -165,10 +165,11 @@ def test_other_kinds_beside_the_images_are_named(tmp_path: Path) -> None:
         (b"7z\xbc\xaf\x27\x1c" + bytes(100), "7z archive"),
         (b"Rar!\x1a\x07\x01\x00" + bytes(100), "RAR archive"),
         (bytes(257) + b"ustar" + bytes(300), "tar archive"),
-        (gzip.compress(bytes(257) + b"ustar" + bytes(300)), "gzip archive"),
+        (gzip.compress(bytes(257) + b"ustar" + bytes(300), mtime=0), "gzip archive"),
         (b"NRRD0005\n", "NRRD"),
         (b"ObjectType = Image\n", "MetaImage"),
     ],
+    ids=["7z", "rar", "tar", "tar.gz", "nrrd", "mha"],
 )
 def test_other_formats_are_called_what_they_are(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "study.dcm").write_bytes(content)

@@ -35,6 +35,8 @@ _PAUSE = 8.0
 """A pause between two scans is longer than these seconds, and than so many usual steps from image to image."""
 _COMPLETE = 1.25
 """Slices at most this many thicknesses apart leave nothing out."""
+_FILLED = 1.5
+"""A stack is at most so many times as long as its slices would be without gaps."""
 _REGULAR = 0.25
 _CLOSE = 0.75
 """Share of the usual distance; a slice closer to its neighbours was not taken with them."""
@@ -242,7 +244,8 @@ def _complete(places: NDArray[np.float64], thickness: float | None) -> bool:
     steps = np.diff(np.sort(places))
     usual = float(np.median(steps))
     even = np.count_nonzero(np.abs(steps - usual) <= _REGULAR * usual) >= 0.6 * len(steps)
-    return usual > 0 and bool(even) and (thickness is None or usual <= _COMPLETE * thickness)
+    whole = usual > 0 and np.ptp(places) <= _FILLED * usual * len(steps)
+    return bool(whole and even) and (thickness is None or usual <= _COMPLETE * thickness)
 
 
 def _best(series: list[Frame], places: NDArray[np.float64], telling: list[Values], names: list[str]) -> list[int]:
