@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jcs_ct.evaluation.evidence import MOST_MARGIN, SliceEvidence, fit_evidence, marked_share
+from jcs_ct.evaluation.evidence import MOST_MARGIN, PREVALENCE, SliceEvidence, fit_evidence, marked_share
 
 
 def test_the_share_counts_what_is_marked_inside_the_region_alone() -> None:
@@ -46,6 +46,16 @@ def test_the_figure_that_tells_gets_the_weight() -> None:
     assert evidence.share > evidence.margin
     probability = evidence.apply(np.zeros(200), shares)
     assert probability[positive].min() > 0.8 > 0.2 > probability[~positive].max()
+
+
+def test_the_bias_is_that_of_studies_in_which_infected_slices_are_fewer() -> None:
+    random = np.random.default_rng(3)
+    positive = np.arange(2000) % 2 == 1
+    shares = np.where(random.random(2000) < 0.8, np.where(positive, 0.02, 0.001), np.where(positive, 0.001, 0.02))
+    evidence = fit_evidence(np.zeros(2000), shares, positive, np.arange(2000))
+    odds = PREVALENCE / (1 - PREVALENCE)
+    told = evidence.apply(np.zeros(2), np.array([0.001, 0.02]))
+    assert told == pytest.approx([0.25 * odds / (1 + 0.25 * odds), 4 * odds / (1 + 4 * odds)], abs=0.03)
 
 
 def test_a_margin_that_separates_the_sources_at_hand_does_not_decide() -> None:

@@ -337,6 +337,18 @@ def test_uids_with_letters_are_read_and_replaced(source: Path, tmp_path: Path, w
     assert read_study(tmp_path, stated).series_uid == study.series_uid
 
 
+@pytest.mark.parametrize("uid", ["", None])
+def test_images_without_a_uid_of_their_own_get_one(source: Path, tmp_path: Path, whole: Study, uid: str | None) -> None:
+    write(source, tmp_path, stating(SOPInstanceUID=uid))
+    study, again = read_study(tmp_path), read_study(tmp_path)
+    assert study.digest == whole.digest
+    assert study.sop_uids is not None
+    assert len(set(study.sop_uids)) == 30
+    assert all(each.startswith("2.25.") for each in study.sop_uids)
+    assert study.sop_uids == again.sop_uids
+    assert values_of(study.notices, "uids-replaced")["elements"] == ("SOPInstanceUID",)
+
+
 @pytest.mark.parametrize("stated", ["1.2.03", "1.2.3.", "1." + "2" * 70, "abc", "1.2..3"])
 def test_other_breaches_of_the_rules_for_uids(source: Path, tmp_path: Path, whole: Study, stated: str) -> None:
     write(source, tmp_path, stating(StudyInstanceUID=stated))

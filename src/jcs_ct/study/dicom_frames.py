@@ -34,9 +34,11 @@ from jcs_ct.study.headers import (
     Unneeded,
     first_text,
     functional_groups,
+    image_uid,
     number,
     numbers,
     text,
+    uid_is_replaced,
     unit_directions,
     valid_uid,
 )
@@ -89,8 +91,8 @@ _ESSENTIAL = (
     Tag("PixelSpacing"),
     Tag("RescaleSlope"),
 )
-_REFERENCE_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-_UIDS = (*_REFERENCE_UIDS, "FrameOfReferenceUID")
+_REFERENCE_UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
+_UIDS = (*_REFERENCE_UIDS, "SOPInstanceUID", "FrameOfReferenceUID")
 
 
 @dataclass(frozen=True)
@@ -288,7 +290,7 @@ def _refuse_unknown_syntax(header: Dataset) -> None:
 
 
 def _refuse_missing_uids(header: Dataset) -> None:
-    # Results refer to the images by these; without them they could not be tied to their source.
+    # Results refer to the study and series by these; without them they could not be tied to their source.
     missing = [keyword for keyword in _REFERENCE_UIDS if not text(header, keyword)]
     if missing:
         raise ValueError(f"{missing[0]} is missing")
@@ -366,19 +368,14 @@ def _frame(
         image_type=tuple(image_type.split("\\")),
         series_uid=valid_uid(text(header, "SeriesInstanceUID")),
         sop_class=str(_sop_class(header)),
-        sop_uid=valid_uid(text(header, "SOPInstanceUID")),
+        sop_uid=image_uid(header, name),
         instance_number=unneeded.number("InstanceNumber"),
         slice_location=unneeded.number("SliceLocation"),
         phase=phase_facts(unneeded, image_type),
         attributes=attributes,
-        replaced_uids=tuple(keyword for keyword in _UIDS if _is_replaced(header, keyword)),
+        replaced_uids=tuple(keyword for keyword in _UIDS if uid_is_replaced(header, keyword)),
     )
     return replace(frame, ignored=tuple(sorted(unneeded.unreadable)))
-
-
-def _is_replaced(header: Dataset, keyword: str) -> bool:
-    stated = text(header, keyword)
-    return bool(stated) and valid_uid(stated) != stated
 
 
 def _padding(header: Dataset, unneeded: Unneeded) -> tuple[int, int] | None:

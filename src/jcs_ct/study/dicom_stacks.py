@@ -228,7 +228,7 @@ def _indices(values: Values) -> dict[Hashable, list[int]]:
 def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     """Whether most slices of the smaller stack lie between neighbouring slices of the other.
 
-    Ranges alone do not tell: tube currents are high at both ends of one scan and low between, and nothing is shown twice.
+    Ranges alone do not tell: in one scan, tube currents are high at both ends and low between.
     """
     smaller, larger = (one, other) if len(one) <= len(other) else (other, one)
     places = np.sort(larger)

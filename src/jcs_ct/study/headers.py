@@ -118,6 +118,19 @@ def valid_uid(stated: str) -> str:
     return f"2.25.{UUID(bytes=digest[:16], version=5).int}"
 
 
+def image_uid(header: Dataset, name: str) -> str:
+    """SOP Instance UID. Where anonymization has emptied it, one made of what else tells the image from others."""
+    stated = text(header, "SOPInstanceUID")
+    others = ("SeriesInstanceUID", "InstanceNumber", "ImagePositionPatient")
+    return valid_uid(stated or "/".join([*(text(header, keyword) for keyword in others), name]))
+
+
+def uid_is_replaced(header: Dataset, keyword: str) -> bool:
+    """Whether a result states another UID than the header does."""
+    stated = text(header, keyword)
+    return valid_uid(stated) != stated if stated else keyword == "SOPInstanceUID"
+
+
 def unit_directions(orientation: tuple[float, ...]) -> tuple[float, ...]:
     """Image Orientation (Patient) with both directions brought to length 1.
 
