@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.study.dicom import read_dicom
+from jcs_ct.study.files import Names
 from jcs_ct.study.volume import Study
 from tests.reports.conftest import diagnose
 
@@ -22,7 +23,7 @@ SERIES = ("ricord-001012", "lung-pet-ct-dx-A0002")
 def diagnose_series(shared_data: Path, name: str, every: int = 1) -> Diagnosis:
     """Diagnose every so many-th slice of a series in shared/data/dicom."""
     folder = shared_data / "dicom" / name
-    study = read_dicom(sorted(folder.glob("*.dcm"))[::every], folder)
+    study = read_dicom(sorted(folder.glob("*.dcm"))[::every], Names(folder))
     lungs = _aerated(study)
     return diagnose(study, _made_up_opacities(lungs), lungs)
 

@@ -25,8 +25,8 @@ MOST_MARGIN = 0.3
 """Largest weight of the margin. On pictures it separates the sources that it was trained on; on whole studies in HU
 from elsewhere its slice AUC is .62, that of the marked share .94 (version 0.1.0). So the share decides."""
 PREVALENCE = 0.3
-"""Assumed share of infected slices. The fit weighs both classes alike, but whole studies hold fewer infected slices. With
-it, a marked share of about 1 % gives a probability of one half."""
+"""Assumed share of infected slices. The fit weighs both classes alike, but whole studies hold fewer infected slices.
+A marked share of about 1 % then gives a probability of one half."""
 PENALTY = 1e-3
 """Of the squared weights, so that classes that separate perfectly do not make them infinite."""
 
