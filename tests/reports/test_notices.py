@@ -27,6 +27,7 @@ from jcs_ct.service import results
 from tests.noticed import codes
 from tests.opacity_networks import write_weights
 from tests.phantoms import ChestPhantom, write_dicom_series
+from tests.reports.real_studies import SERIES
 from tests.reports.series import axial_series
 from tests.reports.test_html_report import Page
 from tests.reports.test_pdf_report import text_of
@@ -179,14 +180,10 @@ def test_a_study_that_is_cut_off_says_the_same_without_its_patient(tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("lung-pet-ct-dx-A0002", {"threshold-not-reached", "negative-with-opacities"}), ("ricord-001012", set())],
-)
-def test_real_studies_say_the_same_without_their_patients(
-    name: str, expected: set[str], shared_data: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("name", SERIES)
+def test_real_studies_say_the_same_without_their_patients(name: str, shared_data: Path, tmp_path: Path) -> None:
     diagnosis = Diagnoser().run(read_study(shared_data / "dicom" / name))
-    assert set(codes(all_of(diagnosis))) >= expected
     assert diagnosis.reasons
+    # The networks disagree on this one. Results that are de-identified once hid that.
+    assert name != "lung-pet-ct-dx-A0002" or any(CATALOG[each.code].short for each in all_of(diagnosis))
     holds_all(diagnosis, tmp_path)
