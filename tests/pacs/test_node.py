@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pynetdicom import AE
 
@@ -85,6 +87,21 @@ def test_study_becomes_one_job_with_all_its_images(tmp_path: Path) -> None:
         assert work_off(node.queue) == 1
         assert node.queue.job(job).state is JobState.DONE
         assert node.queue.job(job).owner == "pacs"
+    assert read_lengths(tmp_path) == [len(files)]
+
+
+def test_study_with_letters_in_its_uids_is_taken_and_done(tmp_path: Path) -> None:
+    def lettered(dataset: Dataset, index: int) -> None:
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
+            setattr(dataset, keyword, f"{dataset[keyword].value}.A1")
+
+    with disable_value_validation():
+        files = phantom_series(tmp_path / "series", edit=lettered)
+    with running(tmp_path, pacs_settings(tmp_path)) as node:
+        storescu(node.port, *files)
+        (job,) = jobs_of(node)
+        assert work_off(node.queue) == 1
+        assert node.queue.job(job).state is JobState.DONE
     assert read_lengths(tmp_path) == [len(files)]
 
 

@@ -38,7 +38,7 @@ def test_chest_is_fit() -> None:
 
 
 def test_reasons_of_the_reader_come_first_and_once() -> None:
-    own = notice("patients-mixed", count=2), notice("not-axial", plane="coronal")
+    own = notice("slices-inconsistent", element="Rescale Slope", count=1, total=2), notice("not-axial", plane="coronal")
     spoilt = replace(FIT, plane="coronal", notices=(notice("prone"), *own))
     assert refusals(spoilt) == own
     assert warnings(spoilt) == (notice("prone"),)
