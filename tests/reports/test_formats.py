@@ -39,7 +39,7 @@ def test_dicom_gets_report_and_segmentations_by_default(tmp_path: Path) -> None:
         ({F.SR}, {"dicom/lesions.seg.dcm", "dicom/lungs.seg.dcm", "dicom/report.sr.dcm"}),
         ({F.PM, F.HTML}, {"dicom/activation.pm.dcm", "report.html"}),
     ],
-    ids=str,
+    ids=lambda names: "+".join(sorted(names)) or "none",  # sets have no order of their own
 )
 def test_what_was_asked_for_is_written_and_nothing_else(wanted: set[F], expected: set[str], tmp_path: Path) -> None:
     diagnosis = axial_series(tmp_path / "in").diagnosis
