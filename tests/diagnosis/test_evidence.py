@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jcs_ct.diagnosis.classify import Scores
 from jcs_ct.diagnosis.decision import Verdict
 from jcs_ct.diagnosis.diagnoser_settings import DecideBy, DiagnoserSettings
-from jcs_ct.diagnosis.lesion_maps import segment_slices
+from jcs_ct.diagnosis.evidence import weigh
+from jcs_ct.diagnosis.lesion_maps import LesionMaps, segment_slices
+from jcs_ct.diagnosis.outside_lungs import LeftOut
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.diagnosis.slices import find_lung_slices
@@ -92,6 +95,18 @@ def test_what_decides_may_be_written_as_a_word() -> None:
         DiagnoserSettings(decide_by="segmenter")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("margin", "share", "infected"),
+    [(3.0, 0.05, True), (3.0, 0.0, False), (-3.0, 0.05, False), (-3.0, 0.0, False)],
+    ids=["both", "classifier alone", "segmenter alone", "neither"],
+)
+def test_a_slice_is_infected_where_both_networks_say_so(margin: float, share: float, infected: bool) -> None:
+    probability = np.array([1 / (1 + np.exp(-margin))], np.float32)
+    scores = Scores(probability, np.zeros((1, 2, 2), np.float32))
+    maps = LesionMaps(np.zeros((1, 4, 4), np.uint8), np.array([share]), LeftOut(0, None))
+    assert bool(weigh(scores, maps, SliceEvidence(**BOTH)).probabilities[0] > 0.5) is infected
+
+
 def test_the_evidence_is_of_what_the_segmenter_marks_and_each_slice_is_segmented_once(alarmed: Path) -> None:
     diagnoser, seen = Diagnoser(alarmed, threads=1), []
     run = diagnoser.segmenter.network.run
@@ -110,6 +125,7 @@ def test_the_evidence_is_of_what_the_segmenter_marks_and_each_slice_is_segmented
     diagnoser.segmenter.network.run = counted  # type: ignore[method-assign,assignment]
     found = diagnoser.run(phantom_study(SICK))
     assert sum(seen) == len(lungs.indices)
-    probability = SliceEvidence(**BOTH).apply(diagnoser.classify(lungs.crops).margins, shares)
+    scores = diagnoser.classify(lungs.crops)
+    probability = np.minimum(SliceEvidence(**BOTH).apply(scores.margins, shares), scores.probabilities)
     told = [one.probability for one in found.slices if one.probability is not None]
     assert told == pytest.approx(probability.tolist(), abs=0.02)

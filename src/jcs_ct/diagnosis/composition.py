@@ -2,7 +2,8 @@
 
 One level of density tells them apart, on the mean of what lies around a pixel within its opacity: single pixels are
 noise, and what lies beside an opacity, lung or chest wall, says nothing of it. Crops are in the one form, so the level
-means the same in HU studies and in pictures. Features of the segmenter's decoder told no more (docs/architecture.md).
+means the same in HU studies and in pictures. Features of the segmenter's decoder told no more
+(docs/decisions/015-ground-glass-or-consolidation.md).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Whether each task alone would come to the same verdict (not in the paper).
 
 Classifier and segmenter both see every assessed slice. Whatever decides, the patient rule is also applied to what each
-of them says alone. Slices on which the two disagree are wrong far more often than others (docs/architecture.md, "A
-cross-check"). The verdict stands; the reader is warned and sees the outlines.
+of them says alone. Slices on which the two disagree are wrong far more often than others
+(docs/decisions/021-cross-check.md). The verdict stands; the reader is warned and sees the outlines.
 """
 
 from __future__ import annotations

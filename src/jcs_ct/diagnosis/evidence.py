@@ -56,7 +56,10 @@ def load_slice_evidence(weights: Path, decide_by: DecideBy | None) -> SliceEvide
 
 
 def weigh(scores: Scores, maps: LesionMaps, evidence: SliceEvidence | None) -> StudyEvidence:
-    """Combine what both networks say of the assessed slices.
+    """Combine what both networks say of the assessed slices: a slice is as suspicious as the less suspicious answer.
+
+    The weighed evidence follows the marked share, and lung tumours are marked as well. The classifier calls the bases of
+    healthy lungs infected, where nothing is marked. Only where both agree are uninfected whole studies negative.
 
     Args:
         scores: of the classifier.
@@ -65,4 +68,5 @@ def weigh(scores: Scores, maps: LesionMaps, evidence: SliceEvidence | None) -> S
     """
     if evidence is None:
         return StudyEvidence(scores.probabilities, scores, maps, joint=False)
-    return StudyEvidence(evidence.apply(scores.margins, maps.shares), scores, maps, joint=True)
+    both = np.minimum(evidence.apply(scores.margins, maps.shares), scores.probabilities)
+    return StudyEvidence(both, scores, maps, joint=True)

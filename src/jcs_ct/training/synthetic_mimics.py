@@ -93,7 +93,7 @@ def thicken(image: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Te
 def with_synthetic_mimics(
     image: Tensor, mask: Tensor, lung: Tensor, domes: float, thick: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Lay look-alikes over a share of a batch.
+    """Lay synthetic mimics over a share of a batch.
 
     Args:
         image: (N, 1, H, W), 0..1.
