@@ -56,9 +56,9 @@ def load_slice_evidence(weights: Path, decide_by: DecideBy | None) -> SliceEvide
 
 
 def weigh(scores: Scores, maps: LesionMaps, evidence: SliceEvidence | None) -> StudyEvidence:
-    """Combine what both networks say of the assessed slices: a slice is as suspicious as the less suspicious answer.
+    """Combine what both networks say of the assessed slices: the lower of two probabilities counts.
 
-    The weighed evidence follows the marked share, and lung tumours are marked as well. The classifier calls the bases of
+    The weighed evidence follows the marked share, and tumours are marked as well. The classifier calls the bases of
     healthy lungs infected, where nothing is marked. Only where both agree are uninfected whole studies negative.
 
     Args:
