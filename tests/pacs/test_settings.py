@@ -117,7 +117,7 @@ def test_results_go_where_the_settings_say(tmp_path: Path, text: str, expected: 
         (PEER + 'user = "jcs"\n', "expected user and password_file together"),
         (PEER + "tls = true\n", r"found tls = true, but no table \[tls\]"),
         (PEER + '[tls]\ncertificate = "none.pem"\nkey = "none.pem"\n', r"\[tls\] certificate: found no file"),
-        (PEER + '[results]\nformats = ["docx"]\n', "found 'docx', expected one of json"),
+        (PEER + '[results]\nformats = ["docx"]\n', "found 'docx', expected one of html"),
         (PEER + "[results]\nretry_s = -1\n", r"\[results\] retry_s: found -1"),
         ("port 104", "node.toml is no TOML"),
     ],

@@ -11,7 +11,7 @@ import pytest
 
 from jcs_ct.diagnosis.result import Diagnosis
 from jcs_ct.errors import UsageError
-from jcs_ct.reports import writer
+from jcs_ct.reports import html_report
 from jcs_ct.reports.nifti_report import nifti_warnings
 from jcs_ct.reports.writer import write_reports
 from tests.diagnosis_variants import altered
@@ -27,7 +27,7 @@ def break_html(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         (folder / "report.html").write_text("<half")
         raise error
 
-    monkeypatch.setattr(writer, "write_html", fail)
+    monkeypatch.setattr(html_report, "write_html", fail)
 
 
 def test_volumes_where_there_is_geometry(diagnosis: Diagnosis, tmp_path: Path) -> None:
