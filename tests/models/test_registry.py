@@ -159,13 +159,13 @@ def test_saved_weights_give_the_same_answers(name: str, size: str, tmp_path: Pat
 def test_the_exported_network_gives_the_same_answers(name: str, size: str, tmp_path: Path) -> None:
     network = stirred(name, size).eval()
     save_weights(network, tmp_path / "network.safetensors")
-    export_onnx(network, name, (64, 96), tmp_path / "network.onnx", tmp_path / "network.safetensors")
-    slices = np.random.default_rng(0).integers(0, 256, (5, 64, 96), dtype=np.uint8)
+    export_onnx(network, name, (64, 128), tmp_path / "network.onnx", tmp_path / "network.safetensors")
+    slices = np.random.default_rng(0).integers(0, 256, (5, 64, 128), dtype=np.uint8)
     with torch.inference_mode():
         expected = exported_outputs(network(torch.from_numpy(slices)[:, None].float() / 255))
     engine = Network(tmp_path / "network.onnx", threads=1)
     found = [np.concatenate(column) for column in zip(*engine.run(slices), strict=True)]
-    assert engine.input_size == (64, 96)
+    assert engine.input_size == (64, 128)
     assert len(found) == len(expected) == len(OUTPUTS[name])
     for own, wanted in zip(found, expected, strict=True):
         check_same(torch.from_numpy(own), wanted)
