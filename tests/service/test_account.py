@@ -210,7 +210,7 @@ def test_audit_that_is_required_closes_the_service(tmp_path: Path, monkeypatch: 
             assert service.http.get(f"/jobs/{job}").status_code == 200, "it opens by itself"
 
 
-def _health_within(service: Running, seconds: float) -> str:
+def _health_within(service: Service, seconds: float) -> str:
     """The status once it is not "ok" any more, or after so long; answers hold for two seconds."""
     end, status = time.monotonic() + seconds, "ok"
     while status == "ok" and time.monotonic() < end:
