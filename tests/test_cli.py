@@ -245,6 +245,7 @@ def test_formats_are_chosen_one_by_one(chest: tuple[Path, Path], tmp_path: Path)
         "slices.csv",
         "lesions.csv",
         "measures.csv",
+        "notices.csv",
         "dicom",
     }
     assert {path.name for path in (out / "dicom").iterdir()} == {"report.sr.dcm", "lesions.seg.dcm", "lungs.seg.dcm"}
