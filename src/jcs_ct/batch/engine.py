@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Protocol
 
 from jcs_ct.batch.items import Item
 from jcs_ct.batch.records import Record, Why
 from jcs_ct.batch.settings import WorkSettings
-from jcs_ct.errors import UsageError
+from jcs_ct.jobs.task import function_named
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,5 @@ def load_work(settings: WorkSettings) -> Work:
         UsageError: there is no such function.
         JcsError: it cannot do its work here, for lack of weights, say.
     """
-    module, _, function = settings.task.partition(":")
-    try:
-        prepare = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"task: found {settings.task!r} ({error}), expected module:function") from error
-    work: Work = prepare(settings)
+    work: Work = function_named(settings.task)(settings)
     return work

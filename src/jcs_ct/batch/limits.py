@@ -15,12 +15,12 @@ def limit_memory(most: int) -> None:
     try:
         # Here and not at the top: Windows has no such module.
         import resource
+
+        from jcs_ct.jobs.confine import set_soft_limit
     except ImportError:
         return
     # Of data, not of addresses: networks and files that are mapped take no memory that is needed elsewhere.
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    set_soft_limit(resource.RLIMIT_DATA, most)
 
 
 @contextlib.contextmanager

@@ -34,9 +34,14 @@ def limit_memory(size: int | None) -> None:
     if size is None:
         return
     for kind, limit in ((resource.RLIMIT_DATA, size), (resource.RLIMIT_AS, size + _ADDRESSES_BYTES)):
-        hard = resource.getrlimit(kind)[1]
         with contextlib.suppress(ValueError, OSError):  # systems that know no such limit
-            resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+            set_soft_limit(kind, limit)
+
+
+def set_soft_limit(kind: int, limit: int) -> None:
+    """Set the soft limit of a resource, as far as its hard limit allows."""
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 def leave_network() -> bool:
@@ -80,8 +85,7 @@ class CpuBudget:
         self._message = f"{what} took more than {seconds:g} s of processor time, the limit for one study"
         used = resource.getrusage(resource.RUSAGE_SELF)
         limit = int(used.ru_utime + used.ru_stime + seconds) + 1
-        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+        set_soft_limit(resource.RLIMIT_CPU, limit)
 
     def end(self) -> None:
         """The work is done: no limit until the next piece."""

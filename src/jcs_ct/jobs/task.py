@@ -11,9 +11,10 @@ is then not tried again; MemoryError or OSError (disk full), also as the cause o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jcs_ct.errors import UsageError
 from jcs_ct.jobs.job import JobOptions, Outcome
@@ -37,10 +38,20 @@ def load_task(settings: QueueSettings) -> Task:
         UsageError: There is no such function.
         JcsError: It cannot do its work here, for lack of weights, say.
     """
-    module, _, function = settings.task.partition(":")
-    try:
-        prepare = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"task: found {settings.task!r} ({error}), expected module:function of a task") from error
+    prepare = function_named(settings.task, "module:function of a task")
     task: Task = prepare(threads=settings.threads, **settings.task_settings)
     return task
+
+
+def function_named(task: str, expected: str = "module:function") -> Callable[..., Any]:
+    """The function that a setting `task` names by its import path.
+
+    Raises:
+        UsageError: There is no such function.
+    """
+    module, _, function = task.partition(":")
+    try:
+        found: Callable[..., Any] = getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"task: found {task!r} ({error}), expected {expected}") from error
+    return found
