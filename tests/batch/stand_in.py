@@ -100,7 +100,7 @@ def _behave(word: str, number: str) -> None:
 def result(inputs: str, recipe: str, patient: str = "", day: str = "", infected: int = 10) -> dict[str, Any]:
     """A result.json, as far as a batch reads it."""
     return {
-        "schema": "jcs-result/1",
+        "schema": "jcs-result/2",
         "verdict": "positive" if infected >= 25 else "negative",
         "probability": 0.25,
         "rule": {
@@ -112,6 +112,7 @@ def result(inputs: str, recipe: str, patient: str = "", day: str = "", infected:
                 {"paper_threshold": t, "threshold": float(t), "positive": infected >= t} for t in (15, 20, 25, 30)
             ],
         },
+        "stability": {"fewest": infected - 3, "most": infected + 3, "borderline": abs(infected - 25) < 3},
         "measures": {
             "lesion_volume_ml": 10.0 * infected,
             "lung_volume_ml": 4000.0,

@@ -16,15 +16,12 @@ from jcs_ct.batch.cohort import CohortOptions, verdict_at, write_cohort
 from jcs_ct.batch.items import Item
 from jcs_ct.batch.records import Record, Records, State, Why
 from jcs_ct.batch.result_file import (
-    BORDERLINE_THRESHOLDS,
     EMPTY_ROW,
-    is_borderline,
     positive_up_to,
     row_of,
     threshold_at,
 )
 from jcs_ct.batch.result_file import verdict_at as verdict_of
-from jcs_ct.diagnosis.decide import PAPER_THRESHOLDS
 from jcs_ct.diagnosis.lung_regions import LOBES
 from jcs_ct.errors import UsageError
 from tests.batch.stand_in import result
@@ -109,7 +106,6 @@ def test_highest_threshold_tells_the_verdict_at_all(infected: int, scale: float)
     row = row_of(document)
     for threshold in range(1, 200):
         assert verdict_at(row, threshold) == verdict_of(document, threshold), threshold
-    assert is_borderline(document) == (len({verdict_of(document, t) for t in PAPER_THRESHOLDS}) > 1)
 
 
 def test_thresholds_between_those_of_the_curve_are_in_proportion() -> None:
@@ -124,13 +120,12 @@ def test_thresholds_between_those_of_the_curve_are_in_proportion() -> None:
 def test_what_has_no_verdict_has_none_at_any_threshold() -> None:
     document = {**result("i", "r", infected=90), "verdict": "not_assessable"}
     row = row_of(document)
-    assert (positive_up_to(document), is_borderline(document)) == (None, None)
+    assert positive_up_to(document) is None
     assert verdict_at(row, 10) == "not_assessable"
     assert row_of({**document, "rule": None})["infected_slices"] is None
 
 
 def test_constants_are_those_of_the_diagnosis() -> None:
-    assert BORDERLINE_THRESHOLDS == PAPER_THRESHOLDS
     for lobe in LOBES:
         assert f"{lobe.replace(' ', '_')}_lesion_ml" in EMPTY_ROW
 

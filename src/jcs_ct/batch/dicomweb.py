@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import requests
 from dicomweb_client.api import DICOMwebClient
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from jcs_ct.batch.items import Found, Item
 from jcs_ct.errors import InputError, PeerError, UsageError
-from jcs_ct.pacs.folders import image_name
 from jcs_ct.pacs.senders import web_client
 from jcs_ct.pacs.settings import load_settings
-from jcs_ct.pacs.sop_classes import CT_STORAGE
-from jcs_ct.study.quiet import quiet_libraries
+from jcs_ct.pacs.web_images import answers_explained, ct_series, save_images
 
 _CONNECT_S, _ANSWER_S = 10.0, 120.0
 _FIELDS = ("StudyInstanceUID", "PatientID", "StudyDate", "NumberOfStudyRelatedInstances")
@@ -59,7 +53,7 @@ def _studies(client: DICOMwebClient, url: str, filters: Mapping[str, str]) -> It
     """The answers of a service, page by page, until a page brings nothing new: not every service knows of offsets."""
     seen: set[str] = set()
     while True:
-        with _explained(url):
+        with answers_explained(url):
             answers = client.search_for_studies(
                 fields=list(_FIELDS), search_filters=dict(filters), limit=_PAGE, offset=len(seen)
             )
@@ -79,14 +73,9 @@ def fetch_study(item: Item, folder: Path, config: str | None) -> None:
     """
     url, _, uid = item.path.rpartition(_PATH)
     url, client = _client(url, config)
-    with _explained(url), quiet_libraries():
-        series = client.search_for_series(uid, fields=["SeriesInstanceUID"], search_filters={"Modality": "CT"})
-        uids = sorted({str(Dataset.from_json(each).get("SeriesInstanceUID") or "") for each in series} - {""})
-        wanted = [uid for uid in uids if item.series_uid in (None, uid)]
-        for series_uid in wanted:
-            for image in client.iter_series(uid, series_uid, media_types=(("application/dicom", "*"),)):
-                if image.get("SOPClassUID") in CT_STORAGE and image.get("StudyInstanceUID") == uid:
-                    image.save_as(folder / image_name(str(image.SOPInstanceUID)), enforce_file_format=True)
+    with answers_explained(url):
+        wanted = [series_uid for series_uid in ct_series(client, uid) if item.series_uid in (None, series_uid)]
+        save_images(client, uid, wanted, folder)
     if not any(folder.iterdir()):
         raise PeerError(f"{url} holds no CT images of the study {uid}; expected at least one CT series")
 
@@ -103,14 +92,3 @@ def _client(service: str, config: str | None) -> tuple[str, DICOMwebClient]:
     url = service.rstrip("/")
     client = DICOMwebClient(url, timeout=(_CONNECT_S, _ANSWER_S), permissive_uid=True)
     return url, client
-
-
-@contextmanager
-def _explained(url: str) -> Iterator[None]:
-    try:
-        yield
-    except requests.HTTPError as error:
-        status: Any = error.response.status_code if error.response is not None else "an error"
-        raise PeerError(f"{url} answered with HTTP {status}") from error
-    except (requests.RequestException, InvalidDicomError, ValueError, OSError) as error:
-        raise PeerError(f"{url} gives no proper answer ({type(error).__name__}); is the service up?") from error

@@ -14,8 +14,6 @@ from typing import Any
 Document = Mapping[str, Any]
 Row = dict[str, Any]
 
-BORDERLINE_THRESHOLDS = (15, 20, 25, 30)
-"""Those of the paper's Table IV; a verdict that depends on which of them is taken is borderline."""
 _FAMILY = "jcs-result/"
 _BATCH = "batch"
 _SIDES = ("right", "left")
@@ -58,10 +56,11 @@ def read_document(path: Path) -> Document | None:
 def row_of(document: Document) -> Row:
     """The cohort's columns that a result fills; what is not known is None."""
     stated, rule = document["input"]["attributes"], document["rule"] or {}
+    stability = document.get("stability") or {}  # version 1 says nothing of it
     spacing = document["input"]["spacing_mm"]
     return {
         "verdict": document["verdict"],
-        "borderline": is_borderline(document),
+        "borderline": stability.get("borderline"),
         "probability": document["probability"],
         "infected_slices": rule.get("infected_slices"),
         "assessed_slices": rule.get("assessed_slices"),
@@ -89,12 +88,6 @@ def row_of(document: Document) -> Row:
 def notice_codes(document: Document) -> list[str]:
     """Codes of all that the result says about itself, in their order."""
     return list(dict.fromkeys(said["code"] for said in document.get("notices", ())))
-
-
-def is_borderline(document: Document) -> bool | None:
-    """Whether the thresholds of the paper's Table IV lead to different verdicts; None where there is no verdict."""
-    verdicts = {verdict_at(document, threshold) for threshold in BORDERLINE_THRESHOLDS}
-    return None if document["rule"] is None or "not_assessable" in verdicts else len(verdicts) > 1
 
 
 def verdict_at(document: Document, paper_threshold: int) -> str:

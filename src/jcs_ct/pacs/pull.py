@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
+from dicomweb_client.api import DICOMwebClient
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from jcs_ct.errors import PeerError, QueueFullError, UsageError
 from jcs_ct.jobs.folders import PRIVATE, sync_tree
 from jcs_ct.pacs.arrivals import CALLER, IMAGES
-from jcs_ct.pacs.folders import digest, image_name
+from jcs_ct.pacs.folders import digest
 from jcs_ct.pacs.node import Node
 from jcs_ct.pacs.senders import association, web_client
 from jcs_ct.pacs.settings import Peer
-from jcs_ct.pacs.sop_classes import CT_STORAGE, STUDY_ROOT_FIND, STUDY_ROOT_MOVE
+from jcs_ct.pacs.sop_classes import STUDY_ROOT_FIND, STUDY_ROOT_MOVE
 from jcs_ct.pacs.submission import Submitted
+from jcs_ct.pacs.web_images import answers_explained, ct_series, save_images
 from jcs_ct.study.quiet import quiet_libraries
 
 _PENDING = (0xFF00, 0xFF01)
@@ -121,7 +121,8 @@ def _find(node: Node, peer: Peer, wanted: Wanted) -> list[tuple[str, list[str]]]
         for study_uid in _checked(peer, wanted, [_plain(each) for each in studies]):
             keys = {"QueryRetrieveLevel": "SERIES", "StudyInstanceUID": study_uid, "SeriesInstanceUID": ""}
             series = [_plain(each) for each in _ask(opened, peer, {**keys, "Modality": "CT"})]
-            found.append((study_uid, _ct_series(peer, series)))
+            uids = {uid for each in series if (uid := each.get("SeriesInstanceUID"))}
+            found.append((study_uid, _expected(peer, sorted(uids))))
     return found
 
 
@@ -192,14 +193,14 @@ def _pull_by_web(node: Node, peer: Peer, wanted: Wanted) -> Iterator[Pulled]:
     if not peer.dicomweb:
         raise UsageError(f"peer {peer.name}: expected the URL of its DICOMweb service: give dicomweb")
     client = web_client(node.settings, peer)
-    with _explained(peer):
+    with answers_explained(_service(peer)):
         answers = client.search_for_studies(
             fields=["StudyInstanceUID", "AccessionNumber"], search_filters={wanted.keyword: wanted.value}
         )
         studies = _checked(peer, wanted, [_plain(Dataset.from_json(each)) for each in answers])
     for study_uid in studies:
         with _fetching(node) as folder:
-            with _explained(peer):
+            with answers_explained(_service(peer)):
                 images = _fetch(node, client, peer, study_uid, folder / IMAGES)
             (folder / IMAGES / CALLER).write_text(peer.ae_title, encoding="utf-8")
             sync_tree(folder)
@@ -207,15 +208,16 @@ def _pull_by_web(node: Node, peer: Peer, wanted: Wanted) -> Iterator[Pulled]:
             yield Pulled(images, node.desk.submit(folder))
 
 
-def _fetch(node: Node, client: Any, peer: Peer, study_uid: str, folder: Path) -> int:
-    answers = client.search_for_series(study_uid, fields=["SeriesInstanceUID"], search_filters={"Modality": "CT"})
-    for series_uid in _ct_series(peer, [_plain(Dataset.from_json(each)) for each in answers]):
-        with quiet_libraries():
-            for image in client.iter_series(study_uid, series_uid, media_types=(("application/dicom", "*"),)):
-                if node.arrivals.disk_is_full():
-                    raise QueueFullError("the disk is nearly full: free some space, or remove ended jobs")
-                if image.get("SOPClassUID") in CT_STORAGE and image.get("StudyInstanceUID") == study_uid:
-                    image.save_as(folder / image_name(str(image.SOPInstanceUID)), enforce_file_format=True)
+def _service(peer: Peer) -> str:
+    return f"peer {peer.name}: its DICOMweb service"
+
+
+def _fetch(node: Node, client: DICOMwebClient, peer: Peer, study_uid: str, folder: Path) -> int:
+    def may_go_on() -> None:
+        if node.arrivals.disk_is_full():
+            raise QueueFullError("the disk is nearly full: free some space, or remove ended jobs")
+
+    save_images(client, study_uid, _expected(peer, ct_series(client, study_uid)), folder, may_go_on)
     return len(list(folder.glob("*.dcm")))
 
 
@@ -231,19 +233,6 @@ def _fetching(node: Node) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _explained(peer: Peer) -> Iterator[None]:
-    try:
-        yield
-    except requests.HTTPError as error:
-        status = error.response.status_code if error.response is not None else "an error"
-        raise PeerError(f"peer {peer.name}: its DICOMweb service answered with HTTP {status}") from error
-    except (requests.RequestException, InvalidDicomError, ValueError, OSError) as error:
-        raise PeerError(
-            f"peer {peer.name}: its DICOMweb service gives no proper answer ({type(error).__name__}); is it up?"
-        ) from error
 
 
 # Both
@@ -263,8 +252,7 @@ def _checked(peer: Peer, wanted: Wanted, answers: list[dict[str, str]]) -> list[
     return studies
 
 
-def _ct_series(peer: Peer, answers: list[dict[str, str]]) -> list[str]:
-    series = sorted({each["SeriesInstanceUID"] for each in answers if each.get("SeriesInstanceUID")})
+def _expected(peer: Peer, series: list[str]) -> list[str]:
     if not series:
         raise PeerError(f"the study at peer {peer.name} has no CT series; expected one")
     return series
