@@ -143,6 +143,64 @@ def _open_files() -> int:
     return 2**20 if soft == resource.RLIM_INFINITY else max(soft, 2 * _SPARE_FILES)
 
 
+class _Deadlines(H11Protocol):
+    """A connection that is closed where its client takes too long."""
+
+    listening: Listening
+    head_s: float
+    stall_s: float
+
+    _head: asyncio.TimerHandle | None = None
+    _stall: asyncio.TimerHandle | None = None
+    _handle = -1
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._handle = transport.get_extra_info("socket").fileno()
+        self._look()
+
+    def data_received(self, data: bytes) -> None:
+        self._look()
+        super().data_received(data)
+        self._look()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self.listening.set_busy(self._handle, self._serving())
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stall is None:
+            self._stall = self.loop.call_later(self.stall_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stall = self._cancel(self._stall)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head, self._stall = self._cancel(self._head), self._cancel(self._stall)
+        super().connection_lost(exc)
+
+    def _serving(self) -> bool:
+        return bool(self.cycle) and not self.cycle.response_complete
+
+    @staticmethod
+    def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+        """Cancel a timer; what takes its place."""
+        if timer is not None:
+            timer.cancel()
+        return None
+
+    def _look(self) -> None:
+        """Have the head of a request come in time; what its body may take, the routes know."""
+        serving = self._serving()
+        self.listening.set_busy(self._handle, serving)
+        if serving:
+            self._head = self._cancel(self._head)
+        elif self._head is None and not self.transport.is_closing():
+            self._head = self.loop.call_later(self.head_s, self.transport.abort)
+
+
 def protocol_with_deadlines(listening: Listening, head_s: float, stall_s: float) -> type[H11Protocol]:
     """A protocol like uvicorn's, with an end to its patience.
 
@@ -151,58 +209,5 @@ def protocol_with_deadlines(listening: Listening, head_s: float, stall_s: float)
         head_s: In which the head of a request must have come.
         stall_s: After so long without reading, a client is hung up on.
     """
-
-    class Deadlines(H11Protocol):
-        """A connection."""
-
-        _head: asyncio.TimerHandle | None = None
-        _stall: asyncio.TimerHandle | None = None
-        _handle = -1
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._handle = transport.get_extra_info("socket").fileno()
-            self._look()
-
-        def data_received(self, data: bytes) -> None:
-            self._look()
-            super().data_received(data)
-            self._look()
-
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            listening.set_busy(self._handle, self._serving())
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            if self._stall is None:
-                self._stall = self.loop.call_later(stall_s, self.transport.abort)
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self._stall = self._cancel(self._stall)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._head, self._stall = self._cancel(self._head), self._cancel(self._stall)
-            super().connection_lost(exc)
-
-        def _serving(self) -> bool:
-            return bool(self.cycle) and not self.cycle.response_complete
-
-        @staticmethod
-        def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
-            """Cancel a timer; what takes its place."""
-            if timer is not None:
-                timer.cancel()
-            return None
-
-        def _look(self) -> None:
-            """Have the head of a request come in time; what its body may take, the routes know."""
-            serving = self._serving()
-            listening.set_busy(self._handle, serving)
-            if serving:
-                self._head = self._cancel(self._head)
-            elif self._head is None and not self.transport.is_closing():
-                self._head = self.loop.call_later(head_s, self.transport.abort)
-
-    return Deadlines
+    limits = {"listening": listening, "head_s": head_s, "stall_s": stall_s}
+    return type("Deadlines", (_Deadlines,), limits)
