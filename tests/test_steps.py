@@ -121,8 +121,8 @@ def test_a_mirrored_look_is_the_mean_of_both(workspace: Workspace, tmp_path: Pat
     slices = slices.subset(np.arange(len(slices)) < 1)
     mirrored = dataclasses.replace(slices, images=np.ascontiguousarray(slices.images[:, :, ::-1]))
     once, other = predict_slices(weights, config, slices), predict_slices(weights, config, mirrored)[:, :, ::-1]
-    assert np.abs(once - other).max() > 0.01
-    assert predict_slices(weights, config, slices, mirrored=True) == pytest.approx((once + other) / 2, abs=1e-5)
+    assert not np.allclose(once, other, rtol=0.1, atol=0)
+    assert predict_slices(weights, config, slices, mirrored=True) == pytest.approx((once + other) / 2, rel=1e-3, abs=0)
     with pytest.raises(WeightsError):
         predict_slices(tmp_path / "none.safetensors", config, slices)
 
@@ -152,8 +152,8 @@ def test_steps_are_trained_in_order_evaluated_and_written(
     monkeypatch.setattr(steps, "train_runs", in_this_process)
     monkeypatch.setattr(steps, "predict_slices", knowing)
     steps.compare(workspace, tmp_path)
-    assert rounds == [["synthetic mimics"], ["labels"]]
-    expected = [("synthetic mimics", False), ("labels", False), ("labels", True), ("weights", False)]
+    assert rounds == [["synthetic-mimics"], ["labels"]]
+    expected = [("synthetic-mimics", False), ("labels", False), ("labels", True), ("weights", False)]
     assert looks == [look for look in expected for _ in steps.SPLITS]
     rows = steps.read_rows(tmp_path / "steps.json")
     assert [row.name for row in rows] == ["synthetic mimics", "labels", "mirrored look", "the default weights"]

@@ -1,29 +1,34 @@
-"""Lung mask by threshold and shape, on normalized slices (see `preprocessing`)."""
+"""The lungs on normalized slices (see `preprocessing`), found by the lung network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
+from threading import Lock
 
 import cc3d
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from jcs_ct import preprocessing
 from jcs_ct.cores import parallel_map
+from jcs_ct.engine import Network
 from jcs_ct.morphology import Mask, convex_hull, dilated, eroded, filled
-from jcs_ct.preprocessing import AIR_THRESHOLD, Box, Bytes, bounding_box, enclosed_regions, is_cropped
+from jcs_ct.preprocessing import AIR_THRESHOLD, Box, Bytes, bounding_box, is_cropped
+from jcs_ct.weights import SHIPPED, load_manifest
 
+LUNGS = "lungs"
+"""Name of the network in the manifest."""
 WORKING_SIZE = 256
 """Longer side of the grid on which lungs are searched; finer detail does not change the result."""
+MOST_SEEN = 96
+"""Slices that the network looks at. Of a longer study it sees every second, third, ...; lungs change slowly along the
+patient, so the others follow from their neighbours."""
 MIN_SHARE_OF_LARGEST = 0.08
-"""A dark region is lung only if it has at least this share of the largest region's size: excludes gas and trachea."""
-GAS_LEVEL = 0.058
-"""Darker pixels (-930 HU) are gas; a region that is mostly gas is bowel or stomach."""
-MOSTLY = 0.65
-"""Share of gas pixels above which a region is gas; lungs with emphysema have less."""
-CLOSING_SHARE = 0.05
-"""Gaps (vessels, walls, opacities) up to this share of the slice's width are closed."""
+"""What the network calls lung is lung only if it has at least this share of the largest piece's size."""
 BODY_SIZE = 128
 """Longer side of the grid on which the body's outline is computed."""
 BACK_WALL = 0.15
@@ -52,39 +57,93 @@ def overview(slices: Bytes) -> Bytes:
     )
 
 
-def find_lungs(slices: Bytes, inside: Mask | None = None, coarse: Bytes | None = None) -> Mask:
-    """Lung mask of a stack.
+class LungFinder:
+    """Finds both lungs by the lung network: dense lung is lung; stomach, bowel and air beside the body are not.
 
     Args:
-        slices: (Z, H, W), 0..1 stored as 0..255.
-        inside: (Z, H, W), False where a pixel is padding; all True if None.
-        coarse: the `overview` of the slices, if the caller has it already.
-
-    Returns:
-        (Z, H, W): aerated lung and what it encloses. Dense consolidation at the pleura can be missing; opacities found
-        by the segmenter are added before shares are computed.
+        network: input (N, 1, S, S), whole slices in the one form; first output (N, 2, S, S), logits of the right lung
+            and the left one.
     """
-    depth, height, width = slices.shape
-    coarse = overview(slices) if coarse is None else coarse
-    small = (coarse.shape[1], coarse.shape[2])
-    lungs = np.empty(coarse.shape, bool)
-    out = np.empty(slices.shape, bool)
 
-    def find_dark(index: int) -> None:
-        own = np.ones(small, bool) if inside is None else resized_mask(inside[index], small)
-        air = coarse[index] < AIR_THRESHOLD * 255
-        enclosed = enclosed_regions(air & own, own) & body_hull(~air & own, own)
-        lungs[index] = _opened(_without_gas(enclosed, coarse[index] < GAS_LEVEL * 255), 1)
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._one_at_a_time = Lock()  # a compiled network has one set of buffers
 
-    def complete(index: int) -> None:
-        out[index] = resized_mask(_closed(lungs[index]), (height, width))
-        if inside is not None:
-            out[index] &= inside[index]
+    def __call__(self, slices: Bytes, inside: Mask | None = None, coarse: Bytes | None = None) -> Mask:
+        """Lung mask of a stack.
 
-    parallel_map(find_dark, range(depth))  # thin bridges are opened before components are labelled
-    lungs = _large_components(lungs)
-    parallel_map(complete, range(depth))
-    return out
+        Args:
+            slices: (Z, H, W), 0..1 stored as 0..255.
+            inside: (Z, H, W), False where a pixel is padding; all True if None.
+            coarse: the `overview` of the slices, if the caller has it already.
+
+        Returns:
+            (Z, H, W): both lungs, with what is dense in them.
+        """
+        coarse = overview(slices) if coarse is None else coarse
+        count, shape = len(coarse), (coarse.shape[1], coarse.shape[2])
+        seen = seen_slices(count)
+        logits = self._logits(coarse[seen])
+        lungs = np.empty(coarse.shape, bool)
+        out = np.empty(slices.shape, bool)
+
+        def draw(z: int) -> None:
+            patch = _between(logits, seen, z)
+            lungs[z] = filled(preprocessing.from_square(patch, shape) > 0)
+
+        def complete(z: int) -> None:
+            out[z] = resized_mask(lungs[z], (slices.shape[1], slices.shape[2]))
+            if inside is not None:
+                out[z] &= inside[z]
+
+        parallel_map(draw, range(count))
+        lungs = _large_components(lungs)
+        parallel_map(complete, range(count))
+        return out
+
+    def _logits(self, images: Bytes) -> NDArray[np.float32]:
+        """(N, S, S): above 0 in either lung."""
+        side = self._network.input_size[0]
+        squares = np.stack(
+            parallel_map(lambda image: preprocessing.fit_square(_without_bright_frame(image), side), list(images))
+        )
+        with self._one_at_a_time:
+            return np.concatenate([outputs[0].max(1) for outputs in self._network.run(squares)])
+
+
+@cache
+def shipped_finder() -> LungFinder:
+    """The lung network that ships, loaded once."""
+    return LungFinder(Network(load_manifest(SHIPPED)[LUNGS].exact.path))
+
+
+def find_lungs(slices: Bytes, inside: Mask | None = None, coarse: Bytes | None = None) -> Mask:
+    """The lungs of a stack by the network that ships; see `LungFinder`."""
+    return shipped_finder()(slices, inside, coarse)
+
+
+def _without_bright_frame(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A slice (H, W) with the even, bright surroundings of a round field of view made air, as scanners have it."""
+    corners = image[[0, 0, -1, -1], [0, -1, 0, -1]]
+    if corners[0] < AIR_THRESHOLD * 255 or np.ptp(corners):
+        return image
+    labels, _ = ndimage.label(image == corners[0])
+    return np.where(np.isin(labels, labels[[0, 0, -1, -1], [0, -1, 0, -1]]), np.uint8(0), image)
+
+
+def seen_slices(count: int) -> NDArray[np.int64]:
+    """Which of so many slices the network looks at: evenly spread, the first and the last among them."""
+    step = -(-count // MOST_SEEN)
+    return np.unique(np.append(np.arange(0, count, step), count - 1))
+
+
+def _between(logits: NDArray[np.float32], seen: NDArray[np.int64], z: int) -> NDArray[np.float32]:
+    """(S, S): logits of slice z, between those of the slices next to it that were seen."""
+    after = int(np.searchsorted(seen, z))
+    if seen[after] == z:
+        return logits[after]
+    weight = np.float32((z - seen[after - 1]) / (seen[after] - seen[after - 1]))
+    return np.asarray((1 - weight) * logits[after - 1] + weight * logits[after])
 
 
 def resized_mask(mask: Mask, shape: tuple[int, int]) -> Mask:
@@ -94,15 +153,6 @@ def resized_mask(mask: Mask, shape: tuple[int, int]) -> Mask:
     return np.asarray(
         Image.fromarray(mask.astype(np.uint8)).resize((shape[1], shape[0]), Image.Resampling.NEAREST)
     ).astype(bool)
-
-
-def _without_gas(dark: Mask, gas: Mask) -> Mask:
-    """Remove the regions of a slice that are mostly gas. In 3D, bowel can appear to touch the lung."""
-    labels, count = ndimage.label(dark)
-    area = np.bincount(labels.ravel(), minlength=count + 1)
-    lung = np.bincount(labels[gas], minlength=count + 1) <= MOSTLY * area
-    lung[0] = False
-    return np.asarray(lung[labels])
 
 
 def body_hull(tissue: Mask, inside: Mask) -> Mask:
@@ -145,14 +195,6 @@ def _large_components(dark: Mask) -> Mask:
     keep[0] = False
     kept[within] = keep[labels]
     return kept
-
-
-def _closed(lungs: Mask) -> Mask:
-    """Close gaps of vessels and small opacities on a slice, and fill holes."""
-    size = max(3, round(lungs.shape[1] * CLOSING_SHARE)) | 1
-    padded = np.pad(lungs, size)
-    closed = eroded(dilated(padded, size // 2), size // 2)
-    return filled(closed[size:-size, size:-size])
 
 
 def lung_slices(lungs: Mask, inside: Mask | None = None) -> Mask:

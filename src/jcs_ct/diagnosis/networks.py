@@ -12,12 +12,13 @@ from jcs_ct.engine import BACKENDS, Device, Network
 from jcs_ct.errors import WeightsError
 from jcs_ct.evaluation.calibration import PlattScaling
 from jcs_ct.evaluation.conformal import AreaThresholds
-from jcs_ct.weights import ModelFile, NetworkFile, load_manifest
+from jcs_ct.lungs import LUNGS
+from jcs_ct.weights import SHIPPED, ModelFile, NetworkFile, load_manifest
 
 CLASSIFIER, SEGMENTER = "classifier", "segmenter"
 REQUIRED = (CLASSIFIER, SEGMENTER)
-OPTIONAL: tuple[str, ...] = ()
-"""Networks that a stage uses if the manifest has them. Add a name here to have its row loaded."""
+FROM_WHAT_SHIPS = (LUNGS,)
+"""Networks that need not be in a weights folder: where its manifest does not name one, the one that ships is used."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,11 @@ def load_networks(
     rows = load_manifest(folder)
     if missing := [name for name in REQUIRED if name not in rows]:
         raise WeightsError(f"{folder}: the manifest names no {' and no '.join(missing)}")
-    return {name: _loaded(rows[name], precision, threads, device) for name in (*REQUIRED, *OPTIONAL) if name in rows}
+    for name in FROM_WHAT_SHIPS:
+        if name not in rows:
+            rows = {**rows, name: load_manifest(SHIPPED)[name]}
+    names = (*REQUIRED, *FROM_WHAT_SHIPS)
+    return {name: _loaded(rows[name], precision, threads, device) for name in names}
 
 
 def _loaded(row: NetworkFile, precision: Precision, threads: int | None, device: Device) -> LoadedNetwork:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jcs_ct import lungs as lung_search
 from jcs_ct._version import __version__
 from jcs_ct.cores import at_most
 from jcs_ct.diagnosis import fitness
@@ -37,6 +36,7 @@ from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.diagnosis.stated_settings import stated_settings
 from jcs_ct.diagnosis.typicality import check_typicality, refuse_unusual, with_atypicality
 from jcs_ct.engine import Device
+from jcs_ct.lungs import LUNGS, LungFinder
 from jcs_ct.notices import Notice
 from jcs_ct.study import quality
 from jcs_ct.study.volume import Study
@@ -80,8 +80,7 @@ class Diagnoser:
         """By name, as in the manifest."""
         self.settings, self.threads, self.device = settings, threads, device
         self.weights = {name: loaded.file.trace() for name, loaded in self.networks.items()}
-        self.lung_search: lung_search.LungSearch = lung_search.find_lungs
-        """Finds the lungs of a study; a lung network would take its place."""
+        self.lung_search = LungFinder(self.networks[LUNGS].network)
 
     @property
     def classifier(self) -> LoadedNetwork:
