@@ -107,5 +107,5 @@ def normal_study(study: Study, search: LungSearch = lung_search.find_lungs) -> N
     if turned:
         study = turned_upright(study)
         images, overview = (np.ascontiguousarray(np.rot90(stack, 1, (1, 2))) for stack in (images, overview))
-        lungs = np.ascontiguousarray(np.rot90(lungs, 1, (1, 2)))
+        lungs = search(images, inside_mask(study), overview)  # anew: the network draws them best upright
     return NormalStudy(study, images, overview, lungs, lung_search.lung_slices(lungs, inside_mask(study)), turned)
