@@ -89,9 +89,7 @@ def test_missing_weights_are_found(weights: Path, tmp_path: Path) -> None:
 def test_missing_extra_is_a_hint_and_a_fault_where_it_is_needed() -> None:
     facts = replace(HEALTHY, packages={"numpy": "2.1.0", "ray": "2.50.0"})
     found = findings(facts)
-    assert found["extra serve"] == Finding(
-        State.HINT, "extra serve", "fastapi is missing: pip install 'jcs-ct[serve]'"
-    )
+    assert found["extra serve"] == Finding(State.HINT, "extra serve", "fastapi is missing: pip install 'jcs-ct[serve]'")
     assert "pebble is missing" in found["extra cluster"].text, "what an extra includes counts"
     assert worst(found.values()) is State.HINT
     assert findings(facts, needs=("serve",))["extra serve"].state is State.FAULT
