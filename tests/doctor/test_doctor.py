@@ -119,8 +119,8 @@ def test_processor_without_avx2_is_found() -> None:
 
 def test_instructions_are_those_that_all_cores_have() -> None:
     told = "processor\t: 0\nflags\t\t: fpu avx avx2\n\nprocessor\t: 1\nflags\t\t: fpu avx\n"
-    assert instructions_in(told) == {"fpu", "avx"}
-    assert instructions_in("Features\t: fp asimd\n") == {"fp", "asimd"}
+    assert instructions_in(told) == frozenset({"fpu", "avx"})
+    assert instructions_in("Features\t: fp asimd\n") == frozenset({"fp", "asimd"})
     assert instructions_in("vendor_id\t: x\n") is None
 
 

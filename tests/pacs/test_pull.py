@@ -130,14 +130,14 @@ def test_study_without_ct_is_told(tmp_path: Path) -> None:
         assert refusal(tmp_path, peer) == "the study at peer archive has no CT series; expected one"
 
 
-def test_answers_without_end_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["find", "find_series_without_end"])
+def test_answers_without_end_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr("jcs_ct.pacs.pull._MOST_ANSWERS", 8)
-    for kind in ("find", "find_series_without_end"):
-        endless = Endless()
-        with archive(getattr(endless, kind)) as peer:
-            said = refusal(tmp_path, peer)
-            assert said == "peer archive answers to C-FIND without end, expected at most 8 answers"
-            eventually(lambda endless=endless: endless.was_cut_off, "the association ends", limit_s=20.0)
+    endless = Endless()
+    with archive(getattr(endless, kind)) as peer:
+        said = refusal(tmp_path, peer)
+        assert said == "peer archive answers to C-FIND without end, expected at most 8 answers"
+        eventually(lambda: endless.was_cut_off, "the association ends", limit_s=20.0)
 
 
 def test_progress_without_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
