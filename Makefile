@@ -6,6 +6,7 @@
 #   make weights  train, quantise and calibrate the default weights: DATA=… [IMAGENET=…] [WEIGHTS=…]; resumable
 #   make format   let ruff format and sort imports
 #   make docs     write the pages that are made from the code (docs/notices.md)
+#   make lock     write requirements.lock anew: what JCS is installed with, by version and hash
 #   make clean    remove what the above made
 #
 # check, test, format and docs share .venv, which holds every extra. Another place or interpreter: make test VENV=… PYTHON=…
@@ -40,7 +41,7 @@ PACKAGE_FILES := pyproject.toml README.md LICENSE NOTICE \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo check quick test weights format docs clean
+.PHONY: demo check quick test weights format docs lock clean
 
 demo: $(DEMO_INSTALLED)
 	scripts/demo.sh $(DEMO_VENV) $(DEMO_OUTPUT)
@@ -68,6 +69,9 @@ format: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python -m jcs_ct.notices.page > docs/notices.md
+
+lock:
+	scripts/make-lock.sh $(PYTHON)
 
 clean:
 	rm -rf $(VENV) $(DEMO_VENV) $(DEMO_OUTPUT) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

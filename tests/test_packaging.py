@@ -5,11 +5,13 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import jcs_ct
 from tests.conftest import LONG_FILES
@@ -129,6 +131,71 @@ def test_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
     assert packed == present
     assert "jcs_ct/py.typed" in packed
     assert wheel.stat().st_size < 100e6
+
+
+# ---------------------------------------------------------------------------------------------- the lock
+
+
+def locked(text: str) -> dict[str, list[tuple[Requirement, int]]]:
+    """Of each package in a lock file: what is pinned, and by how many hashes; several where markers differ."""
+    found: dict[str, list[tuple[Requirement, int]]] = {}
+    for entry in re.split(r"\n(?=\S)", text.replace("\\\n", " ")):
+        if entry and not entry.startswith("#"):
+            first, *hashes = entry.split(" --hash=")
+            requirement = Requirement(first)
+            assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each.strip()) for each in hashes), entry
+            found.setdefault(canonical(requirement.name), []).append((requirement, len(hashes)))
+    return found
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def required_by_hand(*extras: str) -> list[Requirement]:
+    """What pyproject.toml names for an installation with these extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    return [Requirement(line) for line in lines]
+
+
+def problems_of(lock: dict[str, list[tuple[Requirement, int]]]) -> list[str]:
+    """What a lock lacks for an installation with the service and the node."""
+    found = []
+    for wanted in required_by_hand("serve", "pacs"):
+        pins = lock.get(canonical(wanted.name), [])
+        versions = [str(pin.specifier).removeprefix("==") for pin, _ in pins]
+        if not versions or not all(wanted.specifier.contains(version) for version in versions):
+            found.append(f"{wanted}: locked {versions}")
+    for pins in lock.values():
+        found += [f"{pin} is not pinned" for pin, _ in pins if not re.fullmatch(r"==[^,*]+", str(pin.specifier))]
+        found += [f"{pin} has no hash" for pin, hashes in pins if not hashes]
+    return found
+
+
+def test_lock_names_every_requirement() -> None:
+    lock = locked((ROOT / "requirements.lock").read_text())
+    assert len(lock) > len(required_by_hand("serve", "pacs"))
+    assert problems_of(lock) == [], "run: make lock"
+    assert not set(lock) & TRAINING_ONLY
+
+
+def test_lock_keeps_to_the_versions_that_are_tested() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    lock = locked((ROOT / "requirements.lock").read_text())
+    for wanted in map(Requirement, lines):
+        for pin, _ in lock.get(canonical(wanted.name), []):
+            assert str(pin.specifier) == str(wanted.specifier), "run: make lock"
+
+
+def test_locks_that_lack_something_are_found() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    without = re.sub(r"(?m)^zxcvbn==.*\n(    --hash.*\n?)+", "", text)
+    assert [each.split(">")[0] for each in problems_of(locked(without))] == ["zxcvbn<5,"]
+    older = re.sub(r"(?m)^pydicom==\S+", "pydicom==2.4.0", text)
+    assert "locked ['2.4.0']" in problems_of(locked(older))[0]
+    bare = re.sub(r"(?m)^(h11==\S+) \\\n(    --hash.*\n)+", r"\1\n", text)
+    assert problems_of(locked(bare)) == [f"{locked(bare)['h11'][0][0]} has no hash"]
 
 
 # ---------------------------------------------------------------------------------------------- repository

@@ -68,3 +68,11 @@ def proportional_bytes(process: int) -> int:
     except OSError:
         return 0
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def open_files(process: int) -> int:
+    """File descriptors of a process; 0 for one that has ended."""
+    try:
+        return len(os.listdir(f"/proc/{process}/fd"))
+    except OSError:
+        return 0

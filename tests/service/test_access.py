@@ -273,6 +273,11 @@ def test_every_response_tells_browsers_what_to_refuse(guarded: Service) -> None:
         assert headers["Referrer-Policy"] == "no-referrer"
         assert "server" not in headers
     assert guarded.http.get("/jobs").headers["Cache-Control"] == "no-store"
+    browser = logged_in(guarded, "Dr. Çelik")
+    job = guarded.submit(("scan.json", orders(key="k")), http=browser)["id"]
+    guarded.ended(job, browser)
+    file = browser.get(f"/jobs/{job}/files/{next(iter(contents('k')))}")
+    assert (file.status_code, file.headers["Cache-Control"]) == (200, "no-store")
 
 
 def test_cookies_are_for_tls_where_there_is_tls(tmp_path: Path, users: Path) -> None:
@@ -280,7 +285,11 @@ def test_cookies_are_for_tls_where_there_is_tls(tmp_path: Path, users: Path) -> 
         answer = service.http.post("/session", json={"user": "anna", "password": PASSWORDS["anna"]})
         assert answer.headers["Set-Cookie"].startswith("__Host-jcs=")
         assert "Secure" in answer.headers["Set-Cookie"]
-        assert "max-age" in answer.headers["Strict-Transport-Security"]
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
+    with Running(tmp_path, quick(tmp_path), users=users, behind_tls=True, hsts_subdomains=False) as service:
+        assert service.http.get("/health").headers["Strict-Transport-Security"] == "max-age=31536000"
+    with Running(tmp_path, quick(tmp_path), users=users) as service:
+        assert "Strict-Transport-Security" not in service.http.get("/health").headers
 
 
 def test_who_did_what_is_kept_and_tells_nothing_of_patients(guarded: Service, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -14,6 +15,7 @@ import pytest
 from jcs_ct.errors import UsageError
 from jcs_ct.jobs.audit import AuditTrail
 from jcs_ct.service.access import CSRF_HEADER
+from jcs_ct.service.breached import BreachedPasswords
 from jcs_ct.service.users import USUAL_ROLES, Role, add_token, add_user, read_users, remove_user, set_roles
 from tests.jobs.stores import quick
 from tests.service.client import Running, Service, orders
@@ -108,9 +110,28 @@ def test_sessions_are_listed_ended_and_limited(service: Service) -> None:
     listed = browsers[3].get("/account").json()["sessions"]
     assert [each["current"] for each in listed] == [True, False, False]
     assert {each["address"] for each in listed} == {"127.0.0.1"}
-    assert browsers[3].delete(f"/account/sessions/{listed[1]['id']}").status_code == 204
+    assert end_sessions(browsers[3], "anna", listed[1]["id"]) == 204
     assert [browser.get("/jobs").status_code for browser in browsers[1:]] == [200, 401, 200]
-    assert log_in(service, "berta").delete(f"/account/sessions/{listed[0]['id']}").status_code == 404
+    assert end_sessions(log_in(service, "berta"), "berta", listed[0]["id"]) == 404
+
+
+def end_sessions(browser: httpx.Client, user: str, session: str | None = None, password: str | None = None) -> int:
+    wanted = {"password": password or PASSWORDS[user], "session": session}
+    return browser.post("/account/sessions/end", json=wanted).status_code
+
+
+def test_sessions_are_ended_by_the_password_only(service: Service) -> None:
+    anna, elsewhere, berta = log_in(service, "anna"), log_in(service, "anna"), log_in(service, "berta")
+    assert end_sessions(anna, "anna", password="a wrong one") == 403
+    assert elsewhere.get("/jobs").status_code == 200
+    assert end_sessions(anna, "anna") == 204
+    assert [each.get("/jobs").status_code for each in (anna, elsewhere, berta)] == [200, 401, 200]
+
+
+def test_browsers_forget_what_they_kept_when_a_session_ends(service: Service) -> None:
+    assert log_in(service, "anna").delete("/session").headers["Clear-Site-Data"] == '"cache"'
+    change = {"old": PASSWORDS["anna"], "new": "sunny marble kite"}
+    assert log_in(service, "anna").post("/account/password", json=change).headers["Clear-Site-Data"] == '"cache"'
 
 
 @pytest.mark.parametrize("limit", ["session_s", "session_idle_s"])
@@ -161,6 +182,32 @@ def test_one_token_is_revoked_by_its_owner(service: Service, users: Path) -> Non
 def test_passwords_that_are_guessed_first_are_refused(tmp_path: Path, password: str) -> None:
     with pytest.raises(UsageError, match="the password"):
         add_user(tmp_path / "users.json", "anna", password)
+
+
+@pytest.mark.parametrize("ending", ["\n", ":3\r\n"])
+def test_passwords_of_breaches_are_refused(tmp_path: Path, users: Path, ending: str) -> None:
+    known = [f"violet umbrella {number}" for number in range(200)]
+    sums = sorted(hashlib.sha1(each.encode()).hexdigest().upper() for each in known)
+    path = tmp_path / "breached.txt"
+    path.write_bytes("".join(each + ending for each in sums).encode())
+    breached = BreachedPasswords(path)
+    assert all(each in breached for each in known)
+    assert not any(f"{each} not" in breached for each in known)
+    settings = {"users": users, "breached_passwords": path, "logins_per_minute": 6000.0}
+    with Running(tmp_path, quick(tmp_path), **settings) as service:
+        change = {"old": PASSWORDS["anna"], "new": known[7]}
+        answer = log_in(service, "anna").post("/account/password", json=change)
+    assert (answer.status_code, "known from a breach" in answer.text) == (422, True)
+    with pytest.raises(UsageError, match="known from a breach"):
+        add_user(users, "dora", known[0], breached=breached)
+
+
+def test_file_that_holds_no_breached_passwords_is_told(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("violet umbrella\n")
+    with pytest.raises(UsageError, match="expected sorted SHA-1 sums"):
+        BreachedPasswords(tmp_path / "list.txt")
+    with pytest.raises(UsageError, match="cannot be read"):
+        BreachedPasswords(tmp_path / "none.txt")
 
 
 def test_nobody_inherits_a_name(users: Path) -> None:

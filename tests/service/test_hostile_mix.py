@@ -1,8 +1,14 @@
-"""A thousand hostile actions of one user and one peer, in a seeded mix, while ten honest ones work undisturbed."""
+"""Hostile actions of one user and one peer, in a seeded mix, while ten honest ones work undisturbed.
+
+A test run does some. All of them, with the figures of docs/hostile.json:
+
+    JCS_HOSTILE_ACTIONS=1000 JCS_HOSTILE_FIGURES=docs/hostile.json python -m pytest tests/service/test_hostile_mix.py
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import statistics
 import threading
@@ -10,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,10 +35,11 @@ from tests.pacs.test_node import send_dataset
 from tests.reports.test_archive import free_port
 from tests.service.client import client_of, orders
 from tests.service.hostile import Attacker
-from tests.service.processes import descendants, proportional_bytes, started
+from tests.service.processes import descendants, open_files, proportional_bytes, started
 
 SEED = 20261201
-ACTIONS = 1000
+ACTIONS = int(os.environ.get("JCS_HOSTILE_ACTIONS", "200"))
+FIGURES = os.environ.get("JCS_HOSTILE_FIGURES")
 ATTACKERS = 4
 USERS = [f"honest {number}" for number in range(1, 9)]
 PEERS = ["SCANNER1", "SCANNER2"]
@@ -125,7 +133,8 @@ class Honest:
 
 
 @pytest.mark.slow
-def test_ten_honest_ones_do_not_notice_a_thousand_hostile_actions(tmp_path: Path) -> None:
+@pytest.mark.timeout(3600)
+def test_ten_honest_ones_do_not_notice_hostile_actions(tmp_path: Path) -> None:
     users, port = tmp_path / "users.json", free_port()
     for user in (*USERS, "mallory"):
         add_user(users, user, PASSWORD)
@@ -140,21 +149,72 @@ def test_ten_honest_ones_do_not_notice_a_thousand_hostile_actions(tmp_path: Path
         honest = Honest(address, port, images)
         run(honest.work("before", lambda rounds: rounds >= 12))
         victims = [job for studies in honest.studies.values() for job in studies]
+        began = time.monotonic()
         with ThreadPoolExecutor(1) as watching:
             over = threading.Event()
-            memory = watching.submit(most_memory, [process.pid, node.process.pid], over)
+            most = watching.submit(most_taken, [process.pid, node.process.pid], over)
             done = attack(honest, Attacker(address, port, hostile_browser(address), victims, images[0]))
             over.set()
-        assert done == ACTIONS
-        assert process.poll() is None
-        assert node.process.poll() is None
-        assert honest.lost() == []
-        assert memory.result() <= 2 * GIB
+        seconds = time.monotonic() - began
+        ended = [name for name, one in (("service", process), ("node", node.process)) if one.poll() is not None]
+        lost = [] if ended else honest.lost()
         kept = {path.name for path in (tmp_path / "store").rglob("*.dcm")}
-        assert len(kept) >= len(honest.sent)
-    for what, times in honest.took["during"].items():
-        slower = statistics.median(times) - statistics.median(honest.took["before"][what])
-        assert slower <= 1.0, f"{what} takes {slower:.2f} s longer at the median ({len(times)} times)"
+    figures = figures_of(honest, done, seconds, most.result(), ended, lost, len(honest.sent) - len(kept))
+    if FIGURES:
+        Path(FIGURES).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    assert done == ACTIONS
+    assert ended == []
+    assert lost == []
+    assert len(kept) >= len(honest.sent)
+    assert most.result().memory <= 2 * GIB
+    for what, each in figures["honest_ms"].items():
+        assert each["during"]["median"] - each["before"]["median"] <= 1000, f"{what} takes longer: {each}"
+
+
+@dataclass
+class Taken:
+    """The most that processes, and what they have started, took at a time."""
+
+    memory: int = 0
+    """Bytes; those shared count once."""
+    processes: int = 0
+    files: int = 0
+    """Open ones."""
+
+
+def figures_of(
+    honest: Honest, done: int, seconds: float, most: Taken, ended: list[str], lost: list[str], images_lost: int
+) -> dict[str, Any]:
+    """What is told of a run."""
+
+    def told(times: list[float]) -> dict[str, int]:
+        ordered = sorted(times)
+        slow = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+        return {
+            "median": round(1000 * statistics.median(ordered)),
+            "95_percent": round(1000 * slow),
+            "slowest": round(1000 * ordered[-1]),
+            "times": len(ordered),
+        }
+
+    kinds = sorted(honest.took["during"])
+    return {
+        "seed": SEED,
+        "hostile_actions": done,
+        "seconds": round(seconds),
+        "honest_users": len(USERS),
+        "honest_scanners": len(PEERS),
+        "honest_ms": {what: {when: told(honest.took[when][what]) for when in ("before", "during")} for what in kinds},
+        "studies": sum(len(each) for each in honest.studies.values()),
+        "studies_lost": len(lost),
+        "images": len(honest.sent),
+        "images_lost": max(0, images_lost),
+        "processes_ended": len(ended),
+        "most_memory_mib": round(most.memory / 1024**2),
+        "most_processes": most.processes,
+        "most_open_files": most.files,
+        "cores": os.cpu_count(),
+    }
 
 
 def hostile_browser(address: str) -> httpx.Client:
@@ -193,9 +253,12 @@ def attack(honest: Honest, attacker: Attacker) -> int:
     return done
 
 
-def most_memory(roots: list[int], over: threading.Event) -> int:
-    """The most memory that processes and what they have started took at a time, bytes shared counted once."""
-    most = 0
+def most_taken(roots: list[int], over: threading.Event) -> Taken:
+    """Looks once a second until it is over."""
+    most = Taken()
     while not over.wait(1.0):
-        most = max(most, sum(proportional_bytes(one) for root in roots for one in (root, *descendants(root))))
+        found = [one for root in roots for one in (root, *descendants(root))]
+        most.memory = max(most.memory, sum(proportional_bytes(one) for one in found))
+        most.processes = max(most.processes, len(found))
+        most.files = max(most.files, sum(open_files(one) for one in found))
     return most

@@ -190,7 +190,7 @@ def test_cookies_of_others_reach_no_parser() -> None:
         seen.append([value for name, value in scope["headers"] if name == b"cookie"])
 
     limits = Limits(frozenset({"localhost"}), "jcs-session", 2**16, 2**16, 1.0)
-    guard = Guard(app, limits, secure=False, api="/api", audit=lambda: pytest.fail("there is nothing to write down"))
+    guard = Guard(app, limits, transport=None, api="/api", audit=lambda: pytest.fail("there is nothing to write down"))
     for cookie in (b'a="' + b"\\0" * 10_000 + b'"; jcs-session=abc', b'jcs-session="abc"', b"x=y"):
         headers = [(b"host", b"localhost"), (b"cookie", cookie)]
         scope = {"type": "http", "method": "GET", "path": "/x", "query_string": b"", "headers": headers}

@@ -1,7 +1,7 @@
 """The `jcs` command: options in, exit codes out; all work is done elsewhere.
 
 Exit codes: 0 a result was written, 2 bad input or usage, 3 the study is not assessable (the result is written all the
-same, with the reasons).
+same, with the reasons). `jcs doctor` has codes of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import typer
 from jcs_ct._version import __version__
 from jcs_ct.cli.batching import batch, cohort
 from jcs_ct.cli.diagnosing import compare, diagnose, info, measure
+from jcs_ct.cli.doctoring import doctor
 from jcs_ct.cli.evaluating import calibrate, evaluate
 from jcs_ct.cli.networking import pacs
 from jcs_ct.cli.process import end_in_order, prepare_streams
@@ -50,7 +51,10 @@ def options(
     _state["debug"] = debug
 
 
-for command in (diagnose, batch, cohort, measure, compare, info, serve, train, evaluate, export, quantise, calibrate):
+COMMANDS = (
+    diagnose, batch, cohort, measure, compare, info, doctor, serve, train, evaluate, export, quantise, calibrate,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(user, name="user")
 app.add_typer(pacs, name="pacs")

@@ -96,15 +96,23 @@ def user_add(
     users: Users,
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from a pipe.")] = False,
     role: Roles = None,
+    breached: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="JCS_SERVE_BREACHED_PASSWORDS", help="Sorted SHA-1 sums of passwords from breaches, to be refused."
+        ),
+    ] = None,
 ) -> None:
     """Add a user, or give one another password, which ends all sessions and revokes all tokens."""
     with _extra():
+        from jcs_ct.service.breached import BreachedPasswords
         from jcs_ct.service.users import add_user
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    added = add_user(users, name, password, _roles(role))
+    known = None if breached is None else BreachedPasswords(breached)
+    added = add_user(users, name, password, _roles(role), known)
     typer.echo(f"{name} {'added' if added else 'has another password now'}")
 
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 
+from jcs_ct.service.breached import BreachedPasswords
 from jcs_ct.service.connections import site_of
 from jcs_ct.service.problems import RefusedError
 from jcs_ct.service.rates import Rates
@@ -81,11 +82,12 @@ class Access:
         settings: Of the service.
 
     Raises:
-        UsageError: The file of users cannot be read.
+        UsageError: The file of users, or that of breached passwords, cannot be read.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self.users = None if settings.users is None else Users(settings.users)
+        breached = None if settings.breached_passwords is None else BreachedPasswords(settings.breached_passwords)
+        self.users = None if settings.users is None else Users(settings.users, breached)
         self._settings = settings
         self._sessions: dict[str, Session] = {}
         self._failures = Rates(settings.logins_per_minute / 60, settings.logins_per_minute)
@@ -176,10 +178,12 @@ class Access:
         found = [session for session in self._sessions.values() if session.user == user and self._holds(session)]
         return sorted(found, key=lambda session: session.began, reverse=True)
 
-    def end_sessions(self, user: str, session_id: str | None = None) -> int:
-        """End a session of a user, or all of them; how many ended."""
+    def end_sessions(self, user: str, session_id: str | None = None, but: Session | None = None) -> int:
+        """End a session of a user, or all of them but one; how many ended."""
         ending = [
-            key for key, session in self._sessions.items() if session.user == user and session_id in (None, session.id)
+            key
+            for key, session in self._sessions.items()
+            if session.user == user and session_id in (None, session.id) and session is not but
         ]
         for key in ending:
             del self._sessions[key]
@@ -192,17 +196,31 @@ class Access:
             RefusedError: The old one is wrong, or it was tried too often.
             UsageError: The new one will not do.
         """
+        users = await self.confirm(principal, old, address)
+        async with self._hashing.turn(site_of(address)):
+            await run_sync(users.change_password, principal.user, new)
+        self.end_sessions(principal.user)
+
+    async def confirm(self, principal: Principal, password: str, address: str) -> Users:
+        """See that the user is asking, and not whoever found their session: by the password once more.
+
+        Returns:
+            The users, as there are some.
+
+        Raises:
+            RefusedError: There are no users, the password is wrong, or it was tried too often.
+        """
         if self.users is None:
             raise RefusedError(HTTPStatus.CONFLICT, "there are no users; the service is for this computer")
         site = site_of(address)
         if wait_s := self._failures.take(site):
             raise _too_often(wait_s)
         async with self._hashing.turn(site):
-            if await run_sync(self.users.of_password, principal.user, old) is None:
-                raise RefusedError(HTTPStatus.FORBIDDEN, "the old password is another one")
-            self._failures.give_back(site)
-            await run_sync(self.users.change_password, principal.user, new)
-        self.end_sessions(principal.user)
+            found = await run_sync(self.users.of_password, principal.user, password)
+        if found is None:
+            raise RefusedError(HTTPStatus.FORBIDDEN, "your password is another one; give the one that you log in with")
+        self._failures.give_back(site)
+        return self.users
 
     def still_in(self, principal: Principal) -> bool:
         """Whether somebody who was let in would still be: for what lasts long."""

@@ -78,6 +78,13 @@ def _add_guard(app: FastAPI, settings: ServiceSettings) -> None:
         body_bytes=settings.max_request_bytes,
         body_s=settings.body_s,
     )
-    app.add_middleware(Guard, limits=limits, secure=settings.secure, api=API, audit=lambda: app.state.services.audit)
+    year = f"max-age=31536000{'; includeSubDomains' if settings.hsts_subdomains else ''}"
+    app.add_middleware(
+        Guard,
+        limits=limits,
+        transport=year if settings.secure else None,
+        api=API,
+        audit=lambda: app.state.services.audit,
+    )
     if settings.proxies:  # around the guard, which then knows the client
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))

@@ -72,19 +72,21 @@ class Guard:
     Args:
         app: What is guarded.
         limits: What a request may take.
-        secure: Whether browsers come by TLS.
+        transport: Value of Strict-Transport-Security where browsers come by TLS, else None.
         api: Prefix of the interface.
         audit: Gives the audit trail, which is there when the app runs.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, secure: bool, api: str, audit: Callable[[], ServiceAudit]) -> None:
+    def __init__(
+        self, app: ASGIApp, limits: Limits, transport: str | None, api: str, audit: Callable[[], ServiceAudit]
+    ) -> None:
         self._app = app
         self._limits = limits
         self._api = api
         self._audit = audit
         self._headers = dict(_HEADERS)
-        if secure:
-            self._headers["Strict-Transport-Security"] = "max-age=31536000"
+        if transport is not None:
+            self._headers["Strict-Transport-Security"] = transport
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

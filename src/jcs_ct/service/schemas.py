@@ -197,6 +197,16 @@ class PasswordChange(Document):
     new: str = Field(min_length=1, max_length=1024)
 
 
+class SessionsEnd(Document):
+    """Which of one's sessions shall end."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    password: str = Field(min_length=1, max_length=1024)
+    session: str | None = Field(default=None, pattern="^[0-9a-f]{8}$")
+    """Id of one; null for all but the one that the request comes with."""
+
+
 class UserEntry(Document):
     """A user, as who administers them sees it."""
 

@@ -10,7 +10,9 @@ from fastapi import Request, Response
 from fastapi.responses import FileResponse
 
 PRIVATE = "private, no-cache"
-"""To be kept by the browser of who asked only, and asked for again each time."""
+"""To be kept by the browser of this computer, and asked for again each time: the images of a study are large."""
+FORGET = {"Clear-Site-Data": '"cache"'}
+"""What a browser has kept is of no use once its session has ended. Its storage holds settings of the page only."""
 
 
 def file_response(request: Request, path: Path, media_type: str, filename: str | None = None) -> Response:
@@ -24,7 +26,9 @@ def file_response(request: Request, path: Path, media_type: str, filename: str |
     """
     state = path.stat()
     tag = hashlib.sha256(f"{path}\n{state.st_mtime_ns}\n{state.st_size}".encode()).hexdigest()[:32]
-    headers = {"ETag": f'"{tag}"', "Cache-Control": PRIVATE, "Vary": "Cookie, Authorization"}
+    # Where users log in, computers may be shared: nothing of patients stays in a browser's cache.
+    caching = PRIVATE if request.app.state.services.access.users is None else "no-store"
+    headers = {"ETag": f'"{tag}"', "Cache-Control": caching, "Vary": "Cookie, Authorization"}
     if headers["ETag"] in [each.strip() for each in request.headers.get("If-None-Match", "").split(",")]:
         return Response(status_code=304, headers=headers)
     return FileResponse(path, headers=headers, media_type=media_type, filename=filename, stat_result=state)

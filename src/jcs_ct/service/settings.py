@@ -24,12 +24,16 @@ class ServiceSettings(BaseSettings):
     port: int = Field(default=8787, ge=0, le=65535)
     users: Path | None = None
     """File of users, as `jcs user add` writes it; without one nobody logs in, on loopback only."""
+    breached_passwords: Path | None = None
+    """Sorted SHA-1 sums of passwords that nobody may choose; see `BreachedPasswords`."""
     certificate: Path | None = None
     """TLS: the chain, PEM."""
     key: Path | None = None
     """TLS: its key, PEM."""
     behind_tls: bool = False
     """Whether a proxy in front speaks TLS with the browser, so that cookies are for TLS only."""
+    hsts_subdomains: bool = True
+    """With TLS: whether browsers are told to use it for names below this host's, too, for a year."""
     hosts: tuple[str, ...] = ()
     """Further names that the service is reached by; a request for any other name is refused (DNS rebinding)."""
     proxies: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
 
 from jcs_ct.errors import UsageError
+from jcs_ct.service.breached import BreachedPasswords
 
 VERSION = 2
 _READABLE = (1, 2)
@@ -97,13 +98,15 @@ class Users:
 
     Args:
         path: The file.
+        breached: Passwords that are refused when one is changed, beyond those that are guessed first.
 
     Raises:
         UsageError: It is missing, damaged, or holds nobody.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, breached: BreachedPasswords | None = None) -> None:
         self._path = path
+        self._breached = breached
         self._lock = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
         self._users = read_users(path)
@@ -145,7 +148,7 @@ class Users:
         """
         if name not in self.all():
             raise UsageError(f"there is no user {name!r} any more")
-        add_user(self._path, name, password)
+        add_user(self._path, name, password, breached=self._breached)
 
     def revoke_token(self, name: str, token_id: str) -> None:
         """Have a token worth nothing.
@@ -221,7 +224,13 @@ def _refuse_open_to_others(path: Path) -> None:
         )
 
 
-def add_user(path: Path, name: str, password: str, roles: tuple[Role, ...] | None = None) -> bool:
+def add_user(
+    path: Path,
+    name: str,
+    password: str,
+    roles: tuple[Role, ...] | None = None,
+    breached: BreachedPasswords | None = None,
+) -> bool:
     """Add a user, or give one another password, which ends all sessions and revokes all tokens.
 
     Args:
@@ -229,6 +238,7 @@ def add_user(path: Path, name: str, password: str, roles: tuple[Role, ...] | Non
         name: Of the user.
         password: At least ten characters, and none of those that are guessed first.
         roles: `USUAL_ROLES` for a new user if None; those that a known one has.
+        breached: Further passwords that are refused.
 
     Returns:
         Whether the user is new.
@@ -237,7 +247,7 @@ def add_user(path: Path, name: str, password: str, roles: tuple[Role, ...] | Non
         UsageError: The name or the password will not do.
     """
     _check_name(name)
-    check_password(name, password)
+    check_password(name, password, breached)
     with _changing(path) as book:
         if name in book.retired:
             raise UsageError(
@@ -250,11 +260,11 @@ def add_user(path: Path, name: str, password: str, roles: tuple[Role, ...] | Non
         return known is None
 
 
-def check_password(name: str, password: str) -> None:
+def check_password(name: str, password: str, breached: BreachedPasswords | None = None) -> None:
     """See that a password is not guessed soon.
 
     Raises:
-        UsageError: It is short, or common, or much like the name.
+        UsageError: It is short, or common, or much like the name, or known from a breach.
     """
     if len(password) < PASSWORD_LENGTH:
         raise UsageError(f"the password has {len(password)} characters, expected at least {PASSWORD_LENGTH}")
@@ -263,6 +273,8 @@ def check_password(name: str, password: str) -> None:
         raise UsageError(
             "the password is among those that are guessed first; expected several words that do not belong together"
         )
+    if breached is not None and (password in breached or normal(password) in breached):
+        raise UsageError("the password is known from a breach elsewhere; expected one that is used nowhere else")
 
 
 def set_roles(path: Path, name: str, roles: tuple[Role, ...]) -> None:

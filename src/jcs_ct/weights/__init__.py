@@ -70,6 +70,18 @@ class NetworkFile:
     typicality: TypicalityFile | None = None
     """How far a slice may lie from those that a classifier learned from, where that was fitted."""
 
+    def check(self) -> None:
+        """Hold all files against their checksums.
+
+        Raises:
+            WeightsError: one is missing or differs.
+        """
+        self.exact.check()
+        if self.typicality is not None:
+            _check(self.typicality.path, self.typicality.sha256)
+        if self.quantised is not None:
+            self.quantised.check()
+
 
 def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
     """Exported networks by name, each file checked against its recorded checksum.
@@ -77,18 +89,23 @@ def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
     Raises:
         WeightsError: the folder holds no manifest, a file is missing, or one differs from its checksum.
     """
+    found = read_manifest(folder)
+    for file in found.values():
+        file.check()
+    return found
+
+
+def read_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
+    """Exported networks by name; no file is checked yet.
+
+    Raises:
+        WeightsError: the folder holds no manifest.
+    """
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        found = [_network(folder, name, entry) for name, entry in manifest["networks"].items()]
+        return {name: _network(folder, name, entry) for name, entry in manifest["networks"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder}: no readable manifest.json of weights ({error})") from error
-    for file in found:
-        file.exact.check()
-        if file.typicality is not None:
-            _check(file.typicality.path, file.typicality.sha256)
-        if file.quantised is not None:
-            file.quantised.check()
-    return {file.name: file for file in found}
 
 
 def _network(folder: Path, name: str, entry: dict[str, Any]) -> NetworkFile:

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from jcs_ct.service.deps import Address, CurrentPrincipal, CurrentUser, Parts, may
 from jcs_ct.service.problems import RefusedError
-from jcs_ct.service.schemas import Account, PasswordChange, SessionEntry, TokenEntry, UserEntry
+from jcs_ct.service.schemas import Account, PasswordChange, SessionEntry, SessionsEnd, TokenEntry, UserEntry
+from jcs_ct.service.serving_files import FORGET
 from jcs_ct.service.users import Role
 
 router = APIRouter(tags=["account"])
@@ -39,10 +40,13 @@ def account(principal: CurrentPrincipal, services: Parts) -> Account:
     )
 
 
-@router.delete("/account/sessions/{entry_id}", status_code=HTTPStatus.NO_CONTENT)
-def end_session(entry_id: EntryId, user: CurrentUser, services: Parts) -> None:
-    """End one of your sessions."""
-    if not services.access.end_sessions(user, entry_id):
+@router.post("/account/sessions/end", status_code=HTTPStatus.NO_CONTENT)
+async def end_own_sessions(end: SessionsEnd, principal: CurrentPrincipal, address: Address, services: Parts) -> None:
+    """End one of your sessions, or all others, by your password: whoever found a session cannot lock you out."""
+    await services.access.confirm(principal, end.password, address)
+    if end.session is None:
+        services.access.end_sessions(principal.user, but=principal.session)
+    elif not services.access.end_sessions(principal.user, end.session):
         raise RefusedError(HTTPStatus.NOT_FOUND, "you have no such session: list them")
 
 
@@ -57,10 +61,11 @@ def revoke(entry_id: EntryId, user: CurrentUser, services: Parts) -> None:
 
 @router.post("/account/password", status_code=HTTPStatus.NO_CONTENT)
 async def change_password(
-    change: PasswordChange, principal: CurrentPrincipal, address: Address, services: Parts
+    change: PasswordChange, principal: CurrentPrincipal, address: Address, response: Response, services: Parts
 ) -> None:
     """Give yourself another password: all your sessions end, and your tokens are revoked."""
     await services.access.change_password(principal, change.old, change.new, address)
+    response.headers.update(FORGET)
 
 
 @router.get("/users", dependencies=[may(Role.ADMINISTER)])

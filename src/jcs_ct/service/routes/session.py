@@ -10,6 +10,7 @@ from jcs_ct.service.access import Principal
 from jcs_ct.service.deps import Address, CurrentPrincipal, Parts
 from jcs_ct.service.schemas import Credentials, SessionDocument
 from jcs_ct.service.services import Services
+from jcs_ct.service.serving_files import FORGET
 
 router = APIRouter(prefix="/session", tags=["session"])
 
@@ -41,6 +42,7 @@ def log_out(principal: CurrentPrincipal, request: Request, response: Response, s
     """Log out."""
     del principal
     services.access.log_out(request.cookies)
+    response.headers.update(FORGET)
     response.delete_cookie(
         services.access.cookie, path="/", httponly=True, samesite="strict", secure=services.settings.secure
     )

@@ -63,6 +63,11 @@ export async function logOut() {
   csrf = null;
 }
 
+export const account = () => get("/account");
+export const changePassword = (old, next) => request("POST", "/account/password", { json: { old, new: next } });
+export const endSessions = (password, session) => request("POST", "/account/sessions/end", { json: { password, session } });
+export const revokeToken = (id) => request("DELETE", `/account/tokens/${encodeURIComponent(id)}`);
+
 function remember(told) {
   csrf = told.csrf;
   return told;
@@ -77,6 +82,8 @@ const of = (id) => `/jobs/${encodeURIComponent(id)}`;
 const at = (revision) => (revision === undefined || revision === null ? "" : `?revision=${revision}`);
 export const job = (id) => get(of(id));
 export const cancelJob = (id) => parsed(request("POST", `${of(id)}/cancel`));
+export const removedJobs = () => get("/jobs/removed");
+export const restoreJob = (id) => parsed(request("POST", `${of(id)}/restore`));
 export const removeJob = (id) => request("DELETE", of(id));
 export const result = (id, revision) => get(`${of(id)}/result${at(revision)}`);
 export const revisions = async (id) => { const told = await get(`${of(id)}/revisions`); return told.revisions || told; };

@@ -1,7 +1,8 @@
 /* The page: who is logged in, and which of the two views is shown. */
 
+import { openAccount } from "./account.js";
 import * as api from "./api.js";
-import { announce, attempt, make, show } from "./dom.js";
+import { announce, attempt, clearAround, make, show, toast } from "./dom.js";
 import { disconnect } from "./events.js";
 import { openHelp } from "./help.js";
 import { logInForm } from "./login.js";
@@ -49,8 +50,12 @@ function focusHeading() {
   announce(document.title);
 }
 
-function askForLogIn() {
+/** What was shown goes first, whether or not the service can be reached. */
+function askForLogIn(words = null) {
+  if (!words && main.querySelector("form.login")) return; // several requests learn of one end
   disconnect();
+  clearAround();
+  session = null;
   leave();
   leave = () => true;
   showTools();
@@ -58,6 +63,7 @@ function askForLogIn() {
     session = told;
     await start();
   });
+  if (words) toast(words, true);
 }
 
 function showTools() {
@@ -66,15 +72,16 @@ function showTools() {
     ? make("span", { class: "who", title: "No users are set up, so the service answers this machine only. Anybody who uses it can read and sign.", text: "No login: this machine only" })
     : make("span", { class: "who", text: session.user });
   const out = known && session.authentication === "password" && make("button", { class: "small", text: "Log out", on: { click: () => attempt(logOut) } });
+  const account = known && session.authentication === "password" && make("button", { class: "small", "aria-haspopup": "dialog", text: "Account", on: { click: () => attempt(() => openAccount(askForLogIn)) } });
   const help = make("button", { class: "small", "aria-keyshortcuts": "?", text: "Help", on: { click: openHelp } });
-  show(document.getElementById("top-tools"), who, out, help);
+  show(document.getElementById("top-tools"), who, account, out, help);
 }
 
 async function logOut() {
   if (!(await leave.asked?.() ?? true)) return;
-  await api.logOut();
-  session = await api.session().catch(() => null);
+  const failure = await api.logOut().then(() => null, (error) => error);
   askForLogIn();
+  if (failure && failure.status !== 401) toast(`Your session may go on: ${failure.message}`);
 }
 
 async function start() {
@@ -88,7 +95,7 @@ async function boot() {
     { keys: ["?"], words: "this help", run: openHelp },
     { keys: ["w"], words: "worklist", run: () => go("/") },
   ]);
-  api.whenLoggedOut(() => { session = null; askForLogIn(); });
+  api.whenLoggedOut(() => askForLogIn());
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[data-route]");
     if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;

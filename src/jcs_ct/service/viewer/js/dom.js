@@ -68,6 +68,12 @@ export function toast(text, fine = false) {
   if (fine) setTimeout(() => node.remove(), 6000);
 }
 
+/** Close dialogs and forget messages: they may tell of studies. */
+export function clearAround() {
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  for (const id of ["announce-polite", "announce-alert"]) document.getElementById(id).replaceChildren();
+}
+
 /** Run what a user asked for, and say why where it fails. */
 export async function attempt(action) {
   try {
@@ -95,7 +101,7 @@ export function ask(title, content, wide = false) {
   });
 }
 
-/** Ask for a yes before something that cannot be undone. */
+/** Ask for a yes before something that is not easily undone. */
 export function confirmed(title, text, yes) {
   return ask(title, (close) => [
     make("p", { text }),

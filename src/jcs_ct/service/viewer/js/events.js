@@ -1,7 +1,8 @@
 /* Changes of jobs as the service tells them (server-sent events). One connection for the whole page. */
 
-import { address } from "./api.js";
+import { account, address } from "./api.js";
 
+const AGAIN_MS = 10000;
 const listeners = new Set();
 let source = null;
 
@@ -27,7 +28,14 @@ function connect() {
   source.addEventListener("message", tell("job"));
   source.addEventListener("job", tell("job"));
   source.addEventListener("removed", tell("removed"));
-  // The browser connects again by itself. What happened before, since the page was read or the connection broke, was not
+  source.addEventListener("error", (event) => { if (event.target.readyState === EventSource.CLOSED) refused(event.target); });
+  // The browser connects again by itself, unless it is refused. What happened before, since the page was read or the connection broke, was not
   // told: it is read anew.
   source.addEventListener("open", () => { for (const listener of [...listeners]) listener("connected", null); });
+}
+
+/** Either the session has ended, of which the page is told when it asks for anything; or the service is busy. */
+async function refused(old) {
+  await account().catch(() => null);
+  setTimeout(() => { if (source === old) connect(); }, AGAIN_MS);
 }

@@ -35,6 +35,9 @@ export function day(text) {
   return /^\d{8}$/.test(text) ? `${text.slice(0, 4)}-${text.slice(4, 6)}-${text.slice(6)}` : text;
 }
 
+/** What a study is called: its patient, else its file. */
+export const label = (job) => person(job.summary?.patient?.name) || job.summary?.patient?.id || job.name;
+
 /** A DICOM person name for reading: carets separate its parts. */
 export const person = (name) => (name || "").replaceAll("^", " ").trim();
 

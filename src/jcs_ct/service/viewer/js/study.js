@@ -299,7 +299,7 @@ class StudyPage {
   }
 
   async remove() {
-    if (!(await confirmed("Delete this study?", "The images, all results, corrections and sign-offs are deleted from this service. This cannot be undone.", "Delete"))) return;
+    if (!(await confirmed("Delete this study?", "The images, all results, corrections and sign-offs are deleted. They can be restored for some days: see Deleted studies in the worklist.", "Delete"))) return;
     this.removing = true;
     await attempt(async () => { await api.removeJob(this.id); this.labels = null; this.context.go("/"); });
   }

@@ -1,9 +1,10 @@
 /* The worklist: studies, how far they are and what came of them. */
 
 import * as api from "./api.js";
+import { openDeleted } from "./deleted.js";
 import { attempt, confirmed, make, show, toast } from "./dom.js";
 import { follow } from "./events.js";
-import { age, capital, day, ended, hasResult, moment, number, percent, person, probability, stateWords, verdict } from "./format.js";
+import { age, capital, day, ended, hasResult, label, moment, number, percent, person, probability, stateWords, verdict } from "./format.js";
 import { shortcuts } from "./shortcuts.js";
 import { uploadArea } from "./uploads.js";
 
@@ -48,7 +49,8 @@ class Worklist {
     this.uploads = uploadArea((id) => attempt(() => this.read(() => api.job(id))));
     this.heads = make("tr");
     this.node = make("div", { class: "worklist" }, this.uploads.area, this.uploads.list,
-      make("div", { class: "filters" }, make("h1", { text: "Worklist" }), this.filter, this.search),
+      make("div", { class: "filters" }, make("h1", { text: "Worklist" }), this.filter,
+        make("button", { text: "Deleted studies…", "aria-haspopup": "dialog", on: { click: () => attempt(() => openDeleted((job) => this.take(job))) } }), this.search),
       make("div", { class: "list" }, make("table", { "aria-label": "Studies" }, make("thead", {}, this.heads), this.rows), this.empty), this.pager);
     this.renderHeads();
   }
@@ -176,7 +178,7 @@ class Worklist {
   }
 
   async remove(job) {
-    if (!(await confirmed("Delete this study?", `${label(job)}: the images, all results, corrections and sign-offs are deleted from this service. This cannot be undone.`, "Delete"))) return;
+    if (!(await confirmed("Delete this study?", `${label(job)}: the images, all results, corrections and sign-offs are deleted. They can be restored for some days: see Deleted studies.`, "Delete"))) return;
     await attempt(async () => {
       await api.removeJob(job.id);
       this.jobs.delete(job.id);
@@ -210,8 +212,6 @@ class Worklist {
       make("button", { text: "Older", disabled: last >= this.total, on: { click: () => turn(PAGE) } }));
   }
 }
-
-const label = (job) => person(job.summary?.patient?.name) || job.summary?.patient?.id || job.name;
 
 function searchable(job) {
   const { patient, study_date, description } = job.summary || {};
