@@ -71,9 +71,8 @@ def normalize_slice(record: SliceRecord, input_size: tuple[int, int]) -> Normali
         raise DataError(f"{record.mask}: found size {mask.shape}, expected {grey.shape} as of {record.path}")
     dense = None if record.composition is None or mask is None else _stored_consolidation(record.composition, mask)
     inside = np.ones((1, *grey.shape), bool)
-    image = preprocessing.normalize_grey(grey[None], inside)[0]
+    image = record.upright(preprocessing.normalize_grey(grey[None], inside)[0])
     lung = lungs.find_lungs(image[None])
-    image, lung = record.upright(image), record.upright(lung[0])[None]
     mask, dense = (None if one is None else record.upright(one) for one in (mask, dense))
     found = lungs.lung_box(lung, image[None]) or preprocessing.Box(0, image.shape[0], 0, image.shape[1])
     box = preprocessing.network_box(found, input_size)

@@ -28,7 +28,7 @@ from scipy import ndimage
 from jcs_ct.datasets.prepared import PreparedSlices
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.errors import OverlapError
-from jcs_ct.preprocessing import bounding_box
+from jcs_ct.preprocessing import AIR_THRESHOLD, bounding_box
 from jcs_ct.study.files import listing
 
 LOG = logging.getLogger(__name__)
@@ -62,7 +62,8 @@ def thumbnails(slices: PreparedSlices) -> Float:
     """(N, SIDE, SIDE): fine structure of each slice's lungs."""
     out = np.empty((len(slices), SIDE, SIDE), np.float32)
     for index, (image, lung) in enumerate(zip(slices.images, slices.lung_masks, strict=True)):
-        box = bounding_box(lung) if lung.mean() >= MIN_LUNG_SHARE else None
+        aerated = lung & (image < AIR_THRESHOLD * 255)  # drawn more alike in two copies than dense lung is
+        box = bounding_box(aerated) if aerated.mean() >= MIN_LUNG_SHARE else None
         own = image if box is None else image[box.top : box.bottom, box.left : box.right]
         out[index] = np.asarray(Image.fromarray(own).resize((SIDE, SIDE), Image.Resampling.BOX))
     return out - ndimage.gaussian_filter(out, (0, BLUR, BLUR))
