@@ -18,12 +18,13 @@ save_file(vgg16(weights='IMAGENET1K_V1').features.state_dict(), 'runs/vgg16_imag
   fi
 fi
 
-# Training frees and takes memory all the time; jemalloc keeps its pages. Only for training: OpenVINO fails with it.
-JEMALLOC=$(ldconfig -p | awk '/libjemalloc\.so\.2/ {print $NF; exit}')
+# Training frees and takes memory all the time. glibc gives it back to the system by default, which takes more time than
+# computing; here it keeps its pages, and large ones.
+export GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:\
+glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456
 train() {
   [ -e "runs/$1/summary.json" ] && { echo "runs/$1 is finished"; return; }
-  LD_PRELOAD=$JEMALLOC MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always \
-    "$BIN/jcs" train "$1" --config "configs/$1.yaml" --data "$DATA" -o "runs/$1" --cache runs/cache --resume
+  "$BIN/jcs" train "$1" --config "configs/$1.yaml" --data "$DATA" -o "runs/$1" --cache runs/cache --resume
 }
 for task in encoder lungs segmenter backbone classifier; do train "$task"; done
 

@@ -128,7 +128,7 @@ def _without_bright_frame(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if corners[0] < AIR_THRESHOLD * 255 or np.ptp(corners):
         return image
     labels, _ = ndimage.label(image == corners[0])
-    return np.where(np.isin(labels, labels[[0, 0, -1, -1], [0, -1, 0, -1]]), np.uint8(0), image)
+    return np.asarray(np.where(np.isin(labels, labels[[0, 0, -1, -1], [0, -1, 0, -1]]), 0, image), np.uint8)
 
 
 def seen_slices(count: int) -> NDArray[np.int64]:

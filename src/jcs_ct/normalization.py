@@ -30,7 +30,7 @@ class NormalStudy:
     overview: NDArray[np.uint8]
     """(Z, h, w): the same on the coarse grid on which lungs are searched."""
     lungs: NDArray[np.bool_]
-    """(Z, H, W): aerated lung and what it encloses."""
+    """(Z, H, W): both lungs."""
     shown: NDArray[np.bool_]
     """(Z,): whether each slice shows enough lung."""
     turned: bool

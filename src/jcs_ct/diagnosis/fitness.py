@@ -21,7 +21,7 @@ from jcs_ct.preprocessing import window_hu
 from jcs_ct.study.volume import IntensityKind, Study
 
 LUNG_ML = (200.0, 15_000.0)
-"""Plausible volumes of aerated lung. Nasal sinuses hold under 100 mL, the largest lungs 10 L."""
+"""Plausible volumes of lungs. Nasal sinuses hold under 100 mL, the largest lungs 10 L."""
 GAS_HU = -960.0
 """A median below this means gas: bowel, stomach, or air beside the body. Emphysema stays above."""
 _GAS_LEVEL = window_hu(np.array([GAS_HU]))[0]

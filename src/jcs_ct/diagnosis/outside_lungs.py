@@ -5,8 +5,8 @@ the chest or the diaphragm lies between it and the lung. Opacities whose rim har
 before slices are weighed, and before the measured lungs are completed by what is dense in them.
 
 The rim is what counts, not the whole opacity: deep inside a large consolidation there is no aerated lung either. A lung
-that is dense throughout touches none. There the other lung tells: an opacity that lies where the other side, mirrored,
-has lung is kept. One that lies in lungs that the user gives is kept as well.
+that is dense throughout touches none. An opacity that lies in what the lung network calls lung is kept, and so is one
+that lies where the other lung, mirrored, is, or in lungs that the user gives.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ def drop_outside_lungs(
         above: a pixel above this value is lesion.
         given: (Z, H, W) lungs that the user gives; None if none were given.
     """
-    aerated = _on_crops(lungs.lung_mask, lungs) & (lungs.crops < AIR_THRESHOLD * 255)
-    expected = mirrored(aerated, 2 * middle_column(aerated) - 1) if aerated.any() else aerated
+    found = _on_crops(lungs.lung_mask, lungs)
+    aerated = found & (lungs.crops < AIR_THRESHOLD * 255)
+    expected = found | (mirrored(aerated, 2 * middle_column(aerated) - 1) if aerated.any() else aerated)
     if given is not None:
         expected |= _on_crops(given, lungs)
     lesions = patches > above

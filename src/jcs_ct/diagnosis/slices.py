@@ -26,12 +26,12 @@ BORDER = 2
 
 @dataclass(frozen=True)
 class FoundLungs:
-    """The lungs of a study as threshold and shape tell them; no network takes part."""
+    """The lungs of a study; see `lungs.LungFinder`."""
 
     study: Study
     """Upright."""
     lung_mask: CroppedVolume[np.bool_]
-    """(Z, H, W): what holds air, and what that encloses; see `whole_lungs` for the rest."""
+    """(Z, H, W): as the network draws them; see `whole_lungs` for dense parts that it misses."""
     overview: NDArray[np.uint8]
     """(Z, h, w): the whole slices in the one form, on the coarse grid that lungs are sought on."""
     assessed: NDArray[np.bool_]
