@@ -62,8 +62,8 @@ def read_dicom(
 
     Raises:
         UnreadableFileError: More than half of the files are damaged.
-        UnsupportedInputError: None of the files is a CT image, they are of several studies, or they ask for too much
-            memory.
+        UnsupportedInputError: None of the files is a CT image, or they ask for too much memory.
+        SeveralStudiesError: They are of several studies, and no series is wanted.
         UsageError: There is no such series.
     """
     survey = survey_dicom(files, root, series_uid)

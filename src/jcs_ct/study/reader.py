@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +13,7 @@ from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError
 from jcs_ct.notices import Notice, notice, printable
 from jcs_ct.study.archive import unpack, unpack_gzip
 from jcs_ct.study.dicom import read_dicom, survey_dicom
+from jcs_ct.study.dicom_studies import files_of_studies
 from jcs_ct.study.dicomdir import is_dicomdir, missing_files
 from jcs_ct.study.files import FileKind, Folder, Names, kind_of, list_folder, listing, other_format
 from jcs_ct.study.images import read_images
@@ -56,6 +59,7 @@ def read_study(path: str | Path, series_uid: str | None = None, look: Callable[[
         InputError: There is no such file or folder, or nothing in it is a study.
         UnreadableFileError: A file that is needed is damaged or truncated.
         UnsupportedInputError: The input was read, but JCS does not take what it holds.
+        SeveralStudiesError: It holds several studies, and no series is chosen.
         UsageError: The input has no such series.
 
     Example:
@@ -86,6 +90,40 @@ def list_contents(path: str | Path, series_uid: str | None = None) -> Contents:
             return Contents(InputKind.DICOM, survey.choice.series, notices=noticed)
         study = _read(found, series_uid)
         return Contents(study.kind, study=study, notices=(*_folder_notices(found), *study.notices))
+
+
+def split_studies(path: str | Path, target: Path) -> tuple[Path, ...]:
+    """Lay out each study of an input in a folder of its own.
+
+    Args:
+        path: An input of DICOM files, as for `read_study`.
+        target: A folder that does not exist. Files on the same disk are linked and not copied.
+
+    Returns:
+        The folders, each of which `read_study` takes, in the order of the files of `path`.
+
+    Raises:
+        InputError: As for `read_study`, as far as headers tell.
+    """
+    with _opened(Path(path)) as found:
+        dicom = found.files[FileKind.DICOM]
+        studies = survey_dicom(dicom, found.names).choice.studies
+        placed = {frame.path for study in studies for frame in study.frames}
+        others = [file for file in (*dicom, *found.broken) if file not in placed and not is_dicomdir(file)]
+        folders = []
+        for number, files in enumerate(files_of_studies(studies, others), start=1):
+            folders.append(target / str(number))
+            for file in files:
+                _place(file, folders[-1] / found.names.place(file))
+    return tuple(folders)
+
+
+def _place(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file, target)
+    except OSError:  # another disk, or one that knows no links
+        shutil.copyfile(file, target)
 
 
 @dataclass(frozen=True)
