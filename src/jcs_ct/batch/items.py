@@ -32,7 +32,7 @@ class Item:
     study_uid: str | None = None
     """Study Instance UID, where `path` holds more than this study."""
     files: tuple[str, ...] = ()
-    """The study's DICOM files, where `path` holds more than this study and they are known; names of an archive's entries."""
+    """The study's DICOM files, or names of entries of an archive, where `path` holds more and they are known."""
     series_uid: str | None = None
     """Series to read in place of the one that the rules choose."""
     lungs: str | None = None
