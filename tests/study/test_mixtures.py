@@ -172,6 +172,65 @@ def test_single_slice_of_another_acquisition_between_two_others_is_left_out(
     assert values_of(study.notices, "stray-slices")["files"] == (extra[14].name,)
 
 
+@pytest.mark.parametrize("edit", [stating(AcquisitionNumber=9), stating(KVP=80), LATER], ids=["number", "kV", "time"])
+def test_hole_of_one_scan_is_not_filled_from_another(source: Path, tmp_path: Path, edit: Edit) -> None:
+    write(source, tmp_path, FIRST)[14].unlink()
+    extra = write(source, tmp_path, FIRST, edit, renamed("9"), prefix="a")
+    for index, path in enumerate(extra):
+        if index != 14:
+            path.unlink()
+    study = read_study(tmp_path)
+    assert len(study) == 29
+    assert values_of(study.notices, "stray-slices")["files"] == (extra[14].name,)
+    assert "gaps" in codes(study.notices)
+
+
+def test_two_slices_of_another_scan_at_an_end_are_left_out_and_no_other(
+    source: Path, tmp_path: Path, whole: Study
+) -> None:
+    write(source, tmp_path, FIRST)
+    for index, path in enumerate(write(source, tmp_path, LATER, moved(-4.0), renamed("9"), prefix="a")):
+        if index not in (28, 29):
+            path.unlink()
+    study = read_study(tmp_path)
+    assert [name for name in study.sources if name.startswith("a")] in ([], ["a1-30.dcm"])
+    assert set(whole.sources) <= set(study.sources)
+
+
+def test_phases_with_exchanged_positions_stay_apart(source: Path, tmp_path: Path) -> None:
+    """A few slices of each, whose wrong places make holes in both stacks."""
+    one = write(source, tmp_path, stating(NominalPercentageOfCardiacPhase=40), prefix="z")
+    later = stating(NominalPercentageOfCardiacPhase=75)
+    two = write(source, tmp_path, later, moved(-4.0), numbered(31), renamed("9"), prefix="a")
+    for path in (*one[8:], *two[8:]):
+        path.unlink()
+    first, second = dcmread(one[1]), dcmread(two[2])
+    first.ImagePositionPatient, second.ImagePositionPatient = second.ImagePositionPatient, first.ImagePositionPatient
+    first.SliceLocation, second.SliceLocation = second.SliceLocation, first.SliceLocation
+    first.save_as(one[1])
+    second.save_as(two[2])
+    assert len({name[0] for name in read_study(tmp_path).sources}) == 1
+
+
+def test_scans_that_overlap_where_one_ends_are_read_without_the_overlap(
+    source: Path, tmp_path: Path, whole: Study
+) -> None:
+    """Both are needed to cover the chest; where both lie, the longer one is read."""
+    for path in write(source, tmp_path, stating(AcquisitionNumber=1), FIRST)[20:]:
+        path.unlink()
+    lower = write(source, tmp_path, stating(AcquisitionNumber=2), LATER, moved(4.0), renamed("9"), prefix="a")
+    for path in lower[:13]:
+        path.unlink()
+    study = read_study(tmp_path)
+    assert study.geometry is not None
+    assert whole.geometry is not None
+    upper = [name for name in study.sources if not name.startswith("a")]
+    assert len(upper) == 20
+    assert len(study) >= 29
+    assert float(study.geometry.slice_distances.min()) > 4.5
+    assert study.geometry.slice_positions[0] == pytest.approx(whole.geometry.slice_positions[0] + 4)
+
+
 # ---- ties and rounding
 
 
