@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -68,11 +69,16 @@ def test_single_slice_of_another_person_is_named(source: Path, tmp_path: Path) -
     [
         ("PatientID", "Z"), ("PatientBirthDate", "19500101"), ("PatientSex", "M"), ("PatientAge", "071Y"),
         ("StudyInstanceUID", "1.2.3.4"), ("FrameOfReferenceUID", "1.2.3.5"), ("ManufacturerModelName", "Other 64"),
-        ("StudyDate", "20080425"),
+        ("StudyDate", "20080425"), ("IssuerOfPatientID", "HOSPITAL B"), ("AccessionNumber", "2"), ("StudyID", "2"),
+        ("InstitutionName", "Other"), ("StationName", "CT2"), ("DeviceSerialNumber", "2"), ("PatientPosition", "FFS"),
     ],
 )  # fmt: skip
 def test_every_statement_of_identity_must_agree(source: Path, tmp_path: Path, keyword: str, value: str) -> None:
-    write(source, tmp_path, stating(PatientBirthDate="19700101"), stating([4, 5], **{keyword: value}))
+    first = stating(
+        PatientBirthDate="19700101", IssuerOfPatientID="HOSPITAL A", AccessionNumber="1", StudyID="1",
+        InstitutionName="One", StationName="CT1", DeviceSerialNumber="1",
+    )  # fmt: skip
+    write(source, tmp_path, first, stating([4, 5], **{keyword: value}))
     found = values_of(refusals(read_study(tmp_path)), "identities-mixed")
     assert (found["elements"], found["count"]) == ((keyword,), 2)
 
@@ -83,7 +89,16 @@ def test_other_notation_and_missing_statements_are_no_contradiction(source: Path
         stating(PatientBirthDate="19700101"),
         stating([3], PatientName="Doe^John^^", PatientSex="f"), stating([4], PatientName="Doe^John=ドウ^ジョン"),
         stating([5], PatientName="", PatientID="", PatientSex=None),
+        stating([6], PatientAge="53Y", PatientBirthDate="1970.01.01", StudyDate="2007.04.25", PatientSex="Female"),
     )  # fmt: skip
+    study = read_study(tmp_path)
+    assert (study.digest, refusals(study)) == (whole.digest, ())
+
+
+def test_names_in_two_forms_of_unicode_are_one(source: Path, tmp_path: Path, whole: Study) -> None:
+    name = "Müller^Jürgen"
+    composed = stating(SpecificCharacterSet="ISO_IR 192", PatientName=name)
+    write(source, tmp_path, composed, stating([3], PatientName=unicodedata.normalize("NFD", name)))
     study = read_study(tmp_path)
     assert (study.digest, refusals(study)) == (whole.digest, ())
 
@@ -108,6 +123,16 @@ HALF_A_SLICE = moved(4.0)
         (stating(), stating(KVP=80), "KVP"),
         (stating(XRayTubeCurrent=100), stating(XRayTubeCurrent=300), "XRayTubeCurrent"),
         (stating(), stating(ImageType=["DERIVED", "PRIMARY", "AXIAL"]), "ImageType"),
+        (stating(SeriesNumber=3), stating(SeriesNumber=4), "SeriesNumber"),
+        (stating(SeriesTime="100000"), stating(SeriesTime="100500"), "SeriesTime"),
+        (stating(SeriesDescription="arterial"), stating(SeriesDescription="venous"), "SeriesDescription"),
+        (stating(ContrastBolusStartTime="1000"), stating(ContrastBolusStartTime="1005"), "ContrastBolusStartTime"),
+        (stating(ReconstructionDiameter=331), stating(ReconstructionDiameter=250), "ReconstructionDiameter"),
+        (stating(GantryDetectorTilt=0), stating(GantryDetectorTilt=5), "GantryDetectorTilt"),
+        (stating(ImageComments="inspiration"), stating(ImageComments="expiration"), "ImageComments"),
+        (stating(ReconstructionAlgorithm="FBP"), stating(ReconstructionAlgorithm="IR"), "ReconstructionAlgorithm"),
+        (stating(WindowCenter=40), stating(WindowCenter=-500), "WindowCenter"),
+        (stating(InstanceCreationTime="1000"), stating(InstanceCreationTime="1100"), "InstanceCreationTime"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -419,3 +444,11 @@ def test_other_breaches_of_the_rules_for_uids(source: Path, tmp_path: Path, whol
 def test_valid_uids_stay(whole: Study, source: Path) -> None:
     assert "uids-replaced" not in codes(whole.notices)
     assert whole.series_uid == dcmread(next(source.iterdir())).SeriesInstanceUID
+
+
+@pytest.mark.parametrize("keyword", ["SamplesPerPixel", "PhotometricInterpretation"])
+def test_elements_that_can_have_one_value_only_may_be_missing(
+    source: Path, tmp_path: Path, whole: Study, keyword: str
+) -> None:
+    write(source, tmp_path, stating(**{keyword: None}))
+    assert read_study(tmp_path).digest == whole.digest

@@ -238,6 +238,9 @@ def _decode_file(
             dataset.file_meta.TransferSyntaxUID = _plain_syntax(*dataset.original_encoding)
         if "PixelData" not in dataset:
             raise ValueError("there are none, or they are cut off")
+        for keyword, only in (("SamplesPerPixel", 1), ("PhotometricInterpretation", "MONOCHROME2")):
+            if not dataset.get(keyword):  # slices of CT have no other
+                setattr(dataset, keyword, only)
         for frame, index in zip(frames, indices, strict=True):
             stored = decode_frame(dataset, frame.index, frame.shape)
             voxels[index] = grid.to_canonical(_to_hu(stored, frame)[np.newaxis])[0]

@@ -26,8 +26,8 @@ _OVERLAP = 0.5
 """Stacks show the same part of the patient if more than this share of the smaller one's slices lie in the other."""
 _SURE_OVERLAP = 0.25
 """The same where an element tells them apart that means another stack by itself."""
-_HOLE = 1.5
-"""A step of more than so many usual ones is a hole in a stack."""
+_HOLE = 2.5
+"""A step of more than so many usual ones is a hole in a stack; one missing slice makes none."""
 _FEW = 3
 """Fewer slices have no range worth comparing: they are stray."""
 _MOST = 0.75
@@ -113,13 +113,23 @@ _ELEMENTS = (
     _number("Exposure", certain=False),
     _number("ExposureTime", certain=False),
     _time("ContentTime", certain=False),
+    _time("ContrastBolusStartTime", certain=False),
+    _time("SeriesTime", certain=False),
+    _number("SeriesNumber", certain=False),
+    _text("SeriesDescription", certain=False),
+    _number("ReconstructionDiameter", certain=False),
+    _text("ReconstructionAlgorithm", certain=False),
+    _number("GantryDetectorTilt", certain=False),
+    _text("ImageComments", certain=False),
+    _text("WindowCenter", certain=False),
+    _time("InstanceCreationTime", certain=False),
     _Element("InstanceNumber", _runs, certain=False),
 )
 _MEANING = tuple(element.name for element in _ELEMENTS if element.certain or element.name == "ContentTime")
 """Elements of which another value in one or two slices means another scan."""
 _CONTINUING = frozenset(
     {"AcquisitionNumber", "IrradiationEventUID", "AcquisitionTime", "ContentTime", "InstanceNumber", "TriggerTime",
-     "XRayTubeCurrent", "Exposure", "ExposureTime", "SliceThickness"}
+     "XRayTubeCurrent", "Exposure", "ExposureTime", "SliceThickness", "SeriesTime", "InstanceCreationTime"}
 )  # fmt: skip
 """Elements that may differ between the parts of one scan that follow each other along the patient."""
 
@@ -141,7 +151,7 @@ def one_stack(series: list[Frame], places: NDArray[np.float64], notices: list[No
         left_out = len(series) - len(kept)
         notices.append(notice("repeated-acquisitions", read=len(kept), left_out=left_out, told_apart_by=tuple(telling)))
     mine = {element.name: [values[element.name][index] for index in kept] for element in _ELEMENTS}
-    odd = set().union(*(_odd(places[kept], mine[name]) for name in _MEANING))
+    odd = set().union(*(_odd(places[kept], its, name in _MEANING) for name, its in mine.items()))
     stray = odd | _stray(places[kept], list(mine.values()), odd)
     if stray:
         names = tuple(sorted(series[kept[index]].name for index in stray))
@@ -304,10 +314,11 @@ def _beyond(places: NDArray[np.float64], kept: NDArray[np.float64]) -> NDArray[n
     return far & outside if one_sided and len(places) >= _FEW and outside.mean() > _OVERLAP else none
 
 
-def _odd(places: NDArray[np.float64], values: Values) -> set[int]:
-    """The few slices that state another value than the stack does, and do not continue it.
+def _odd(places: NDArray[np.float64], values: Values, meaning: bool) -> set[int]:
+    """The few slices that state another value than the stack does, and for which there is no room beside it.
 
-    They are left out also where they would fill a hole: a slice that one phase lacks is not taken from another.
+    Where the value means another scan, they are left out also where they would fill a hole: a slice that one phase
+    lacks is not taken from another.
     """
     stated = Counter(value for value in values if value is not None)
     usual_value, count = stated.most_common(1)[0] if stated else (None, 0)
@@ -319,7 +330,7 @@ def _odd(places: NDArray[np.float64], values: Values) -> set[int]:
     for index, (place, value) in enumerate(zip(places, values, strict=True)):
         if value is None or value == usual_value or stated[value] >= _FEW:
             continue
-        within = stack.min() < place < stack.max()
+        within = meaning and stack.min() < place < stack.max()
         if within or np.abs(stack - place).min() < _CLOSE * distance:
             odd.add(index)
     return odd

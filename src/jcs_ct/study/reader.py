@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError, UsageError
@@ -24,6 +24,10 @@ from jcs_ct.study.series_choice import SeriesSummary
 from jcs_ct.study.volume import InputKind, Study
 
 _ACCEPTED = "a DICOM series, a NIfTI volume (.nii, .nii.gz) or PNG/JPEG/BMP/TIFF slices"
+
+
+_HOLDERS = ("a 7z", "a RAR", "a tar", "a bzip2", "an xz", "a Zstandard", "a gzip", "an NRRD", "a MetaImage")
+"""Other formats that images may be in; others, such as PDF, are no part of a study."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,9 @@ class _Found:
     """What to call the input in messages."""
     files: dict[FileKind, list[Path]]
     broken: list[Path]
-    whole: bool
+    other: list[Path] = field(default_factory=list)
+    """Files of kinds that are not read."""
+    whole: bool = True
     """Whether the input is a folder or an archive; else it is one file."""
 
 
@@ -190,7 +196,7 @@ def _found_in(root: Path, called: str, scratch: ScratchFolder) -> _Found:
             f"{called}: {len(folder.broken)} of {readable + len(folder.broken)} files are damaged, first "
             f"{names.of(folder.broken[0])}; copy or export the study again"
         )
-    return _Found(names, called, folder.files, folder.broken, whole=True)
+    return _Found(names, called, folder.files, folder.broken, folder.skipped)
 
 
 def _readable(folder: Folder) -> int:
@@ -222,6 +228,7 @@ def _folder_notices(found: _Found) -> tuple[Notice, ...]:
         notices.append(notice("dicomdir-files-missing", count=len(missing), files=tuple(missing)))
     kinds = [kind for kind in (FileKind.DICOM, FileKind.NIFTI, FileKind.IMAGE) if found.files[kind]]
     others = [file for kind in (*kinds[1:], FileKind.ZIP) for file in found.files[kind]]
+    others += [file for file in found.other if (other_format(file) or "").startswith(_HOLDERS)]
     if others and found.whole:
         files = tuple(found.names.of(file) for file in others)
         notices.append(notice("other-kinds-left-out", count=len(files), kind=str(kinds[0]), files=files))
