@@ -1,6 +1,6 @@
 """Damage valid files in many ways, mix series, and check how reading them ends.
 
-    python experiments/fuzz_reading.py --count 10000
+    python experiments/fuzz_reading.py --count 10000 --record fuzz.jsonl --workers 2    # again: goes on
     python experiments/fuzz_reading.py --only 4711        # one mutation again, with its traceback
 
 Each mutation follows from the seed and its number alone. Reading one must end in a study or in an error of ours, within
@@ -21,10 +21,12 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import Queue
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -53,8 +55,8 @@ class Outcome:
 
 
 def read_one(whole: mutations.Inputs, number: int, seed: int, folder: Path) -> Outcome:
-    """Write mutation `number` below `folder`, read it, and classify the outcome. Every third one is a mixture."""
-    mixture = number % 3 == 2
+    """Write mutation `number` below `folder`, read it, and classify the outcome."""
+    mixture = is_mixture(number)
     target = (
         mixtures.mixed(number, seed, folder / "input")
         if mixture
@@ -109,6 +111,61 @@ def fuzz(numbers: list[int], seed: int, inputs: Path, work: Path) -> Iterator[Ou
         process.join(10)
 
 
+def fuzz_in_parallel(numbers: Sequence[int], seed: int, inputs: Path, work: Path, workers: int) -> Iterator[Outcome]:
+    """As `fuzz`, with several reading processes; outcomes come as they are ready."""
+    ready: Queue[Outcome | None] = Queue()
+
+    def work_off(worker: int) -> None:
+        try:
+            for outcome in fuzz(list(numbers[worker::workers]), seed, inputs, work / str(worker)):
+                ready.put(outcome)
+        finally:
+            ready.put(None)
+
+    with ThreadPoolExecutor(workers) as pool:
+        running = [pool.submit(work_off, worker) for worker in range(workers)]
+        left = workers
+        while left:
+            outcome = ready.get()
+            if outcome is None:
+                left -= 1
+            else:
+                yield outcome
+        for each in running:
+            each.result()
+
+
+def recorded(path: Path | None, numbers: Sequence[int], seed: int) -> dict[int, Outcome]:
+    """Outcomes of an earlier call that was stopped."""
+    if path is None or not path.exists():
+        return {}
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    found = [Outcome(**row["outcome"]) for row in rows if row["seed"] == seed]
+    wanted = set(numbers)
+    return {outcome.number: outcome for outcome in found if outcome.number in wanted}
+
+
+def figures_of(outcomes: Sequence[Outcome], seed: int) -> dict[str, object]:
+    """What the run shows, as plain data."""
+    slowest = max(outcomes, key=lambda outcome: outcome.seconds)
+    kinds = Counter(("mixture" if is_mixture(outcome.number) else "damaged", outcome.what) for outcome in outcomes)
+    return {
+        "count": len(outcomes),
+        "seed": seed,
+        "outcomes": dict(Counter(outcome.what for outcome in outcomes)),
+        "mixtures": {what: count for (kind, what), count in sorted(kinds.items()) if kind == "mixture"},
+        "slowest_s": round(slowest.seconds, 2),
+        "slowest_mutation": slowest.number,
+        "peak_mb": max(outcome.peak_bytes for outcome in outcomes) // 1024**2,
+        "total_s": round(sum(outcome.seconds for outcome in outcomes)),
+    }
+
+
+def is_mixture(number: int) -> bool:
+    """Whether an input is put together from two persons, studies or phases; every third one is."""
+    return number % 3 == 2
+
+
 def _answer(pipe: Connection, number: int) -> Outcome:
     # A hang must exceed the allowed time by far, because the machine may be busy; the child reports its own time.
     limit = 6 * MAX_SECONDS
@@ -130,7 +187,11 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="read this mutation only, in this process")
     parser.add_argument("--data", type=Path, help="folder of real files to damage as well, e.g. transfer-syntaxes")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--record", type=Path, help="file that keeps each outcome, so that a stopped run goes on")
+    parser.add_argument("--workers", type=int, default=1, help="reading processes")
     options = parser.parse_args()
+    numbers = range(options.first, options.first + options.count)
+    outcomes = recorded(options.record, numbers, options.seed)
     with tempfile.TemporaryDirectory(prefix="jcs-fuzz-") as name:
         work = Path(name)
         inputs = mutations.write_inputs(work / "inputs", options.data)
@@ -139,27 +200,19 @@ def main() -> None:
                 (work / part).mkdir()
             print(read_one(mutations.load(inputs), options.only, options.seed, work))
             return
-        numbers = list(range(options.first, options.first + options.count))
-        start = time.perf_counter()
-        outcomes = []
-        for outcome in fuzz(numbers, options.seed, inputs, work):
-            outcomes.append(outcome)
+        todo = [number for number in numbers if number not in outcomes]
+        for outcome in fuzz_in_parallel(todo, options.seed, inputs, work, options.workers):
+            outcomes[outcome.number] = outcome
+            if options.record:
+                with options.record.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps({"seed": options.seed, "outcome": asdict(outcome)}) + "\n")
             if outcome.failed:
                 print(f"mutation {outcome.number}: {outcome.what}: {outcome.detail}", flush=True)
-    slowest = max(outcomes, key=lambda outcome: outcome.seconds)
-    figures = {
-        "count": len(outcomes),
-        "seed": options.seed,
-        "outcomes": dict(Counter(outcome.what for outcome in outcomes)),
-        "slowest_s": round(slowest.seconds, 2),
-        "slowest_mutation": slowest.number,
-        "peak_mb": max(outcome.peak_bytes for outcome in outcomes) // 1024**2,
-        "total_s": round(time.perf_counter() - start),
-    }
+    figures = figures_of(list(outcomes.values()), options.seed)
     print(json.dumps(figures, indent=2))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    sys.exit(any(outcome.failed for outcome in outcomes))
+    sys.exit(any(outcome.failed for outcome in outcomes.values()))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ LONG_FILES = (
     "test_steps.py",
     "training/test_own_training.py",
     "diagnosis/test_geometry.py",
+    "test_field_faults.py",
     "test_cli.py",
     "test_measure_command.py",
     "test_benchmarks.py",

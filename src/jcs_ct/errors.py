@@ -4,6 +4,7 @@
     ├── InputError               the input cannot be read as a study                         exit 2
     │   ├── UnreadableFileError  one file is damaged, truncated or of an unknown kind
     │   └── UnsupportedInputError  read correctly, but not an input that JCS supports
+    │       └── SeveralStudiesError  more than one study, where one is expected
     ├── UsageError               an option or a setting is wrong                             exit 2
     ├── WeightsError             weights are missing or do not match their checksum          exit 2
     ├── DataError                a data set for training or evaluation is not as documented  exit 2
@@ -38,6 +39,10 @@ class UnreadableFileError(InputError):
 
 class UnsupportedInputError(InputError):
     """A file was read correctly, but JCS does not support its content."""
+
+
+class SeveralStudiesError(UnsupportedInputError):
+    """The input holds more than one study; `read_study` takes one, `split_studies` parts them."""
 
 
 class UsageError(JcsError):

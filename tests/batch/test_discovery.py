@@ -10,7 +10,10 @@ import pytest
 from pydicom.dataset import Dataset
 
 from jcs_ct.batch.discovery import discover
+from jcs_ct.batch.fingerprint import fingerprint
 from jcs_ct.batch.items import Item, Part, chosen_part, safe_name
+from jcs_ct.batch.settings import WorkSettings
+from jcs_ct.batch.sources import read_item
 from jcs_ct.batch.table import write_table
 from jcs_ct.errors import InputError, UsageError
 from tests.phantoms import UID_ROOT, write_dicom_series, write_nifti, write_png_slices
@@ -256,3 +259,33 @@ def test_zip_archives_among_dicom_files_are_studies(tmp_path: Path) -> None:
     case, archive_item = discover([tmp_path])
     assert case.study_uid == f"{UID_ROOT}7.1"  # by its files, as the folder holds more than it
     assert Path(archive_item.path).name == "old.zip"
+
+
+@pytest.mark.parametrize("given", ["the archive", "its folder", "a table"])
+def test_archive_of_several_studies_is_several_studies(tmp_path: Path, given: str) -> None:
+    for number in (1, 2, 3):
+        dicom(tmp_path / "all" / f"p{number}", number)
+    (tmp_path / "all" / "notes.txt").write_text("notes")
+    (tmp_path / "in").mkdir()
+    archive = Path(shutil.make_archive(str(tmp_path / "in" / "five"), "zip", tmp_path / "all"))
+    items = discover([archive if given == "the archive" else tmp_path / "in"])
+    if given == "a table":
+        write_table(items, tmp_path / "in" / "studies.csv")
+        items = discover([tmp_path / "in" / "studies.csv"])
+    assert [item.study_uid for item in items] == [f"{UID_ROOT}7.{number}" for number in (1, 2, 3)]
+    assert names(items) == [f"five_{item.study_uid}" for item in items]
+    settings = WorkSettings(str(tmp_path / "out"))
+    found = [read_item(item, settings) for item in items]
+    assert [study.attributes["PatientID"] for study in found] == ["P1", "P2", "P3"]
+    assert len({fingerprint(item) for item in items}) == 3
+
+
+def test_patients_of_one_study_uid_in_an_archive_have_names_of_their_own(tmp_path: Path) -> None:
+    for patient in "ABC":
+        dicom(tmp_path / "all" / patient, 1, patient=patient)
+    archive = Path(shutil.make_archive(str(tmp_path / "five"), "zip", tmp_path / "all"))
+    items = discover([archive])
+    assert len(set(names(items))) == 3
+    assert names(items) == names(discover([archive]))
+    settings = WorkSettings(str(tmp_path / "out"))
+    assert [read_item(item, settings).attributes["PatientID"] for item in items] == ["A", "B", "C"]

@@ -1,6 +1,6 @@
 """Kills a process at every line of the queue's code that an act reaches; a script, as it forks.
 
-    python -m tests.jobs.kill_everywhere work|submit|remove|sign_off|correct FOLDER
+    python -m tests.jobs.kill_everywhere work|part|submit|remove|sign_off|correct FOLDER
 
 After each kill another process goes on, as it would in earnest. What is then not as it should be is printed, as JSON.
 """
@@ -67,6 +67,39 @@ def kill_work(folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
             "ended once": [event.state for event in queue.events()].count(JobState.DONE) == 1,
         }
     return killed, {"checks": checks, "published": published and not said}
+
+
+def kill_part(folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
+    """A kill while a study that turned out to be three is made three jobs."""
+    settings = quick(folder, lease_s=0.02, heartbeat_s=0.01)
+    with JobQueue(folder / "store", settings) as queue:
+        job = submit(queue, folder, key=_KEY, studies=3)
+    killed = killed_at(count, lambda: work_off(folder, settings, "first"), _CODE)
+    with JobQueue(folder / "store", settings) as queue:
+        parted = len(queue.jobs())
+        time.sleep(0.03)  # the lease of who was killed
+        queue.ledger.recover()
+        for lock in queue.folders.incoming.glob("*.lock"):
+            os.utime(lock, (time.time() - 60,) * 2)
+        for number in range(4):
+            work_off(folder, settings, f"worker {number}")
+        sweep(queue)
+        made = sorted(queue.jobs(), key=lambda each: each.name)
+        with queue.database.reading() as db:
+            arrivals = db.execute("SELECT count(*) FROM arrivals").fetchone()[0]
+        left = [*queue.folders.incoming.iterdir(), *queue.folders.trash.iterdir()]
+        inputs = [[path.name for path in queue.study_path(each.id).iterdir()] for each in made]
+        checks = {
+            "all or none": parted in (1, 3),
+            "one for each": len(made) == 3 and {each.upload for each in made} == {job} and made[0].id == job,
+            "whole": all(is_whole(queue, each.id, f"{_KEY}-{n}") for n, each in enumerate(made, start=1)),
+            "each done once": sorted(starts(folder / "starts.log")) == [f"{_KEY}-{n}" for n in (1, 2, 3)],
+            "only its own input": inputs == [["orders.json"]] * 3,
+            "nothing of the others": len(list((queue.folders.job(job) / "input").iterdir())) == 1,
+            "nothing left over": not left and not arrivals,
+            "no folder without a job": len(list(queue.folders.jobs.iterdir())) == 3,
+        }
+    return killed, {"checks": checks, "published": parted == 3 and killed}
 
 
 def kill_submit(folder: Path, count: int) -> tuple[bool, dict[str, Any]]:
@@ -189,7 +222,7 @@ def _in_order(queue: JobQueue, job: str) -> dict[str, bool]:
 def main(act: str, folder: Path) -> None:
     """Kill at the first line, the second, and so on, each on a store of its own, until the act comes to its end."""
     acts: dict[str, Callable[[Path, int], tuple[bool, dict[str, Any]]]] = {
-        "work": kill_work, "submit": kill_submit, "remove": kill_remove,
+        "work": kill_work, "part": kill_part, "submit": kill_submit, "remove": kill_remove,
         "sign_off": partial(kill_revise, "sign_off"), "correct": partial(kill_revise, "correct"),
     }  # fmt: skip
     kill = acts[act]

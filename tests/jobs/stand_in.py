@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jcs_ct.errors import UnreadableFileError, UsageError, WeightsError
+from jcs_ct.errors import SeveralStudiesError, UnreadableFileError, UsageError, WeightsError
 from jcs_ct.jobs.job import JobOptions, JobState, Outcome
-from jcs_ct.jobs.task import Task
+from jcs_ct.jobs.task import SeveralStudiesFound, Task
 
 if TYPE_CHECKING:
     from jcs_ct.diagnosis.reporter import Reporter  # takes seconds to import
@@ -37,6 +37,8 @@ class Orders:
     ending: str = "done"
     only_first: bool = False
     """The ending is for the first start; later ones are done."""
+    studies: int = 1
+    """How many studies it turns out to be; their keys are numbered."""
 
     def write(self, path: Path) -> Path:
         """As a study."""
@@ -74,7 +76,10 @@ def prepare(threads: int | None, log: str, broken: str | None = None) -> Task:
 
     def task(study: Path, reports: Path, options: JobOptions, reporter: Reporter) -> Outcome:
         del options
-        orders = Orders(**json.loads(study.read_text(encoding="utf-8")))
+        path = study / "orders.json" if study.is_dir() else study
+        orders = Orders(**json.loads(path.read_text(encoding="utf-8")))
+        if orders.studies > 1:
+            raise SeveralStudiesFound(SeveralStudiesError("found several"), _parted(orders, reports.parent))
         first = orders.key not in starts(Path(log))
         with Path(log).open("a", encoding="utf-8") as stream:
             stream.write(f"{orders.key} {time.time()}\n")
@@ -93,6 +98,14 @@ def prepare(threads: int | None, log: str, broken: str | None = None) -> Task:
         return Outcome(JobState.DONE, {"verdict": "negative", "key": orders.key})
 
     return task
+
+
+def _parted(orders: Orders, folder: Path) -> tuple[Path, ...]:
+    folders = tuple(folder / "studies" / str(number) for number in range(1, orders.studies + 1))
+    for number, each in enumerate(folders, start=1):
+        each.mkdir(parents=True)
+        Orders(f"{orders.key}-{number}", orders.steps, orders.step_s).write(each / "orders.json")
+    return folders
 
 
 def _misbehave(ending: str, study: Path, reports: Path) -> None:

@@ -59,7 +59,7 @@ def test_queue_of_a_later_version_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "queue.sqlite") as later:
         later.execute("PRAGMA user_version = 99")
     later.close()
-    with pytest.raises(QueueError, match="is a queue of version 99, expected 2"):
+    with pytest.raises(QueueError, match="is a queue of version 99, expected 3"):
         JobQueue(tmp_path)
 
 

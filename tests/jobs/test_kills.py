@@ -102,7 +102,8 @@ def test_every_study_ends_once_whatever_is_killed_and_when(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("act", "kills"), [("work", 150), ("submit", 120), ("remove", 50), ("sign_off", 150), ("correct", 70)]
+    ("act", "kills"),
+    [("work", 150), ("part", 150), ("submit", 120), ("remove", 50), ("sign_off", 150), ("correct", 70)],
 )
 def test_kill_at_every_line_loses_repeats_and_leaves_nothing(tmp_path: Path, act: str, kills: int) -> None:
     command = [sys.executable, "-m", "tests.jobs.kill_everywhere", act, str(tmp_path)]

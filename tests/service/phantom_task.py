@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from jcs_ct.diagnosis.reporter import Reporter
-from jcs_ct.jobs.diagnosing import write_result
+from jcs_ct.jobs.diagnosing import read_submitted, write_result
 from jcs_ct.jobs.job import JobOptions, Outcome
 from jcs_ct.jobs.task import Task
-from jcs_ct.study.reader import read_study
 from tests.jobs.finished import PHANTOM
 from tests.reports.conftest import diagnose
 
@@ -21,7 +20,7 @@ def prepare(threads: int | None) -> Task:
 
     def task(study: Path, reports: Path, options: JobOptions, reporter: Reporter) -> Outcome:
         reporter.stage("reading", 0)
-        read = read_study(study, options.series_uid)
+        read = read_submitted(study, reports, options)
         return write_result(diagnose(read, PHANTOM.lesion_mask, PHANTOM.lung_mask), read, reports, options)
 
     return task

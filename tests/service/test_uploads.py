@@ -11,7 +11,10 @@ from tusclient.client import TusClient
 
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.service.users import add_user
+from tests.altered import stating
+from tests.jobs.finished import PHANTOM, SPACING
 from tests.jobs.stores import quick
+from tests.phantoms import UID_ROOT, write_dicom_series
 from tests.service.client import Json, Running, Service, orders, zipped
 from tests.service.test_access import PASSWORDS, logged_in
 
@@ -152,3 +155,19 @@ def test_another_users_upload_is_not_there(tmp_path: Path) -> None:
             headers = {**PART, "Upload-Offset": "0"}
             assert berta.request(method, address, headers=headers, content=b"12345").status_code == 404
         assert anna.head(address, headers=TUS).headers["Upload-Offset"] == "0"
+
+
+def test_each_patient_of_an_archive_gets_a_job(phantoms: Service, tmp_path: Path) -> None:
+    for number in range(1, 6):
+        edit = stating(PatientID=f"P{number}", PatientName=f"Name^{number}", StudyInstanceUID=f"{UID_ROOT}7.{number}")
+        at = [SPACING[0] * z for z in range(len(PHANTOM.hu))]
+        write_dicom_series(
+            tmp_path / f"{number}", PHANTOM.hu, positions=at, series=number, spacing=SPACING[1:], edit=edit
+        )
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in sorted(tmp_path.rglob("*.dcm"))}
+    job = phantoms.submit(("five.zip", zipped(files)))
+    made = [phantoms.ended(job["id"])]
+    made += [each for each in phantoms.http.get("/jobs").json()["jobs"] if each["upload"] == job["id"] != each["id"]]
+    made = [phantoms.ended(each["id"]) for each in made]
+    by_name = {each["name"]: each["summary"]["patient"]["id"] for each in made if each["state"] == "done"}
+    assert by_name == {f"five.zip ({number} of 5)": f"P{number}" for number in range(1, 6)}

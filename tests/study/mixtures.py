@@ -1,4 +1,4 @@
-"""Series put together from two persons or two phases, with header values exchanged, that follow from a number alone.
+"""Series put together from two persons, studies or phases, header values exchanged, that follow from a number alone.
 
 File names tell person, phase and slice. What is read may hold files of one person and one phase only, unless the study
 is refused: that is known by construction, whatever the headers say.
@@ -6,6 +6,7 @@ is refused: that is known by construction, whatever the headers say.
 
 from __future__ import annotations
 
+import gzip
 import random
 import shutil
 import tempfile
@@ -23,7 +24,7 @@ from jcs_ct.errors import JcsError
 from jcs_ct.study import read_study, refusals
 from tests.phantoms import UID_ROOT, ChestPhantom, write_dicom_series
 
-_SLICES = 12
+_SLICES = 8
 _PHANTOM = ChestPhantom(shape=(_SLICES, 64, 64), spacing=(5.0, 5.2, 5.2), noise=20.0)
 _PERSON: dict[str, tuple[object, object]] = {
     "PatientID": ("P1", "P2"), "PatientName": ("One^A", "Two^B"), "PatientBirthDate": ("19500101", "19700202"),
@@ -54,19 +55,49 @@ def mixed(number: int, seed: int, target: Path) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     dice = random.Random(f"mixture {seed} {number}")
-    way: Callable[[random.Random], dict[str, Dataset]] = dice.choice([_two_persons, _two_phases, _two_phases])
+    way: Callable[[random.Random], dict[str, Dataset]] = dice.choice(
+        [_two_persons, _two_phases, _two_phases, _two_studies]
+    )
     with disable_value_validation():
         files = way(dice)
         _exchange(files, dice)
         contents = {name: _written(dataset) for name, dataset in files.items()}
-    if dice.random() < 0.3:
-        with zipfile.ZipFile(target / "study.zip", "w") as archive:
-            for name, content in contents.items():
-                archive.writestr(name, content)
-        return target / "study.zip"
+    pack: Callable[[dict[str, bytes], Path], Path] = dice.choice(
+        [_plain, _plain, _gzipped, _zipped, _zips, _zips_zipped]
+    )
+    return pack(contents, target)
+
+
+def _plain(contents: dict[str, bytes], target: Path) -> Path:
     for name, content in contents.items():
         (target / name).write_bytes(content)
     return target
+
+
+def _gzipped(contents: dict[str, bytes], target: Path) -> Path:
+    """Every other file compressed."""
+    packed = [gzip.compress(content, 1) if index % 2 else content for index, content in enumerate(contents.values())]
+    return _plain(dict(zip(contents, packed, strict=True)), target)
+
+
+def _zipped(contents: dict[str, bytes], target: Path) -> Path:
+    with zipfile.ZipFile(target / "study.zip", "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return target / "study.zip"
+
+
+def _zips(contents: dict[str, bytes], target: Path) -> Path:
+    """An archive for each person and phase."""
+    for origin in sorted({name[:2] for name in contents}):
+        _zipped({name: content for name, content in contents.items() if name[:2] == origin}, target)
+        (target / "study.zip").rename(target / f"{origin}.zip")
+    return target
+
+
+def _zips_zipped(contents: dict[str, bytes], target: Path) -> Path:
+    packed = {path.name: path.read_bytes() for path in sorted(_zips(contents, target).iterdir())}
+    return _zipped(packed, target)
 
 
 def read(path: Path) -> tuple[str, str]:
@@ -92,6 +123,19 @@ def _two_persons(dice: random.Random) -> dict[str, Dataset]:
             which = int(name[0] == "B")
             setattr(dataset, keyword, _PERSON[keyword][which] if keyword in keywords else "")
         dataset.StudyInstanceUID = dataset.StudyInstanceUID or f"{UID_ROOT}1"
+    return files
+
+
+def _two_studies(dice: random.Random) -> dict[str, Dataset]:
+    """Whole studies, each with series of its own; what else they state may be the same."""
+    files = {f"A1-{index:02d}.dcm": _slice(index) for index in range(_SLICES)}
+    files |= {f"B1-{index:02d}.dcm": _slice(index, "8", dice.choice([0.0, 2.5])) for index in range(_SLICES)}
+    keywords = dice.sample(sorted(_PERSON), dice.choice([0, 1, 3]))
+    for name, dataset in files.items():
+        which = int(name[0] == "B")
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = (f"{UID_ROOT}{kind}{which}" for kind in (5, 6))
+        for keyword in keywords:
+            setattr(dataset, keyword, _PERSON[keyword][which])
     return files
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -39,6 +40,7 @@ from jcs_ct.study import warnings as study_warnings
 from jcs_ct.study.masks import read_labels
 from jcs_ct.study.outlines import read_lungs, read_outlines
 from tests.phantoms import (
+    UID_ROOT,
     ChestPhantom,
     to_grey,
     write_dicom_series,
@@ -46,6 +48,7 @@ from tests.phantoms import (
     write_nifti,
     write_png_slices,
 )
+from tests.segmentations import TISSUE, drawn
 
 _PHANTOM = ChestPhantom(shape=(6, 64, 64), spacing=(25.0, 5.2, 5.2), noise=20.0)
 _ABSURD_NUMBERS = (-1, 0, 1, 2, 7, 255, 4095, 65535, 2**31 - 1, 2**31)
@@ -83,6 +86,7 @@ def write_inputs(folder: Path, real: Path | None = None) -> Path:
     write_nifti(folder / "volume.nii.gz", _PHANTOM.hu)
     write_nifti(folder / "mask.nii", _PHANTOM.lung_mask.astype(np.uint8))
     write_nifti(folder / "mask.nii.gz", _PHANTOM.lung_mask.astype(np.uint8))
+    _write_segmentations(folder, sorted(series.iterdir()))
     grey = to_grey(_PHANTOM.hu)
     Image.fromarray(grey[3]).save(folder / "a.png")
     Image.fromarray(grey[3]).save(folder / "a.jpg")
@@ -100,6 +104,26 @@ def write_inputs(folder: Path, real: Path | None = None) -> Path:
     for path in sorted(real.iterdir()) if real else ():
         shutil.copyfile(path, folder / f"real-{path.name}")
     return folder
+
+
+def _write_segmentations(folder: Path, sources: list[Path]) -> None:
+    """Write DICOM masks of the lungs on a series: binary and fractional, always the same bytes."""
+    in_place = {float(dcmread(path).ImagePositionPatient[2]): path for path in sources}
+    ordered, lungs = [in_place[place] for place in sorted(in_place)], _PHANTOM.lung_mask
+    labels = [("Lung", TISSUE, TISSUE)]
+    for kind, masks in (("BINARY", lungs.astype(np.uint8)), ("FRACTIONAL", lungs.astype(np.float32))):
+        path = folder / f"mask-{kind.lower()}.seg"
+        drawn(ordered, masks, path, kind, labels)
+        dataset = dcmread(path)
+        for number, keyword in enumerate(("SeriesInstanceUID", "SOPInstanceUID")):
+            setattr(dataset, keyword, f"{UID_ROOT}99.{number}")
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        for item in (*dataset.DimensionOrganizationSequence, *dataset.DimensionIndexSequence):
+            item.DimensionOrganizationUID = f"{UID_ROOT}99.2"
+        for keyword in ("ContentDate", "ContentTime", "SeriesDate", "SeriesTime", "InstanceCreationDate",
+                        "InstanceCreationTime"):  # fmt: skip
+            dataset.pop(keyword, None)
+        dataset.save_as(path)
 
 
 def write_disc(folder: Path, images: list[Path]) -> list[Path]:
@@ -151,7 +175,7 @@ def read(path: Path) -> tuple[str, str]:
     """
     try:
         if path.name.startswith("mask"):
-            _read_mask(path)
+            _read_mask(path, _masked_study("seg" if path.name.endswith(".seg") else "nifti"))
             return "study", ""
         study = read_study(path)
         texts((*refusals(study), *study_warnings(study)))
@@ -165,19 +189,25 @@ def read(path: Path) -> tuple[str, str]:
 
 
 @cache
-def _masked_study() -> Study:
+def _masked_study(kind: str) -> Study:
     with tempfile.TemporaryDirectory() as folder:
-        write_nifti(Path(folder) / "ct.nii", _PHANTOM.hu)
-        study = read_study(Path(folder) / "ct.nii")
+        if kind == "seg":
+            write_dicom_series(Path(folder), _PHANTOM.hu)
+        else:
+            write_nifti(Path(folder) / "ct.nii", _PHANTOM.hu)
+        study = read_study(folder)
         return replace(study, voxels=np.array(study.voxels))
 
 
-def _read_mask(path: Path) -> None:
+def _read_mask(path: Path, study: Study) -> None:
     """Read a mask in each of the ways in which one can be given."""
     refused: JcsError | None = None
-    for read_one in (read_lungs, read_outlines, lambda path, study: read_labels(path, study, 5)):
+    ways: list[Callable[[Path, Study], object]] = [read_lungs, lambda path, study: read_outlines(path, study, (1,))]
+    if not path.name.endswith(".seg"):  # lobes are NIfTI labels
+        ways.append(lambda path, study: read_labels(path, study, 5))
+    for read_one in ways:
         try:
-            read_one(path, _masked_study())
+            read_one(path, study)
         except JcsError as error:
             refused = error
     if refused is not None:
@@ -255,13 +285,23 @@ def _element_changed(content: bytes, dice: random.Random) -> bytes:
     """Set one to three elements of a DICOM file to values that make no sense, or delete them."""
     try:
         dataset = dcmread(BytesIO(content))
-        for keyword in dice.sample(_KEYWORDS, dice.choice([1, 1, 2, 3])):
-            _spoil(dataset, keyword, dice)
+        if "SegmentSequence" in dataset and dice.random() < 0.7:
+            for item in dice.choices(_items(dataset), k=dice.choice([1, 1, 2, 10])):
+                _spoil(item, dice.choice(list(item.dir())), dice)
+        else:
+            for keyword in dice.sample(_KEYWORDS, dice.choice([1, 1, 2, 3])):
+                _spoil(dataset, keyword, dice)
         stream = BytesIO()
         dataset.save_as(stream)
     except Exception:  # pydicom does not write everything that can be asked for; then something simpler is damaged
         return _header_changed(content, dice)
     return stream.getvalue()
+
+
+def _items(dataset: Dataset) -> list[Dataset]:
+    """A data set and all items of its sequences, at any depth, that hold an element with a keyword."""
+    nested = [item for element in dataset if element.VR == "SQ" for each in element.value for item in _items(each)]
+    return [dataset, *nested] if dataset.dir() else nested
 
 
 def _spoil(dataset: object, keyword: str, dice: random.Random) -> None:

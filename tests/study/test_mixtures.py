@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -68,11 +69,16 @@ def test_single_slice_of_another_person_is_named(source: Path, tmp_path: Path) -
     [
         ("PatientID", "Z"), ("PatientBirthDate", "19500101"), ("PatientSex", "M"), ("PatientAge", "071Y"),
         ("StudyInstanceUID", "1.2.3.4"), ("FrameOfReferenceUID", "1.2.3.5"), ("ManufacturerModelName", "Other 64"),
-        ("StudyDate", "20080425"),
+        ("StudyDate", "20080425"), ("IssuerOfPatientID", "HOSPITAL B"), ("AccessionNumber", "2"), ("StudyID", "2"),
+        ("InstitutionName", "Other"), ("StationName", "CT2"), ("DeviceSerialNumber", "2"), ("PatientPosition", "FFS"),
     ],
 )  # fmt: skip
 def test_every_statement_of_identity_must_agree(source: Path, tmp_path: Path, keyword: str, value: str) -> None:
-    write(source, tmp_path, stating(PatientBirthDate="19700101"), stating([4, 5], **{keyword: value}))
+    first = stating(
+        PatientBirthDate="19700101", IssuerOfPatientID="HOSPITAL A", AccessionNumber="1", StudyID="1",
+        InstitutionName="One", StationName="CT1", DeviceSerialNumber="1",
+    )  # fmt: skip
+    write(source, tmp_path, first, stating([4, 5], **{keyword: value}))
     found = values_of(refusals(read_study(tmp_path)), "identities-mixed")
     assert (found["elements"], found["count"]) == ((keyword,), 2)
 
@@ -83,7 +89,16 @@ def test_other_notation_and_missing_statements_are_no_contradiction(source: Path
         stating(PatientBirthDate="19700101"),
         stating([3], PatientName="Doe^John^^", PatientSex="f"), stating([4], PatientName="Doe^John=ドウ^ジョン"),
         stating([5], PatientName="", PatientID="", PatientSex=None),
+        stating([6], PatientAge="53Y", PatientBirthDate="1970.01.01", StudyDate="2007.04.25", PatientSex="Female"),
     )  # fmt: skip
+    study = read_study(tmp_path)
+    assert (study.digest, refusals(study)) == (whole.digest, ())
+
+
+def test_names_in_two_forms_of_unicode_are_one(source: Path, tmp_path: Path, whole: Study) -> None:
+    name = "Müller^Jürgen"
+    composed = stating(SpecificCharacterSet="ISO_IR 192", PatientName=name)
+    write(source, tmp_path, composed, stating([3], PatientName=unicodedata.normalize("NFD", name)))
     study = read_study(tmp_path)
     assert (study.digest, refusals(study)) == (whole.digest, ())
 
@@ -108,6 +123,16 @@ HALF_A_SLICE = moved(4.0)
         (stating(), stating(KVP=80), "KVP"),
         (stating(XRayTubeCurrent=100), stating(XRayTubeCurrent=300), "XRayTubeCurrent"),
         (stating(), stating(ImageType=["DERIVED", "PRIMARY", "AXIAL"]), "ImageType"),
+        (stating(SeriesNumber=3), stating(SeriesNumber=4), "SeriesNumber"),
+        (stating(SeriesTime="100000"), stating(SeriesTime="100500"), "SeriesTime"),
+        (stating(SeriesDescription="arterial"), stating(SeriesDescription="venous"), "SeriesDescription"),
+        (stating(ContrastBolusStartTime="1000"), stating(ContrastBolusStartTime="1005"), "ContrastBolusStartTime"),
+        (stating(ReconstructionDiameter=331), stating(ReconstructionDiameter=250), "ReconstructionDiameter"),
+        (stating(GantryDetectorTilt=0), stating(GantryDetectorTilt=5), "GantryDetectorTilt"),
+        (stating(ImageComments="inspiration"), stating(ImageComments="expiration"), "ImageComments"),
+        (stating(ReconstructionAlgorithm="FBP"), stating(ReconstructionAlgorithm="IR"), "ReconstructionAlgorithm"),
+        (stating(WindowCenter=40), stating(WindowCenter=-500), "WindowCenter"),
+        (stating(InstanceCreationTime="1000"), stating(InstanceCreationTime="1100"), "InstanceCreationTime"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -170,6 +195,65 @@ def test_single_slice_of_another_acquisition_between_two_others_is_left_out(
     study = read_study(tmp_path)
     assert study.digest == whole.digest
     assert values_of(study.notices, "stray-slices")["files"] == (extra[14].name,)
+
+
+@pytest.mark.parametrize("edit", [stating(AcquisitionNumber=9), stating(KVP=80), LATER], ids=["number", "kV", "time"])
+def test_hole_of_one_scan_is_not_filled_from_another(source: Path, tmp_path: Path, edit: Edit) -> None:
+    write(source, tmp_path, FIRST)[14].unlink()
+    extra = write(source, tmp_path, FIRST, edit, renamed("9"), prefix="a")
+    for index, path in enumerate(extra):
+        if index != 14:
+            path.unlink()
+    study = read_study(tmp_path)
+    assert len(study) == 29
+    assert values_of(study.notices, "stray-slices")["files"] == (extra[14].name,)
+    assert "gaps" in codes(study.notices)
+
+
+def test_two_slices_of_another_scan_at_an_end_are_left_out_and_no_other(
+    source: Path, tmp_path: Path, whole: Study
+) -> None:
+    write(source, tmp_path, FIRST)
+    for index, path in enumerate(write(source, tmp_path, LATER, moved(-4.0), renamed("9"), prefix="a")):
+        if index not in (28, 29):
+            path.unlink()
+    study = read_study(tmp_path)
+    assert [name for name in study.sources if name.startswith("a")] in ([], ["a1-30.dcm"])
+    assert set(whole.sources) <= set(study.sources)
+
+
+def test_phases_with_exchanged_positions_stay_apart(source: Path, tmp_path: Path) -> None:
+    """A few slices of each, whose wrong places make holes in both stacks."""
+    one = write(source, tmp_path, stating(NominalPercentageOfCardiacPhase=40), prefix="z")
+    later = stating(NominalPercentageOfCardiacPhase=75)
+    two = write(source, tmp_path, later, moved(-4.0), numbered(31), renamed("9"), prefix="a")
+    for path in (*one[8:], *two[8:]):
+        path.unlink()
+    first, second = dcmread(one[1]), dcmread(two[2])
+    first.ImagePositionPatient, second.ImagePositionPatient = second.ImagePositionPatient, first.ImagePositionPatient
+    first.SliceLocation, second.SliceLocation = second.SliceLocation, first.SliceLocation
+    first.save_as(one[1])
+    second.save_as(two[2])
+    assert len({name[0] for name in read_study(tmp_path).sources}) == 1
+
+
+def test_scans_that_overlap_where_one_ends_are_read_without_the_overlap(
+    source: Path, tmp_path: Path, whole: Study
+) -> None:
+    """Both are needed to cover the chest; where both lie, the longer one is read."""
+    for path in write(source, tmp_path, stating(AcquisitionNumber=1), FIRST)[20:]:
+        path.unlink()
+    lower = write(source, tmp_path, stating(AcquisitionNumber=2), LATER, moved(4.0), renamed("9"), prefix="a")
+    for path in lower[:13]:
+        path.unlink()
+    study = read_study(tmp_path)
+    assert study.geometry is not None
+    assert whole.geometry is not None
+    upper = [name for name in study.sources if not name.startswith("a")]
+    assert len(upper) == 20
+    assert len(study) >= 29
+    assert float(study.geometry.slice_distances.min()) > 4.5
+    assert study.geometry.slice_positions[0] == pytest.approx(whole.geometry.slice_positions[0] + 4)
 
 
 # ---- ties and rounding
@@ -360,3 +444,11 @@ def test_other_breaches_of_the_rules_for_uids(source: Path, tmp_path: Path, whol
 def test_valid_uids_stay(whole: Study, source: Path) -> None:
     assert "uids-replaced" not in codes(whole.notices)
     assert whole.series_uid == dcmread(next(source.iterdir())).SeriesInstanceUID
+
+
+@pytest.mark.parametrize("keyword", ["SamplesPerPixel", "PhotometricInterpretation"])
+def test_elements_that_can_have_one_value_only_may_be_missing(
+    source: Path, tmp_path: Path, whole: Study, keyword: str
+) -> None:
+    write(source, tmp_path, stating(**{keyword: None}))
+    assert read_study(tmp_path).digest == whole.digest

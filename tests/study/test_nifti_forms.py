@@ -97,6 +97,19 @@ def test_mask_is_laid_by_the_form_that_fits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_lungs(tmp_path / "lungs.nii", read_study(tmp_path / "ct.nii")), LUNGS > 0)
 
 
+@pytest.mark.parametrize(("pixels", "fits"), [(0.5, True), (1.0, False), (-1.0, False)])
+def test_mask_of_half_a_pixel_off_is_taken_and_of_a_whole_one_is_not(tmp_path: Path, pixels: float, fits: bool) -> None:
+    affine = write(tmp_path / "ct.nii", PHANTOM.hu)
+    affine[0, 3] += pixels * 5.0
+    nib.save(nib.Nifti1Image(np.transpose(LUNGS, (2, 1, 0)).copy(), affine), tmp_path / "lungs.nii")
+    study = read_study(tmp_path / "ct.nii")
+    if fits:
+        assert read_lungs(tmp_path / "lungs.nii", study).any()
+        return
+    with pytest.raises(UnsupportedInputError, match=r"lies up to 5\.0 mm off"):
+        read_lungs(tmp_path / "lungs.nii", study)
+
+
 @pytest.mark.parametrize("name", ["lungs.nii.gz", "lungs", "lungs.dcm"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_masks_are_told_by_their_content(tmp_path: Path, name: str, packed: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import os
 import shutil
@@ -157,6 +158,14 @@ def test_other_kinds_beside_the_images_are_named(tmp_path: Path) -> None:
     write_nifti(tmp_path / "other.nii.gz", PHANTOM.hu)
     found = values_of(read_study(tmp_path).notices, "other-kinds-left-out")
     assert found == {"count": 1, "kind": "DICOM", "files": ("other.nii.gz",)}
+
+
+def test_slice_in_an_archive_that_is_not_read_is_named(tmp_path: Path) -> None:
+    first = write_dicom_series(tmp_path, PHANTOM.hu)[0]
+    first.with_name(f"{first.name}.bz2").write_bytes(bz2.compress(first.read_bytes()))
+    first.unlink()
+    (tmp_path / "report.pdf").write_bytes(b"%PDF-1.4")
+    assert values_of(read_study(tmp_path).notices, "other-kinds-left-out")["files"] == (f"{first.name}.bz2",)
 
 
 @pytest.mark.parametrize(

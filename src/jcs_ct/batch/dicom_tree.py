@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import MediaStorageDirectoryStorage
 
+from jcs_ct.study.archive import MAX_ENTRIES
+
 _LAST = Tag("StudyInstanceUID")
 # Whoever wrote deflated data has to have all of it inflated; images are hardly ever stored so.
 _MOST_BYTES = 2 * 1024**3
+_HEAD_BYTES = 64 * 1024
+"""Of an entry of an archive: what comes before the Study Instance UID is short."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,27 @@ def group_by_study(files: Iterable[Path], top: Path) -> tuple[list[DicomStudy], 
     return studies, damaged
 
 
+def studies_in_archive(archive: Path) -> dict[StudyKey, list[str]]:
+    """The names of the DICOM entries of a zip archive by study; none where it cannot be looked into.
+
+    Only the beginning of each entry is unpacked. Archives in it stay closed.
+    """
+    found: dict[StudyKey, list[str]] = defaultdict(list)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for member in sorted(opened.infolist()[:MAX_ENTRIES], key=lambda member: member.filename):
+                with opened.open(member) as stream:
+                    head = stream.read(_HEAD_BYTES)
+                if head[128:132] != b"DICM":
+                    continue
+                key, image = _identity_of(BytesIO(head))
+                if key is not None and image != MediaStorageDirectoryStorage:
+                    found[key].append(member.filename)
+    except Exception:  # whoever reads the archive says what is wrong with it
+        return {}
+    return dict(found)
+
+
 def common_folder(files: Iterable[Path]) -> Path:
     """The deepest folder that holds all of the files."""
     folders = [path.parent for path in files]
@@ -86,11 +114,19 @@ def _repeats(groups: list[list[tuple[Path, str]]]) -> bool:
 
 
 def _identity(path: Path) -> tuple[StudyKey | None, str]:
-    """Study, and SOP Instance UID (of the directory of a disc: its SOP class)."""
     try:
         if path.stat().st_size > _MOST_BYTES:
             return None, ""
-        with path.open("rb") as stream, warnings.catch_warnings():
+        with path.open("rb") as stream:
+            return _identity_of(stream)
+    except OSError:
+        return None, ""
+
+
+def _identity_of(stream: BinaryIO) -> tuple[StudyKey | None, str]:
+    """Study, and SOP Instance UID (of the directory of a disc: its SOP class)."""
+    try:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             header = read_partial(stream, stop_when=_after_study, force=True, specific_tags=_WANTED)
         if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:

@@ -3,7 +3,7 @@
 What lies in a folder is told by the content of its files:
 
 - DICOM files, at any depth, are grouped by study (`dicom_tree`).
-- A zip archive is one study, at any depth.
+- A zip archive is one study, at any depth, or each of the studies that its DICOM files belong to.
 - A NIfTI file directly in the folder is one study; a folder below it with NIfTI files or pictures is one.
 - Pictures directly in the folder make the folder one study.
 - A folder directly below that holds none of these is a study that cannot be read, and is reported as such.
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jcs_ct.batch.dicom_tree import DicomStudy, common_folder, group_by_study
+from jcs_ct.batch.dicom_tree import DicomStudy, common_folder, group_by_study, studies_in_archive
 from jcs_ct.batch.items import Found, Item, named, without_suffix
 from jcs_ct.batch.table import is_table, read_table
 from jcs_ct.errors import InputError, JcsError
@@ -60,7 +60,7 @@ def discover(inputs: Sequence[Path]) -> list[Item]:
         elif path.is_dir():
             found += _in_folder(path)
         elif path.is_file():
-            found.append(Found(without_suffix(path.name), Item("", str(path))))
+            found += _in_file(path)
         else:
             raise InputError(f"{path} does not exist; expected a folder of studies, a study or a table: check the path")
     if not found:
@@ -69,10 +69,23 @@ def discover(inputs: Sequence[Path]) -> list[Item]:
     return named(found)
 
 
+def _in_file(path: Path) -> list[Found]:
+    items = _of_archive(path) if kind_of(path) is FileKind.ZIP else [Item("", str(path))]
+    name = without_suffix(path.name)
+    return [Found(f"{name}_{item.study_uid}" if item.study_uid else name, item) for item in items]
+
+
+def _of_archive(path: Path) -> list[Item]:
+    studies = studies_in_archive(path)
+    if len(studies) < 2:
+        return [Item("", str(path))]
+    return [Item("", str(path), key.study_uid, tuple(sorted(names))) for key, names in studies.items()]
+
+
 def _in_folder(root: Path) -> list[Found]:
     tree = _survey(root)
     studies, damaged = group_by_study(tree.dicom, root)
-    items = _dicom_items(tree, studies) + [Item("", str(path)) for path in tree.zips]
+    items = _dicom_items(tree, studies) + [item for path in tree.zips for item in _of_archive(path)]
     with_dicom = {tree.branch(path) for path in tree.dicom}
     for folder, files in _by_folder(tree).items():
         volumes = [path for path in files if path in tree.nifti and folder == root]

@@ -47,10 +47,10 @@ def fingerprint(item: Item, key: bytes = b"") -> str:
 
 def _files(item: Item) -> Iterator[tuple[str, Path]]:
     root = Path(item.path)
-    if item.files:
+    if item.files and root.is_dir():
         yield from ((name, Path(name)) for name in item.files)
     elif not root.is_dir():
-        yield root.name, root
+        yield "\n".join([root.name, *item.files]), root
     else:
         for folder, subfolders, names in os.walk(root, onerror=_raise):
             subfolders.sort()

@@ -32,7 +32,7 @@ class Item:
     study_uid: str | None = None
     """Study Instance UID, where `path` holds more than this study."""
     files: tuple[str, ...] = ()
-    """The study's DICOM files, where `path` holds more than this study and they are known."""
+    """The study's DICOM files, or names of entries of an archive, where `path` holds more and they are known."""
     series_uid: str | None = None
     """Series to read in place of the one that the rules choose."""
     lungs: str | None = None
@@ -126,6 +126,8 @@ def named(found: Sequence[Found]) -> list[Item]:
         name = safe_name(each.label)
         if name.lower() in taken:
             name = _with_digest(name, f"{each.item.path}\0{each.item.study_uid or ''}")
+        if name.lower() in taken and each.item.files:  # one Study Instance UID was given to several patients
+            name = _with_digest(name, f"{each.item.path}\0{each.item.study_uid}\0{each.item.files[0]}")
         if name.lower() in taken:
             raise UsageError(f"the study {each.item.path} is given twice: give each study once")
         taken.add(name.lower())

@@ -9,6 +9,7 @@ from jcs_ct.batch.dicom_tree import group_by_study
 from jcs_ct.batch.items import Item
 from jcs_ct.batch.settings import WorkSettings
 from jcs_ct.errors import InputError
+from jcs_ct.study.archive import unpack
 from jcs_ct.study.dicom import read_dicom
 from jcs_ct.study.files import FileKind, Names, list_folder
 from jcs_ct.study.quiet import quiet_libraries
@@ -33,9 +34,19 @@ def read_item(item: Item, settings: WorkSettings) -> Study:
     if item.study_uid is None:
         return read_study(item.path, item.series_uid)
     root = Path(item.path)
+    if root.is_file():
+        return _read_of_archive(root, item)
     files = [Path(name) for name in item.files] or _files_of(root, item.study_uid)
     with quiet_libraries():
         return read_dicom(files, Names(root), item.series_uid)
+
+
+def _read_of_archive(archive: Path, item: Item) -> Study:
+    """One study of an archive that holds several."""
+    with TemporaryDirectory(prefix="jcs-") as folder, quiet_libraries():
+        entries = unpack(archive, Path(folder))
+        files = [path for name, path in entries if name in item.files]
+        return read_dicom(files or _files_of(Path(folder), item.study_uid or ""), Names(Path(folder)), item.series_uid)
 
 
 def _files_of(root: Path, study_uid: str) -> list[Path]:

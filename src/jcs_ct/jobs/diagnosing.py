@@ -11,14 +11,15 @@ from jcs_ct.diagnosis.diagnoser_settings import DecideBy, DiagnoserSettings
 from jcs_ct.diagnosis.pipeline import Diagnoser
 from jcs_ct.diagnosis.reporter import Reporter
 from jcs_ct.diagnosis.result import Diagnosis
+from jcs_ct.errors import SeveralStudiesError
 from jcs_ct.jobs.job import JobOptions, JobState, Outcome
 from jcs_ct.jobs.masks import keep_masks
 from jcs_ct.jobs.summary import summary_of
-from jcs_ct.jobs.task import Task
+from jcs_ct.jobs.task import SeveralStudiesFound, Task
 from jcs_ct.notices import texts
 from jcs_ct.reports.formats import check_formats
 from jcs_ct.reports.writer import write_reports
-from jcs_ct.study.reader import read_study
+from jcs_ct.study.reader import read_study, split_studies
 from jcs_ct.study.volume import Study
 
 
@@ -42,7 +43,7 @@ def prepare(threads: int | None, weights: str | None = None, threshold: int = 25
     def diagnose(study: Path, reports: Path, options: JobOptions, reporter: Reporter) -> Outcome:
         with at_most(threads):
             reporter.stage("reading", 0)
-            read = read_study(study, options.series_uid)
+            read = read_submitted(study, reports, options)
             if options.formats:
                 check_formats(options.formats, read)  # before minutes are spent
             diagnosis = diagnoser.run(read, reporter)
@@ -50,6 +51,19 @@ def prepare(threads: int | None, weights: str | None = None, threshold: int = 25
             return write_result(diagnosis, read, reports, options)
 
     return diagnose
+
+
+def read_submitted(study: Path, reports: Path, options: JobOptions) -> Study:
+    """Read the study of a job.
+
+    Raises:
+        SeveralStudiesFound: It is several; they are laid out beside the folder of the reports.
+        JcsError: As `read_study`.
+    """
+    try:
+        return read_study(study, options.series_uid)
+    except SeveralStudiesError as error:
+        raise SeveralStudiesFound(error, split_studies(study, reports.parent / "studies")) from error
 
 
 def write_result(diagnosis: Diagnosis, study: Study, reports: Path, options: JobOptions) -> Outcome:

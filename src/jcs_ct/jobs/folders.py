@@ -2,7 +2,7 @@
 
 queue.sqlite        what is known of each job
 audit.jsonl         who did what, and what was removed by age or number
-jobs/ID/input       the study
+jobs/ID/input       the study; in `.one`, where what was handed in turned out to be several studies
 jobs/ID/attempt-…   what a worker is writing; named after its claim
 jobs/ID/result      a finished attempt: reports, masks and outcome.json; it appears as a whole
 jobs/ID/revisions   what users made of the result: 0001, 0002 … with reports, masks and revision.json, each as a whole
@@ -24,6 +24,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+ONE = ".one"
+"""The file below the input that a job of an input with several studies has. Hidden: a reader of the input skips it."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 PRIVATE = 0o700
 """Studies are patients': of this user only."""
@@ -58,6 +60,10 @@ class Folders:
     def study(self, job_id: str, study: str) -> Path:
         """The study of a job; `study` is its file below the input, or empty where the input is the study."""
         return self.job(job_id) / "input" / study
+
+    def leftovers_of_several(self, job_id: str, study: str) -> list[Path]:
+        """What is left of an input that was parted into several studies, of which this job has kept one."""
+        return [] if study != ONE else [path for path in self.study(job_id, "").iterdir() if path.name != ONE]
 
     def attempt(self, job_id: str, claim: str) -> Path:
         """What the holder of a claim writes into."""

@@ -87,7 +87,8 @@ def _drop_leftovers(queue: JobQueue) -> None:
             if row is None:
                 queue.folders.set_aside(folder)
                 continue
-            for leftover in _leftovers(folder, JobState(row["state"]), row["claim"]):
+            several = queue.folders.leftovers_of_several(row["id"], row["study"])
+            for leftover in (*_leftovers(folder, JobState(row["state"]), row["claim"]), *several):
                 queue.folders.set_aside(leftover)
             settle(queue, db, row)
 

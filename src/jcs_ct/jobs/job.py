@@ -117,6 +117,8 @@ class Job:
     """The peer that sent the study to a DICOM node."""
     held: bool = False
     """Whether somebody wants it kept whatever its age."""
+    upload: str = ""
+    """The job that was handed in, where it turned out to be several studies; all jobs made of it name it."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +24,7 @@ from jcs_ct.errors import NoSuchJobError, QueueError
 from jcs_ct.jobs import bounded
 from jcs_ct.jobs.clock import tick
 from jcs_ct.jobs.database import Database
-from jcs_ct.jobs.folders import Folders, publish, sync
+from jcs_ct.jobs.folders import ONE, Folders, publish, sync
 from jcs_ct.jobs.job import Job, JobOptions, JobState, Outcome
 from jcs_ct.jobs.room import Owner, Room
 from jcs_ct.jobs.settings import QueueSettings
@@ -62,6 +62,18 @@ class Arrival:
     options: JobOptions
     key: str | None
     source: str = ""
+    upload: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several studies that were handed in as one."""
+
+    arrival: Arrival
+    folder: Path
+    """Where it lies, on the disk of the store."""
+    size: int
+    """Bytes."""
 
 
 class Ledger:
@@ -116,15 +128,18 @@ class Ledger:
             db.execute("DELETE FROM arrivals WHERE id = ?", (job_id,))
             if arrival.key is not None and (there := self.known(arrival.owner, arrival.key)) is not None:
                 return there
-            db.execute(
-                "INSERT INTO jobs (id, owner, source, name, study, key, options, state, submitted_at, input_bytes) "
-                "VALUES (:job_id, :owner, :source, :name, :study, :key, :options, 'queued', :now, :size)",
-                {**vars(arrival), "options": arrival.options.as_json(), "now": time.time(), "size": size},
-            )
-            note(db, job_id)
-            # Last: a kill before the commit leaves a folder without a row, which the sweep removes.
-            publish(self._folders.incoming / job_id, self._folders.job(job_id))
+            self._insert(db, arrival, size)
         return job_id
+
+    def _insert(self, db: sqlite3.Connection, arrival: Arrival, size: int) -> None:
+        db.execute(
+            "INSERT INTO jobs (id, owner, source, name, study, key, options, state, submitted_at, input_bytes, upload) "
+            "VALUES (:job_id, :owner, :source, :name, :study, :key, :options, 'queued', :now, :size, :upload)",
+            {**vars(arrival), "options": arrival.options.as_json(), "now": time.time(), "size": size},
+        )
+        note(db, arrival.job_id)
+        # Last: a kill before the commit leaves a folder without a row, which the sweep removes.
+        publish(self._folders.incoming / arrival.job_id, self._folders.job(arrival.job_id))
 
     def drop_arrival(self, job_id: str) -> None:
         """Give back the room of a study that did not arrive."""
@@ -201,6 +216,34 @@ class Ledger:
             if row is not None:
                 _end(db, row["id"], JobState.FAILED, reason)
             return row is not None
+
+    def part(self, token: str, kept: Part, others: Sequence[Part]) -> bool:
+        """Make a job of each study of a job that holds several: of all of them, or of none.
+
+        The job itself waits again, with the one that it keeps; those of the others are new, and lie in `incoming`.
+
+        Returns:
+            False where the claim is lost.
+        """
+        with self._database.transaction() as db:
+            row = _held(db, token)
+            if row is None:
+                return False
+            for each in others:
+                db.execute("DELETE FROM arrivals WHERE id = ?", (each.arrival.job_id,))
+                self._insert(db, each.arrival, each.size)
+            # Beside what was handed in, which is read again if a kill comes before the commit, and goes afterwards.
+            place = self._folders.study(row["id"], ONE)
+            self._folders.set_aside(place)
+            publish(kept.folder, place)
+            db.execute(
+                "UPDATE jobs SET study = ?, name = ?, input_bytes = ?, upload = id, state = 'queued', claim = NULL, "
+                "worker = NULL, lease_until = NULL, attempts = attempts - 1, stage = NULL, stage_done = 0, "
+                "stage_total = 0 WHERE id = ?",
+                (ONE, kept.arrival.name, kept.size, row["id"]),
+            )
+            note(db, row["id"])
+            return True
 
     def give_back(self, worker: str, loss: Loss, reason: str) -> None:
         """Let another attempt have the job that a worker holds, if it holds one."""
@@ -322,6 +365,7 @@ def job_from(row: sqlite3.Row) -> Job:
         result_bytes=row["result_bytes"],
         source=row["source"],
         held=bool(row["held"]),
+        upload=row["upload"],
     )
 
 

@@ -1,7 +1,7 @@
 """The tables of the queue.
 
 Version 2 tells the peers of a DICOM node apart (`source`), remembers what must not be removed (`signed`, `held`), and
-keeps removed jobs for a while (`removed_at`).
+keeps removed jobs for a while (`removed_at`). Version 3 remembers which jobs were handed in as one (`upload`).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ CREATE TABLE jobs (
     held INTEGER NOT NULL DEFAULT 0,
     kept_since REAL,
     removed_at REAL,
+    upload TEXT NOT NULL DEFAULT '',
     CHECK ((state = 'running') = (claim IS NOT NULL))
 );
 CREATE INDEX jobs_by_state ON jobs (state, number);
@@ -93,14 +94,15 @@ UPDATE jobs SET summary = json_object(
 UPDATE jobs SET reason = substr(reason, 1, 2000);
 UPDATE events SET reason = substr(reason, 1, 2000);
 """
+_FROM_2 = "ALTER TABLE jobs ADD COLUMN upload TEXT NOT NULL DEFAULT ''"
 
 
 def queue_schema() -> Schema:
     """Of a queue that is made or brought up to date now."""
     return Schema(
         holds="a queue",
-        version=2,
+        version=3,
         tables=_JOBS + _clock(),
         application_id=0x4A435351,  # "JCSQ"
-        migrations={1: _FROM_1 + _clock()},
+        migrations={1: _FROM_1 + _clock(), 2: _FROM_2},
     )

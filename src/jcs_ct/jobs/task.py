@@ -5,6 +5,8 @@ A factory is called once in each worker, and what it returns once for each job:
     def prepare(threads: int | None, **task_settings) -> Task
     def task(study: Path, reports: Path, options: JobOptions, reporter: Reporter) -> Outcome
 
+A task that finds several studies where it expects one raises `SeveralStudiesFound`; each of them becomes a job.
+
 The task writes into the folder `reports`, which it makes. It raises a JcsError where the study cannot be diagnosed, and
 is then not tried again; MemoryError or OSError (disk full), also as the cause of a JcsError, are tried again.
 """
@@ -16,12 +18,26 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jcs_ct.errors import UsageError
+from jcs_ct.errors import SeveralStudiesError, UsageError
 from jcs_ct.jobs.job import JobOptions, Outcome
 from jcs_ct.jobs.settings import QueueSettings
 
 if TYPE_CHECKING:
     from jcs_ct.diagnosis.reporter import Reporter  # takes seconds to import, and doors use the queue without it
+
+
+class SeveralStudiesFound(Exception):  # noqa: N818  (nothing went wrong)
+    """A study turned out to be several.
+
+    Args:
+        refusal: Lists them, for who wants one.
+        studies: Where each of them lies: within the folder of the reports, or beside it.
+    """
+
+    def __init__(self, refusal: SeveralStudiesError, studies: tuple[Path, ...]) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+        self.studies = studies
 
 
 class Task(Protocol):

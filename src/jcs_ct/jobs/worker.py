@@ -26,9 +26,10 @@ from jcs_ct.jobs.confine import CpuBudget, leave_network, limit_memory
 from jcs_ct.jobs.folders import DISK_FULL, PRIVATE, sync_tree, temporary_files_in
 from jcs_ct.jobs.job import Outcome
 from jcs_ct.jobs.ledger import Claim, Loss
+from jcs_ct.jobs.parting import part
 from jcs_ct.jobs.queue import JobQueue
 from jcs_ct.jobs.settings import GIB, QueueSettings
-from jcs_ct.jobs.task import Task, load_task
+from jcs_ct.jobs.task import SeveralStudiesFound, Task, load_task
 
 SETUP_FAILED = 3
 """Exit status: the task could not be made; the sign of life says why."""
@@ -116,6 +117,8 @@ class Worker:
             finally:
                 self._budget.end()
             self._complete(attempt, outcome)
+        except SeveralStudiesFound as found:
+            return self._part(found, claim)
         except Exception as error:
             return self._after(error, claim)
         self._insist(lambda: self._queue.ledger.finish(claim.token))
@@ -127,6 +130,17 @@ class Worker:
         (attempt / "reports").mkdir(exist_ok=True)
         (attempt / "outcome.json").write_text(outcome.as_json(), encoding="utf-8")
         sync_tree(attempt)
+
+    def _part(self, found: SeveralStudiesFound, claim: Claim) -> bool:
+        """Make a job of each study of one that turned out to be several."""
+        # A DICOM node knows its studies by their images, and parts them itself; here they contradict each other.
+        if claim.job.source:
+            return self._after(found.refusal, claim)
+        try:
+            part(self._queue, claim, found.studies)
+        except Exception as error:
+            return self._after(error, claim)
+        return True
 
     def _after(self, error: Exception, claim: Claim) -> bool:
         passing, ledger = _passing(error), self._queue.ledger

@@ -47,7 +47,7 @@ ABOUT_INPUT: dict[str, Entry] = {
     "stray-slices": Entry(
         Severity.WARNING,
         "{count:slice of another acquisition lies|slices of another acquisition lie} in between; left out: {files}",
-        "Single slices differ from both their neighbours, and there is no room for them.",
+        "Single slices differ from all others or from both their neighbours, and do not continue the scan.",
         private={"files": "names removed"},
     ),
     "stacks-inseparable": Entry(

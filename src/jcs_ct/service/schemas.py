@@ -71,6 +71,8 @@ class JobDocument(Document):
     held: bool
     """Whether it is kept whatever its age."""
     can_edit: bool
+    upload: str | None
+    """Where an upload held several studies: the id that the upload was given, which is the job of the first of them."""
 
 
 class JobList(Document):

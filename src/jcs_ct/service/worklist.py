@@ -72,6 +72,7 @@ def described(queue: JobQueue, job: Job) -> JobDocument:
         signed=job.summary.get("signed"),
         held=job.held,
         can_edit=job.state is JobState.DONE,
+        upload=job.upload or None,
     )
 
 

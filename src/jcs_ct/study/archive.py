@@ -27,11 +27,14 @@ _METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz", 
 _READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
-def unpack(archive: Path, target: Path) -> None:
+def unpack(archive: Path, target: Path) -> list[tuple[str, Path]]:
     """Unpack `archive` into the existing, empty folder `target`.
 
     Old Windows tools part folders by backslashes; these are read as slashes. Of several entries of one name, each is
     kept, and names that are too long for a file system are shortened.
+
+    Returns:
+        The names of the entries, and where each of them lies now.
 
     Raises:
         UnreadableFileError: The archive is damaged.
@@ -41,8 +44,7 @@ def unpack(archive: Path, target: Path) -> None:
         with zipfile.ZipFile(archive) as opened:
             members = [member for member in opened.infolist() if not _path_of(member)[1]]
             _refuse_unsafe(archive, members)
-            for member in members:
-                _unpack_member(opened, member, target)
+            return [(member.filename, _unpack_member(opened, member, target)) for member in members]
     except UnsupportedInputError:
         raise
     except Exception as error:  # zipfile, zlib and the file system raise nearly anything on damaged archives
@@ -117,7 +119,7 @@ def _unsafe(archive: Path, reason: str) -> UnsupportedInputError:
     )
 
 
-def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> Path:
     # zipfile reads no more than the stated size of a member and checks its CRC, so the sum that was checked bounds what
     # is written.
     path = target.joinpath(*map(_short, _path_of(member)[0].parts))
@@ -128,6 +130,7 @@ def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Pat
         path = first.with_name(f"{first.stem}~{number}{first.suffix}")
     with opened.open(member) as source, path.open("wb") as copy:
         shutil.copyfileobj(source, copy, 1024**2)
+    return path
 
 
 def _short(part: str) -> str:

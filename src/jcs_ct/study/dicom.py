@@ -62,8 +62,8 @@ def read_dicom(
 
     Raises:
         UnreadableFileError: More than half of the files are damaged.
-        UnsupportedInputError: None of the files is a CT image, they are of several studies, or they ask for too much
-            memory.
+        UnsupportedInputError: None of the files is a CT image, or they ask for too much memory.
+        SeveralStudiesError: They are of several studies, and no series is wanted.
         UsageError: There is no such series.
     """
     survey = survey_dicom(files, root, series_uid)
@@ -238,6 +238,9 @@ def _decode_file(
             dataset.file_meta.TransferSyntaxUID = _plain_syntax(*dataset.original_encoding)
         if "PixelData" not in dataset:
             raise ValueError("there are none, or they are cut off")
+        for keyword, only in (("SamplesPerPixel", 1), ("PhotometricInterpretation", "MONOCHROME2")):
+            if not dataset.get(keyword):  # slices of CT have no other
+                setattr(dataset, keyword, only)
         for frame, index in zip(frames, indices, strict=True):
             stored = decode_frame(dataset, frame.index, frame.shape)
             voxels[index] = grid.to_canonical(_to_hu(stored, frame)[np.newaxis])[0]

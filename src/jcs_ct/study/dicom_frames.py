@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +83,7 @@ ATTRIBUTES = (
     "LossyImageCompression",
 )
 """DICOM keywords that a study keeps, where the file has them."""
+_ORIGIN = ("IssuerOfPatientID", "DeviceSerialNumber", "StationName")
 
 # What makes pixels a slice of a body. A converter that wrote these as UN has not understood the file it converted.
 _ESSENTIAL = (
@@ -126,6 +127,8 @@ class Frame:
     phase: dict[str, Hashable]
     """What may tell the scans and reconstructions in a series apart, by DICOM keyword, as far as it is stated."""
     attributes: dict[str, str]
+    origin: dict[str, str] = field(default_factory=dict)
+    """What else is stated of the patient and the scanner, for comparing only: it goes into no result."""
     ignored: tuple[str, ...] = ()
     """Keywords of elements that nobody needs and whose values cannot be read."""
     replaced_uids: tuple[str, ...] = ()
@@ -303,8 +306,8 @@ def _frames(header: Dataset, path: Path, name: str) -> Iterator[Frame]:
     if int(header.get("SamplesPerPixel", 1)) != 1:
         raise ValueError("colour pixels, expected one sample per pixel")
     # MONOCHROME1 inverts the display only, not the stored values that become HU.
-    if not text(header, "PhotometricInterpretation").startswith("MONOCHROME"):
-        raise ValueError(f"PhotometricInterpretation is {text(header, 'PhotometricInterpretation') or 'missing'!r}")
+    if not (text(header, "PhotometricInterpretation") or "MONOCHROME2").startswith("MONOCHROME"):
+        raise ValueError(f"PhotometricInterpretation is {text(header, 'PhotometricInterpretation')!r}")
     attributes, ignored = _attributes(header)
     count = int(header.get("NumberOfFrames", 1) or 1)
     if not 1 <= count <= MAX_FRAMES:
@@ -344,8 +347,7 @@ def _frame(
     name: str,
 ) -> Frame:
     unneeded = Unneeded(facts, set(ignored))
-    spacing = numbers(facts, "PixelSpacing", 2)
-    if spacing is not None and min(spacing) <= 0:
+    if (spacing := numbers(facts, "PixelSpacing", 2)) is not None and min(spacing) <= 0:
         raise ValueError(f"pixel spacing of {spacing[0]:g} x {spacing[1]:g} mm")
     orientation = numbers(facts, "ImageOrientationPatient", 6)
     if orientation is not None:
@@ -373,6 +375,7 @@ def _frame(
         slice_location=unneeded.number("SliceLocation"),
         phase=phase_facts(unneeded, image_type),
         attributes=attributes,
+        origin={keyword: said[:MAX_TEXT] for keyword in _ORIGIN if (said := unneeded.text(keyword))},
         replaced_uids=tuple(keyword for keyword in _UIDS if uid_is_replaced(header, keyword)),
     )
     return replace(frame, ignored=tuple(sorted(unneeded.unreadable)))

@@ -7,15 +7,19 @@ put together by mistake, and nothing tells which of them are meant. An empty ele
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from jcs_ct.notices import Notice, notice
 from jcs_ct.study.dicom_frames import Frame
 
-PERSON = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
+PERSON = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex")
 """What tells persons apart, also between series."""
-_SERIES = (*PERSON, "PatientAge", "StudyInstanceUID", "StudyDate", "Manufacturer", "ManufacturerModelName")
+_SERIES = (
+    *PERSON, "PatientAge", "PatientPosition", "StudyInstanceUID", "StudyID", "AccessionNumber", "StudyDate",
+    "InstitutionName", "Manufacturer", "ManufacturerModelName", "StationName", "DeviceSerialNumber",
+)  # fmt: skip
 
 
 def identity_refusals(frames: Sequence[Frame]) -> list[Notice]:
@@ -38,11 +42,16 @@ def same_person(one: Frame, other: Frame) -> bool:
 
 def stated(frame: Frame, keyword: str) -> str:
     """What an image states, without differences of notation; empty where it states nothing."""
-    value = frame.attributes.get(keyword, "").strip().casefold()
+    said = frame.attributes.get(keyword) or frame.origin.get(keyword, "")
+    value = unicodedata.normalize("NFKC", said).strip("\0 \t\r\n").casefold()
     if keyword == "PatientName":
         # Ideographic and phonetic forms of the name follow the alphabetic one (PS3.5 6.2.1).
         return " ".join(re.findall(r"\w+", value.partition("=")[0])) or value
-    return re.sub(r"\W", "", value) if keyword == "PatientBirthDate" else value
+    if keyword == "PatientAge":
+        return value.lstrip("0")
+    if keyword == "PatientSex" and value in ("male", "female", "other"):
+        return value[0]
+    return re.sub(r"\W", "", value) if keyword.endswith("Date") else value
 
 
 def _contradicting(frames: Iterable[Frame], keyword: str) -> list[str]:

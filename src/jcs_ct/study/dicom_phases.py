@@ -17,6 +17,10 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "FilterType": ("FilterType",),
     "ScanOptions": ("ScanOptions",),
     "ProtocolName": ("ProtocolName",),
+    "SeriesDescription": ("SeriesDescription",),
+    "ImageComments": ("ImageComments",),
+    "WindowCenter": ("WindowCenter",),
+    "ReconstructionAlgorithm": ("ReconstructionAlgorithm",),
 }
 _NUMBERS: dict[str, tuple[str, ...]] = {
     "AcquisitionNumber": ("FrameAcquisitionNumber", "AcquisitionNumber"),
@@ -30,10 +34,16 @@ _NUMBERS: dict[str, tuple[str, ...]] = {
     "XRayTubeCurrent": ("XRayTubeCurrent", "XRayTubeCurrentInmA"),
     "Exposure": ("Exposure", "ExposureInmAs"),
     "ExposureTime": ("ExposureTime", "ExposureTimeInms"),
+    "SeriesNumber": ("SeriesNumber",),
+    "ReconstructionDiameter": ("ReconstructionDiameter",),
+    "GantryDetectorTilt": ("GantryDetectorTilt",),
 }
 _TIMES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "AcquisitionTime": ("AcquisitionDate", "AcquisitionTime", ("FrameAcquisitionDateTime", "AcquisitionDateTime")),
     "ContentTime": ("ContentDate", "ContentTime", ()),
+    "SeriesTime": ("SeriesDate", "SeriesTime", ()),
+    "ContrastBolusStartTime": ("", "ContrastBolusStartTime", ()),
+    "InstanceCreationTime": ("InstanceCreationDate", "InstanceCreationTime", ()),
 }
 """Elements with the date, with the time, and with both."""
 _TIME = re.compile(r"(\d\d)(\d\d)?(\d\d(?:\.\d*)?)?")
@@ -48,7 +58,9 @@ def phase_facts(unneeded: Unneeded, image_type: str) -> dict[str, Hashable]:
         found[keyword] = next((value for name in names if (value := unneeded.number(name)) is not None), None)
     for keyword, (date, time, both) in _TIMES.items():
         moment = next((said for name in both if (said := unneeded.text(name))), "")
-        found[keyword] = _seconds(moment[:8], moment[8:]) or _seconds(unneeded.text(date), unneeded.text(time))
+        found[keyword] = _seconds(moment[:8], moment[8:]) or _seconds(
+            unneeded.text(date) if date else "", unneeded.text(time)
+        )
     return {keyword: value for keyword, value in found.items() if value is not None}
 
 

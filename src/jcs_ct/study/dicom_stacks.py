@@ -24,10 +24,14 @@ COVERS = 0.8
 KERNEL_RANK = {"standard": 0, "lung": 1, None: 2, "soft": 3, "bone": 4}
 _OVERLAP = 0.5
 """Stacks show the same part of the patient if more than this share of the smaller one's slices lie in the other."""
-_HOLE = 1.5
-"""A step of more than so many usual ones is a hole in a stack."""
+_SURE_OVERLAP = 0.25
+"""The same where an element tells them apart that means another stack by itself."""
+_HOLE = 2.5
+"""A step of more than so many usual ones is a hole in a stack; one missing slice makes none."""
 _FEW = 3
 """Fewer slices have no range worth comparing: they are stray."""
+_MOST = 0.75
+"""A value that at least this share of the slices states is that of the stack."""
 _SAME_NUMBER = 0.02
 """Share by which numbers may differ that mean the same: 8 and 8.0001 mm, 120 and 121 kV."""
 _PAUSE_S = 0.5
@@ -109,11 +113,23 @@ _ELEMENTS = (
     _number("Exposure", certain=False),
     _number("ExposureTime", certain=False),
     _time("ContentTime", certain=False),
+    _time("ContrastBolusStartTime", certain=False),
+    _time("SeriesTime", certain=False),
+    _number("SeriesNumber", certain=False),
+    _text("SeriesDescription", certain=False),
+    _number("ReconstructionDiameter", certain=False),
+    _text("ReconstructionAlgorithm", certain=False),
+    _number("GantryDetectorTilt", certain=False),
+    _text("ImageComments", certain=False),
+    _text("WindowCenter", certain=False),
+    _time("InstanceCreationTime", certain=False),
     _Element("InstanceNumber", _runs, certain=False),
 )
+_MEANING = tuple(element.name for element in _ELEMENTS if element.certain or element.name == "ContentTime")
+"""Elements of which another value in one or two slices means another scan."""
 _CONTINUING = frozenset(
     {"AcquisitionNumber", "IrradiationEventUID", "AcquisitionTime", "ContentTime", "InstanceNumber", "TriggerTime",
-     "XRayTubeCurrent", "Exposure", "ExposureTime", "SliceThickness"}
+     "XRayTubeCurrent", "Exposure", "ExposureTime", "SliceThickness", "SeriesTime", "InstanceCreationTime"}
 )  # fmt: skip
 """Elements that may differ between the parts of one scan that follow each other along the patient."""
 
@@ -134,7 +150,9 @@ def one_stack(series: list[Frame], places: NDArray[np.float64], notices: list[No
     if len(kept) < len(series):
         left_out = len(series) - len(kept)
         notices.append(notice("repeated-acquisitions", read=len(kept), left_out=left_out, told_apart_by=tuple(telling)))
-    stray = _stray(places[kept], [[values[element.name][index] for index in kept] for element in _ELEMENTS])
+    mine = {element.name: [values[element.name][index] for index in kept] for element in _ELEMENTS}
+    odd = set().union(*(_odd(places[kept], its, name in _MEANING) for name, its in mine.items()))
+    stray = odd | _stray(places[kept], list(mine.values()), odd)
     if stray:
         names = tuple(sorted(series[kept[index]].name for index in stray))
         notices.append(notice("stray-slices", count=len(names), files=names))
@@ -210,10 +228,11 @@ def _tells_apart(element: _Element, values: Values, series: list[Frame], places:
     thickness = max((frame.thickness for frame in series if frame.thickness), default=None)
     for number, (value, one) in enumerate(stacks.items()):
         for other_value, other in list(stacks.items())[number + 1 :]:
-            if not _overlap(places[one], places[other]):
-                continue
+            shared = _overlap(places[one], places[other])
             sure = element.certain and value is not None and other_value is not None
-            if sure or (_complete(places[one], thickness) and _complete(places[other], thickness)):
+            if sure and shared > _SURE_OVERLAP:
+                return True
+            if shared > _OVERLAP and (_complete(places[one], thickness) and _complete(places[other], thickness)):
                 return True
     return False
 
@@ -225,8 +244,8 @@ def _indices(values: Values) -> dict[Hashable, list[int]]:
     return groups
 
 
-def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    """Whether most slices of the smaller stack lie between neighbouring slices of the other.
+def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """The share of the smaller stack's slices that lie between neighbouring slices of the other.
 
     Ranges alone do not tell: in one scan, tube currents are high at both ends and low between.
     """
@@ -236,7 +255,7 @@ def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
     after = np.clip(np.searchsorted(places, smaller), 1, len(places) - 1)
     inside = (smaller >= places[0]) & (smaller <= places[-1]) & (steps[after - 1] <= _HOLE * usual)
-    return bool(usual > 0 and inside.mean() > _OVERLAP)
+    return float(inside.mean()) if usual > 0 else 0.0
 
 
 def _complete(places: NDArray[np.float64], thickness: float | None) -> bool:
@@ -264,26 +283,62 @@ def _best(series: list[Frame], places: NDArray[np.float64], telling: list[Values
 
     best, *others = sorted(by_key, key=rank)
     kept = list(by_key[best])
+    totals = [Counter(values) for values in telling]
     for key in others:
         differing = {name for name, mine, its in zip(names, best, key, strict=True) if mine != its}
-        if differing <= _CONTINUING and _is_beyond(places[by_key[key]], places[kept]):
-            kept += by_key[key]
+        of_another = any(mine != its and total[its] >= _FEW for mine, its, total in zip(best, key, totals, strict=True))
+        if len(by_key[key]) < _FEW and of_another:
+            continue  # a slice or two of another whole stack, whose other statements are contradictory
+        if differing <= _CONTINUING:
+            beyond = _beyond(places[by_key[key]], places[kept])
+            kept += [index for index, further in zip(by_key[key], beyond, strict=True) if further]
     return sorted(kept)
 
 
-def _is_beyond(places: NDArray[np.float64], kept: NDArray[np.float64]) -> bool:
-    """Whether slices lie where none of the kept ones do, so far from each as these are from each other."""
+def _beyond(places: NDArray[np.float64], kept: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which slices continue the kept ones: so far from each of these as they are from each other.
+
+    None do, unless most lie outside of the range of the kept ones. Two scans may overlap where one ends and the other
+    begins: there, slices of the kept one are read.
+    """
+    none = np.zeros(len(places), np.bool_)
     if len(kept) < 2:
-        return False
+        return none
     usual = float(np.median(np.diff(np.sort(kept))))
-    nearest = np.abs(places[:, None] - kept[None, :]).min(axis=1)
-    outside = (places < kept.min()) | (places > kept.max())
-    return bool((nearest >= _CLOSE * usual).all() and (len(places) < _FEW or outside.mean() > _OVERLAP))
+    far = np.abs(places[:, None] - kept[None, :]).min(axis=1) >= _CLOSE * usual
+    below, above = places < kept.min(), places > kept.max()
+    outside = below | above
+    if far.all() and (len(places) < _FEW or outside.mean() > _OVERLAP):
+        return far
+    one_sided = bool(below.any() != above.any())
+    return far & outside if one_sided and len(places) >= _FEW and outside.mean() > _OVERLAP else none
 
 
-def _stray(places: NDArray[np.float64], elements: Sequence[Values]) -> set[int]:
+def _odd(places: NDArray[np.float64], values: Values, meaning: bool) -> set[int]:
+    """The few slices that state another value than the stack does, and for which there is no room beside it.
+
+    Where the value means another scan, they are left out also where they would fill a hole: a slice that one phase
+    lacks is not taken from another.
+    """
+    stated = Counter(value for value in values if value is not None)
+    usual_value, count = stated.most_common(1)[0] if stated else (None, 0)
+    if count < max(_FEW, _MOST * stated.total()):
+        return set()
+    stack = places[[value == usual_value for value in values]]
+    distance = float(np.median(np.diff(np.sort(stack))))
+    odd = set()
+    for index, (place, value) in enumerate(zip(places, values, strict=True)):
+        if value is None or value == usual_value or stated[value] >= _FEW:
+            continue
+        within = meaning and stack.min() < place < stack.max()
+        if within or np.abs(stack - place).min() < _CLOSE * distance:
+            odd.add(index)
+    return odd
+
+
+def _stray(places: NDArray[np.float64], elements: Sequence[Values], gone: set[int]) -> set[int]:
     """Slices that differ from two neighbours which are alike, and for which there is no room beside these."""
-    order = np.argsort(places, kind="stable")
+    order = np.array([index for index in np.argsort(places, kind="stable") if index not in gone], int)
     if len(order) < _FEW:
         return set()
     usual = float(np.median(np.diff(places[order])))

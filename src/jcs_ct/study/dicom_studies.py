@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from jcs_ct.errors import UnsupportedInputError
+from jcs_ct.errors import SeveralStudiesError
 from jcs_ct.notices import Notice, Severity, notice, printable
 from jcs_ct.study.dicom_frames import Frame
 from jcs_ct.study.dicom_identity import same_person, stated
@@ -58,18 +58,35 @@ def refuse_several(studies: Sequence[FoundStudy]) -> None:
     """Refuse an input of several studies.
 
     Raises:
-        UnsupportedInputError: It lists them.
+        SeveralStudiesError: It lists them.
     """
     if len(studies) < 2:
         return
     patients = _patients(studies)
     listed = "; ".join(study.called for study in studies[:_LISTED])
     more = f"; and {len(studies) - _LISTED} more" if len(studies) > _LISTED else ""
-    raise UnsupportedInputError(
+    raise SeveralStudiesError(
         f"found {len(studies)} studies of {patients} {'patient' if patients == 1 else 'patients'}, expected one: "
         f"{listed}{more}. Give each study alone, or choose a series with --series-uid (jcs info lists them); jcs "
         "batch takes many studies"
     )
+
+
+def files_of_studies(studies: Sequence[FoundStudy], others: Iterable[Path]) -> list[list[Path]]:
+    """The files of each study, in the order of their first files.
+
+    Args:
+        studies: What was found.
+        others: Files that are of no study as far as can be told: damaged ones, and objects that are no CT images. They
+            go to each study that has images in their folder, or to all: none is dropped without a word.
+    """
+    files = sorted(sorted({frame.path for frame in study.frames}) for study in studies)
+    folders = [{path.parent for path in each} for each in files]
+    for path in others:
+        beside = [number for number, each in enumerate(folders) if path.parent in each] or range(len(files))
+        for number in beside:
+            files[number].append(path)
+    return files
 
 
 def _patients(studies: Sequence[FoundStudy]) -> int:

@@ -70,11 +70,15 @@ class Names:
     unpacked: Path | None = None
     """Folder of what archives in `folder` hold; names of these are relative to it."""
 
-    def of(self, path: Path) -> str:
-        """The name of a file, printable whatever it holds."""
+    def place(self, path: Path) -> Path:
+        """Where a file lies in the input; what an archive in it holds lies below the archive."""
         inside = self.unpacked is not None and path.is_relative_to(self.unpacked)
         base = self.unpacked if inside and self.unpacked is not None else self.folder
-        return printable(path.relative_to(base).as_posix())
+        return path.relative_to(base)
+
+    def of(self, path: Path) -> str:
+        """The name of a file, printable whatever it holds."""
+        return printable(self.place(path).as_posix())
 
 
 def kind_of(path: Path) -> FileKind:

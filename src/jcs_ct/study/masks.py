@@ -16,6 +16,8 @@ from jcs_ct.study.volume import Geometry, InputKind, Study
 
 _WHITE = 255
 _LOBES = 5
+_HALF_A_PIXEL = 0.75
+"""Pixels that a mask may lie off: some programs count from corners of pixels, half a pixel along rows and columns."""
 _UNEVEN = 0.05
 """Share of the usual distance by which slices may differ on an even grid, the only one that NIfTI can state."""
 
@@ -133,7 +135,7 @@ def _in_place(labels: NDArray[np.uint16], volume: NiftiVolume, geometry: Geometr
         if len(canonical) != len(geometry.positions):
             return canonical  # another shape; the caller tells
         off.append(_distance_off(geometry_of(affine, labels.shape, grid), geometry, canonical.shape))
-        if off[-1] <= max(geometry.pixel_spacing):
+        if off[-1] <= _HALF_A_PIXEL * max(geometry.pixel_spacing):
             return canonical
     raise UnsupportedInputError(
         f"{name} lies up to {off[0]:.1f} mm off the study, expected the same place: make it on the study's own grid"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jcs_ct.errors import InputError, UnreadableFileError, UnsupportedInputError, UsageError
 from jcs_ct.notices import Notice, notice, printable
 from jcs_ct.study.archive import unpack, unpack_gzip
 from jcs_ct.study.dicom import read_dicom, survey_dicom
+from jcs_ct.study.dicom_studies import files_of_studies
 from jcs_ct.study.dicomdir import is_dicomdir, missing_files
 from jcs_ct.study.files import FileKind, Folder, Names, kind_of, list_folder, listing, other_format
 from jcs_ct.study.images import read_images
@@ -21,6 +24,10 @@ from jcs_ct.study.series_choice import SeriesSummary
 from jcs_ct.study.volume import InputKind, Study
 
 _ACCEPTED = "a DICOM series, a NIfTI volume (.nii, .nii.gz) or PNG/JPEG/BMP/TIFF slices"
+
+
+_HOLDERS = ("a 7z", "a RAR", "a tar", "a bzip2", "an xz", "a Zstandard", "a gzip", "an NRRD", "a MetaImage")
+"""Other formats that images may be in; others, such as PDF, are no part of a study."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,7 @@ def read_study(path: str | Path, series_uid: str | None = None, look: Callable[[
         InputError: There is no such file or folder, or nothing in it is a study.
         UnreadableFileError: A file that is needed is damaged or truncated.
         UnsupportedInputError: The input was read, but JCS does not take what it holds.
+        SeveralStudiesError: It holds several studies, and no series is chosen.
         UsageError: The input has no such series.
 
     Example:
@@ -88,6 +96,40 @@ def list_contents(path: str | Path, series_uid: str | None = None) -> Contents:
         return Contents(study.kind, study=study, notices=(*_folder_notices(found), *study.notices))
 
 
+def split_studies(path: str | Path, target: Path) -> tuple[Path, ...]:
+    """Lay out each study of an input in a folder of its own.
+
+    Args:
+        path: An input of DICOM files, as for `read_study`.
+        target: A folder that does not exist. Files on the same disk are linked and not copied.
+
+    Returns:
+        The folders, each of which `read_study` takes, in the order of the files of `path`.
+
+    Raises:
+        InputError: As for `read_study`, as far as headers tell.
+    """
+    with _opened(Path(path)) as found:
+        dicom = found.files[FileKind.DICOM]
+        studies = survey_dicom(dicom, found.names).choice.studies
+        placed = {frame.path for study in studies for frame in study.frames}
+        others = [file for file in (*dicom, *found.broken) if file not in placed and not is_dicomdir(file)]
+        folders = []
+        for number, files in enumerate(files_of_studies(studies, others), start=1):
+            folders.append(target / str(number))
+            for file in files:
+                _place(file, folders[-1] / found.names.place(file))
+    return tuple(folders)
+
+
+def _place(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file, target)
+    except OSError:  # another disk, or one that knows no links
+        shutil.copyfile(file, target)
+
+
 @dataclass(frozen=True)
 class _Found:
     """An input, laid out as files."""
@@ -97,7 +139,9 @@ class _Found:
     """What to call the input in messages."""
     files: dict[FileKind, list[Path]]
     broken: list[Path]
-    whole: bool
+    other: list[Path] = field(default_factory=list)
+    """Files of kinds that are not read."""
+    whole: bool = True
     """Whether the input is a folder or an archive; else it is one file."""
 
 
@@ -152,7 +196,7 @@ def _found_in(root: Path, called: str, scratch: ScratchFolder) -> _Found:
             f"{called}: {len(folder.broken)} of {readable + len(folder.broken)} files are damaged, first "
             f"{names.of(folder.broken[0])}; copy or export the study again"
         )
-    return _Found(names, called, folder.files, folder.broken, whole=True)
+    return _Found(names, called, folder.files, folder.broken, folder.skipped)
 
 
 def _readable(folder: Folder) -> int:
@@ -184,6 +228,7 @@ def _folder_notices(found: _Found) -> tuple[Notice, ...]:
         notices.append(notice("dicomdir-files-missing", count=len(missing), files=tuple(missing)))
     kinds = [kind for kind in (FileKind.DICOM, FileKind.NIFTI, FileKind.IMAGE) if found.files[kind]]
     others = [file for kind in (*kinds[1:], FileKind.ZIP) for file in found.files[kind]]
+    others += [file for file in found.other if (other_format(file) or "").startswith(_HOLDERS)]
     if others and found.whole:
         files = tuple(found.names.of(file) for file in others)
         notices.append(notice("other-kinds-left-out", count=len(files), kind=str(kinds[0]), files=files))

@@ -22,7 +22,7 @@ from jcs_ct.errors import JcsError, UnreadableFileError, UnsupportedInputError
 from jcs_ct.notices import Notice, notice, printable
 from jcs_ct.study.codestreams import decode_frame
 from jcs_ct.study.dicom_frames import refuse_bomb
-from jcs_ct.study.files import one_line
+from jcs_ct.study.files import listing, one_line
 from jcs_ct.study.headers import functional_groups, number, numbers, text, unit_directions, valid_uid
 from jcs_ct.study.limits import MAX_FILE_BYTES, MAX_SIDE
 from jcs_ct.study.quiet import quiet_libraries
@@ -234,8 +234,8 @@ def _read(path: Path) -> Dataset:
         ) from error
     if sop_class not in SEGMENTATION_CLASSES:
         raise UnsupportedInputError(
-            f"{printable(path.name)} is a DICOM object of the class {sop_class.name[:64]}, expected Segmentation "
-            "Storage (modality SEG): export the outlines as a segmentation"
+            f"{printable(path.name)} is a DICOM object of the class {printable(sop_class.name[:64])}, expected "
+            "Segmentation Storage (modality SEG): export the outlines as a segmentation"
         )
     return dataset
 
@@ -256,7 +256,7 @@ def _refuse_foreign(dataset: Dataset, study: Study, name: str) -> tuple[Notice, 
     if study.kind is InputKind.DICOM:
         raise UnsupportedInputError(
             f"{name} belongs to another study: it has the frame of reference {found or 'none'} and refers to the "
-            f"series {', '.join(sorted(series)) or 'none'}, expected {own or 'none'} and {study.series_uid}; give the "
+            f"series {listing(sorted(series)) or 'none'}, expected {own or 'none'} and {study.series_uid}; give the "
             "segmentation of this series, or the study that it belongs to"
         )
     return (notice("outlines-without-reference"),)
