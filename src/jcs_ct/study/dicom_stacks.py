@@ -305,7 +305,7 @@ def _beyond(places: NDArray[np.float64], kept: NDArray[np.float64]) -> NDArray[n
     if len(kept) < 2:
         return none
     usual = float(np.median(np.diff(np.sort(kept))))
-    far = np.abs(places[:, None] - kept[None, :]).min(axis=1) >= _CLOSE * usual
+    far: NDArray[np.bool_] = np.abs(places[:, None] - kept[None, :]).min(axis=1) >= _CLOSE * usual
     below, above = places < kept.min(), places > kept.max()
     outside = below | above
     if far.all() and (len(places) < _FEW or outside.mean() > _OVERLAP):
