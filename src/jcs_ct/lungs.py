@@ -141,7 +141,7 @@ def _between(logits: NDArray[np.float32], seen: NDArray[np.int64], z: int) -> ND
     """(S, S): logits of slice z, between those of the slices next to it that were seen."""
     after = int(np.searchsorted(seen, z))
     if seen[after] == z:
-        return logits[after]
+        return np.asarray(logits[after])
     weight = np.float32((z - seen[after - 1]) / (seen[after] - seen[after - 1]))
     return np.asarray((1 - weight) * logits[after - 1] + weight * logits[after])
 
