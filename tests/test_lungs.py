@@ -165,3 +165,16 @@ def test_lungs_one_above_the_other_are_to_be_turned(turns: int, expected: int) -
 
 def test_nothing_is_turned_without_lungs() -> None:
     assert lungs.quarter_turns(np.zeros((3, 20, 20), bool)) == 0
+
+
+def test_a_mattress_below_shoulders_is_not_lung() -> None:
+    phantom = ChestPhantom.healthy(shape=(24, 192, 192), spacing=(8.0, 1.9, 1.9))
+    hu = phantom.hu.copy()
+    random = np.random.default_rng(0)
+    mattress = np.zeros(hu.shape, bool)
+    mattress[:, 150:178, 30:162] = True
+    mattress &= hu == AIR
+    hu[mattress] = random.integers(-960, -780, int(mattress.sum()))
+    found = found_lungs(hu)
+    assert overlap(found, phantom.lung_mask) > 0.9
+    assert not (found & mattress).any()

@@ -90,6 +90,9 @@ class LungFinder:
         def draw(z: int) -> None:
             patch = _between(logits, seen, z)
             lungs[z] = filled(preprocessing.from_square(patch, shape) > 0)
+            if lungs[z].any():  # the network never saw shoulders, and takes the mattress below them for lung
+                own = np.ones(shape, bool) if inside is None else resized_mask(inside[z], shape)
+                lungs[z] &= body_hull((coarse[z] >= AIR_THRESHOLD * 255) & own, own)
 
         def complete(z: int) -> None:
             out[z] = resized_mask(lungs[z], (slices.shape[1], slices.shape[2]))
