@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -167,14 +169,28 @@ def test_nothing_is_turned_without_lungs() -> None:
     assert lungs.quarter_turns(np.zeros((3, 20, 20), bool)) == 0
 
 
-def test_a_mattress_below_shoulders_is_not_lung() -> None:
+class Dark:
+    """In place of the lung network: all that is dark is lung."""
+
+    input_size = (192, 192)
+
+    def run(self, slices: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.float32], ...]]:
+        dark = np.where(slices < preprocessing.AIR_THRESHOLD * 255, 1, -1).astype(np.float32)
+        yield (np.stack([dark, dark], 1),)
+
+
+@pytest.mark.parametrize("what", ["mattress", "stomach"])
+def test_what_the_network_takes_for_lung_outside_the_body_or_full_of_gas_is_none(what: str) -> None:
     phantom = ChestPhantom.healthy(shape=(24, 192, 192), spacing=(8.0, 1.9, 1.9))
-    hu = phantom.hu.copy()
-    random = np.random.default_rng(0)
-    mattress = np.zeros(hu.shape, bool)
-    mattress[:, 150:178, 30:162] = True
-    mattress &= hu == AIR
-    hu[mattress] = random.integers(-960, -780, int(mattress.sum()))
-    found = found_lungs(hu)
+    hu, added = phantom.hu.copy(), np.zeros(phantom.shape, bool)
+    if what == "mattress":
+        added[:, 160:178, 30:162] = True
+        added &= hu == AIR
+        hu[added] = -850
+    else:
+        added[2:6, 85:105, 85:105] = True
+        added &= ~phantom.lung_mask
+        hu[added] = -990
+    found = lungs.LungFinder(Dark())(preprocessing.window_hu(hu))  # type: ignore[arg-type]  # a stand-in
     assert overlap(found, phantom.lung_mask) > 0.9
-    assert not (found & mattress).any()
+    assert not (found & added).any()

@@ -29,6 +29,10 @@ MOST_SEEN = 96
 patient, so the others follow from their neighbours."""
 MIN_SHARE_OF_LARGEST = 0.08
 """What the network calls lung is lung only if it has at least this share of the largest piece's size."""
+GAS_LEVEL = 0.058
+"""Darker pixels (-930 HU) are gas; a region that is mostly gas is bowel or stomach."""
+MOSTLY = 0.65
+"""Share of gas pixels above which a region is gas; lungs with emphysema have less."""
 BODY_SIZE = 128
 """Longer side of the grid on which the body's outline is computed."""
 BACK_WALL = 0.15
@@ -89,10 +93,12 @@ class LungFinder:
 
         def draw(z: int) -> None:
             patch = _between(logits, seen, z)
-            lungs[z] = filled(preprocessing.from_square(patch, shape) > 0)
-            if lungs[z].any():  # the network never saw shoulders, and takes the mattress below them for lung
+            drawn = preprocessing.from_square(patch, shape) > 0
+            if drawn.any():  # the network never saw shoulders, and takes the mattress below them for lung
                 own = np.ones(shape, bool) if inside is None else resized_mask(inside[z], shape)
-                lungs[z] &= body_hull((coarse[z] >= AIR_THRESHOLD * 255) & own, own)
+                drawn &= body_hull((coarse[z] >= AIR_THRESHOLD * 255) & own, own)
+                drawn = filled(_without_gas(drawn, coarse[z] < GAS_LEVEL * 255))
+            lungs[z] = drawn
 
         def complete(z: int) -> None:
             out[z] = resized_mask(lungs[z], (slices.shape[1], slices.shape[2]))
@@ -156,6 +162,15 @@ def resized_mask(mask: Mask, shape: tuple[int, int]) -> Mask:
     return np.asarray(
         Image.fromarray(mask.astype(np.uint8)).resize((shape[1], shape[0]), Image.Resampling.NEAREST)
     ).astype(bool)
+
+
+def _without_gas(lungs: Mask, gas: Mask) -> Mask:
+    """Remove the regions of a slice that are mostly gas."""
+    labels, count = ndimage.label(lungs)
+    area = np.bincount(labels.ravel(), minlength=count + 1)
+    lung = np.bincount(labels[gas], minlength=count + 1) <= MOSTLY * area
+    lung[0] = False
+    return np.asarray(lung[labels])
 
 
 def body_hull(tissue: Mask, inside: Mask) -> Mask:
