@@ -48,7 +48,7 @@ def test_the_area_that_a_reader_outlined_is_held_against_the_interval(
         shares.append(outlined["figures"]["area_in_interval"])
         assert "area_in_interval" in outlined["intervals_95"]
     assert shares[0] == 1  # from nothing to all that the network has any doubt of
-    assert shares[1] < 0.5
+    assert shares[1] <= 0.5
 
 
 def test_thresholds_are_fitted_on_validation_slices_and_kept(jcs: CommandLine, tmp_path: Path) -> None:

@@ -342,7 +342,7 @@ def test_measured_results_are_compared_with_a_remark(
     assert "not assessed" in Page((tmp_path / "change" / "follow_up.html").read_text(encoding="utf-8")).text
 
 
-def test_no_network_and_no_library_of_networks_is_loaded(case: Case, edited: Path, tmp_path: Path) -> None:
+def test_with_given_lungs_no_library_of_networks_is_loaded(case: Case, edited: Path, tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from jcs_ct.cli import main\n"
@@ -351,8 +351,9 @@ def test_no_network_and_no_library_of_networks_is_loaded(case: Case, edited: Pat
         "print(sorted({name.partition('.')[0] for name in sys.modules}\n"
         "             & {'openvino', 'onnxruntime', 'onnx', 'torch', 'torchvision'}))\n"
     )
-    arguments = ["measure", str(case.study), "--seg", str(edited), "--result", str(case.result), "-o",
-                 str(tmp_path / "out")]  # fmt: skip
+    write_nifti(tmp_path / "lungs.nii.gz", SICK.lung_mask.astype(np.uint8), spacing=SPACING)
+    arguments = ["measure", str(case.study), "--seg", str(edited), "--result", str(case.result), "--lungs",
+                 str(tmp_path / "lungs.nii.gz"), "-o", str(tmp_path / "out")]  # fmt: skip
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"

@@ -4,7 +4,7 @@
 
     diagnosis = Diagnoser().run(read_study("study"))
 
-`measure_outlines` measures opacities that a user drew or edited, without a network.
+`measure_outlines` measures opacities that a user drew or edited; no network judges them.
 
 The names are loaded when they are first used (PEP 562), so that `import jcs_ct` costs nothing: the readers and the
 inference engine take a second or more, and a program may want only the version or an exception. Modules inside the

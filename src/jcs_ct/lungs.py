@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import cc3d
 import numpy as np
@@ -15,10 +16,12 @@ from scipy import ndimage
 
 from jcs_ct import preprocessing
 from jcs_ct.cores import parallel_map
-from jcs_ct.engine import Network
 from jcs_ct.morphology import Mask, convex_hull, dilated, eroded, filled
 from jcs_ct.preprocessing import AIR_THRESHOLD, Box, Bytes, bounding_box, is_cropped
 from jcs_ct.weights import SHIPPED, load_manifest
+
+if TYPE_CHECKING:
+    from jcs_ct.engine import Network
 
 LUNGS = "lungs"
 """Name of the network in the manifest."""
@@ -123,6 +126,8 @@ class LungFinder:
 @cache
 def shipped_finder() -> LungFinder:
     """The lung network that ships, loaded once."""
+    from jcs_ct.engine import Network  # here: given lungs are measured without a library of networks
+
     return LungFinder(Network(load_manifest(SHIPPED)[LUNGS].exact.path))
 
 

@@ -178,7 +178,7 @@ def test_queue_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> No
     path = tmp_path / "queue.sqlite"
     new = queue_schema().tables
     added = ("source TEXT NOT NULL DEFAULT ''", "signed INTEGER NOT NULL DEFAULT 0", "held INTEGER NOT NULL DEFAULT 0")
-    for column in (*added, "kept_since REAL", "removed_at REAL"):
+    for column in (*added, "kept_since REAL", "removed_at REAL", "upload TEXT NOT NULL DEFAULT ''"):
         new = new.replace(f"    {column},\n", "", 1)
     new = new.replace(",\n    owner TEXT NOT NULL DEFAULT '',\n    source TEXT NOT NULL DEFAULT ''\n", "\n")
     old = "".join(f"{each};\n" for each in new.split(";\n") if "TABLE turns" not in each and "clock" not in each)

@@ -148,7 +148,7 @@ def measure(
     deidentify: Deidentify = False,
     uid_key: UidKey = None,
 ) -> None:
-    """Measure opacities that were outlined by hand or edited; no network runs.
+    """Measure opacities that were outlined by hand or edited; no network judges them.
 
     Lungs are those of --lungs, else those in the file of outlines, else found. Exit status as for diagnose.
     """

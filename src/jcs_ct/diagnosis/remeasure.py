@@ -1,7 +1,7 @@
 """Measure outlines that a user drew or edited, as the opacities of a diagnosis are measured.
 
-No network runs or is loaded, so nothing is decided here. The decision of an earlier result of the same study is carried
-over, or there is none (`Verdict.NOT_ASSESSED`).
+No network but that for lungs runs, and that only where no lungs are given. Nothing is decided here. The decision of an
+earlier result of the same study is carried over, or there is none (`Verdict.NOT_ASSESSED`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def measure_outlines(
     earlier: Decision | None = None,
     source: OutlineSource | None = None,
 ) -> Diagnosis:
-    """Measure opacities that were outlined by hand or edited. Loads no network.
+    """Measure opacities that were outlined by hand or edited. With given lungs no network is loaded.
 
     Every voxel counts, even outside given lungs. Opacities are the connected pieces of the mask, whatever segments it
     was drawn in: two that touch are one.
@@ -51,7 +51,7 @@ def measure_outlines(
     Args:
         study: as `read_study` gives it, or the `study` of a diagnosis.
         outlines: (Z, H, W) on the voxels of `study`: True in opacities.
-        lungs: (Z, H, W) on the same voxels; found from the voxels if None, which takes seconds.
+        lungs: (Z, H, W) on the same voxels; found by the lung network that ships if None, which takes seconds.
         lobes: (Z, H, W), 0 or the labels of `lung_regions.LOBES`.
         earlier: decision on the same study to carry over; if None, the verdict is `not_assessed`.
         source: origin of the outlines, for the provenance.
