@@ -191,7 +191,7 @@ class ResumableUploads:
         """Remove what has expired, until cancelled."""
         while True:
             await run_sync(self._sweep)
-            await asyncio.sleep(_SWEEP_S)
+            await asyncio.sleep(min(_SWEEP_S, self._settings.upload_age_s))
 
     def _sweep(self) -> None:
         """Remove what was not added to for too long; it counts while we look, as the computer's clock may jump."""
