@@ -1,7 +1,7 @@
 /* The dialog of one's own account: password, sessions and tokens. */
 
 import * as api from "./api.js";
-import { ask, make, show } from "./dom.js";
+import { actionButton, actionTable, ask, make, noticeLine, show } from "./dom.js";
 import { capital, moment } from "./format.js";
 
 const ROLES = { sign: "correct and sign off results", delete: "delete and restore studies", administer: "end sessions of others" };
@@ -16,7 +16,8 @@ class Account {
   constructor(told, close, whenChanged) {
     this.close = close;
     this.whenChanged = whenChanged;
-    this.said = make("p", { class: "notice", role: "alert", hidden: true });
+    const { node: said, say } = noticeLine();
+    this.say = say;
     this.old = password("account-old", "current-password", "account-why");
     this.next = password("account-new", "new-password", "account-rule");
     this.again = password("account-again", "new-password");
@@ -30,10 +31,10 @@ class Account {
       make("button", { class: "primary", type: "submit", text: "Change password" }));
     const may = told.roles.map((role) => ROLES[role] || role).join("; ") || "submit studies and view them only";
     this.content = [
-      make("p", { class: "muted", text: `Logged in as ${told.user}. You may: ${may}.` }), this.said,
+      make("p", { class: "muted", text: `Logged in as ${told.user}. You may: ${may}.` }), said,
       make("h3", { text: "Password" }), this.form,
-      make("h3", { text: "Sessions" }), table("Sessions", ["Address", "Since"], this.sessions), this.others,
-      told.tokens.length > 0 && [make("h3", { text: "Tokens of your programs" }), table("Tokens", ["Id", "Made"], this.tokens)],
+      make("h3", { text: "Sessions" }), actionTable("Sessions", ["Address", "Since"], this.sessions), this.others,
+      told.tokens.length > 0 && [make("h3", { text: "Tokens of your programs" }), actionTable("Tokens", ["Id", "Made"], this.tokens)],
       make("div", { class: "actions" }, make("button", { text: "Close", on: { click: () => close() } })),
     ];
     this.render(told);
@@ -42,17 +43,11 @@ class Account {
   render(told) {
     show(this.sessions, told.sessions.map((each) => make("tr", {},
       make("td", { text: each.current ? `${each.address} (this session)` : each.address }), make("td", { text: moment(each.began_at) }),
-      make("td", { class: "number" }, !each.current && button("End", `End the session from ${each.address} since ${moment(each.began_at)}`, () => this.endSessions(each.id))))));
+      make("td", { class: "number" }, !each.current && actionButton("End", `End the session from ${each.address} since ${moment(each.began_at)}`, () => this.endSessions(each.id))))));
     this.others.disabled = !told.sessions.some((each) => !each.current);
     show(this.tokens, told.tokens.map((each) => make("tr", {},
       make("td", { text: each.id }), make("td", { text: moment(each.made_at) }),
-      make("td", { class: "number" }, button("Revoke", `Revoke the token ${each.id}`, () => this.revoke(each.id))))));
-  }
-
-  say(words, fine = false) {
-    this.said.hidden = false;
-    this.said.className = fine ? "notice fine" : "notice error";
-    this.said.textContent = words;
+      make("td", { class: "number" }, actionButton("Revoke", `Revoke the token ${each.id}`, () => this.revoke(each.id))))));
   }
 
   async change() {
@@ -91,7 +86,7 @@ class Account {
     });
   }
 
-  /** A message behind an open dialog would not be read. */
+  /** Do it, and say in the dialog why where it fails. */
   async attempt(action) {
     try {
       await action();
@@ -106,10 +101,3 @@ const password = (id, autocomplete, about = null) => make("input", { id, type: "
 function field(words, input, about = null, why = "") {
   return make("div", { class: "field" }, make("label", { for: input.id, text: words }), input, about && make("small", { class: "muted", id: about, text: why }));
 }
-
-function table(words, heads, rows) {
-  return make("table", { "aria-label": words },
-    make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col", text: head })), make("th", { scope: "col" }, make("span", { class: "unseen", text: "Actions" })))), rows);
-}
-
-const button = (text, label, click) => make("button", { class: "small", type: "button", "aria-label": label, text, on: { click } });

@@ -1,18 +1,13 @@
 /* The dialog of deleted studies, which can be restored for some days. */
 
 import * as api from "./api.js";
-import { ask, make, show } from "./dom.js";
+import { actionButton, actionTable, ask, make, noticeLine, show } from "./dom.js";
 import { capital, label, moment, stateWords } from "./format.js";
 
 /** @param {(job: Object) => void} onRestored told of each study that is back */
 export async function openDeleted(onRestored) {
   let { jobs } = await api.removedJobs();
-  const said = make("p", { class: "notice", role: "alert", hidden: true });
-  const say = (words, fine) => {
-    said.hidden = false;
-    said.className = fine ? "notice fine" : "notice error";
-    said.textContent = words;
-  };
+  const { node: said, say } = noticeLine();
   const place = make("div");
   const end = make("button", { text: "Close" });
   const render = () => show(place, jobs.length ? table(jobs, restore) : make("p", { class: "empty", text: "No study can be restored." }));
@@ -24,7 +19,7 @@ export async function openDeleted(onRestored) {
       say(`${label(job)} is back in the worklist.`, true);
       (place.querySelector("button") || end).focus();
     } catch (error) {
-      say(capital(error.message), false);
+      say(capital(error.message));
     }
   };
   render();
@@ -35,10 +30,8 @@ export async function openDeleted(onRestored) {
 }
 
 function table(jobs, restore) {
-  const head = ["Study", "State", "Handed in"].map((words) => make("th", { scope: "col", text: words }));
-  return make("table", { "aria-label": "Deleted studies" },
-    make("thead", {}, make("tr", {}, head, make("th", { scope: "col" }, make("span", { class: "unseen", text: "Actions" })))),
+  return actionTable("Deleted studies", ["Study", "State", "Handed in"],
     make("tbody", {}, jobs.map((job) => make("tr", { data: { id: job.id } },
       make("td", { text: label(job) }), make("td", { text: stateWords(job.state) }), make("td", { text: moment(job.submitted_at) }),
-      make("td", { class: "number" }, make("button", { class: "small", "aria-label": `Restore ${label(job)}`, text: "Restore", on: { click: () => restore(job) } }))))));
+      make("td", { class: "number" }, actionButton("Restore", `Restore ${label(job)}`, () => restore(job)))))));
 }

@@ -101,6 +101,26 @@ export function ask(title, content, wide = false) {
   });
 }
 
+/** A message within a dialog: one behind an open dialog would not be read. */
+export function noticeLine() {
+  const node = make("p", { class: "notice", role: "alert", hidden: true });
+  const say = (words, fine = false) => {
+    node.hidden = false;
+    node.className = fine ? "notice fine" : "notice error";
+    node.textContent = words;
+  };
+  return { node, say };
+}
+
+/** A table whose last column holds buttons. */
+export function actionTable(words, heads, rows) {
+  return make("table", { "aria-label": words },
+    make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col", text: head })), make("th", { scope: "col" }, make("span", { class: "unseen", text: "Actions" })))), rows);
+}
+
+/** A button in the last cell of a row of an `actionTable`. */
+export const actionButton = (text, label, click) => make("button", { class: "small", type: "button", "aria-label": label, text, on: { click } });
+
 /** Ask for a yes before something that is not easily undone. */
 export function confirmed(title, text, yes) {
   return ask(title, (close) => [
