@@ -37,7 +37,7 @@ def part(queue: JobQueue, claim: Claim, studies: Sequence[Path]) -> bool:
     """
     parts = _parts(claim, studies)
     kept, others = parts[0], parts[1:]
-    owner = Owner(claim.job.owner, claim.job.source)
+    owner, done = Owner(claim.job.owner, claim.job.source), False
     with ExitStack() as stack:
         try:
             for each in others:
@@ -48,16 +48,14 @@ def part(queue: JobQueue, claim: Claim, studies: Sequence[Path]) -> bool:
                 sync_tree(folder)
             done = queue.ledger.part(claim.token, kept, others)
         except QueueFullError as error:
-            _drop(queue, others)
             raise QueueFullError(
                 f"the upload holds {len(parts)} studies, and there is no room for a job for each ({error}): hand them "
                 "in a few at a time"
             ) from error
-        except BaseException:
-            _drop(queue, others)
-            raise
+        finally:
+            if not done:
+                _drop(queue, others)
     if not done:
-        _drop(queue, others)
         return False
     for left in queue.folders.leftovers_of_several(claim.job.id, kept.arrival.study):
         queue.folders.set_aside(left)
