@@ -77,7 +77,8 @@ def test_slices_are_worked_on_in_parallel() -> None:
 
 
 def test_a_diagnosis_takes_no_longer_than_so_many_filters_of_its_study() -> None:
-    # Both on one core, so that neither the number of cores nor other work on them matters.
+    # Both on one core, so that neither the number of cores nor other work on them matters. Without instructions for
+    # eight-bit networks (VNNI) it is 9 to 10 filters, with the lung network as before it.
     study, diagnoser = read_study(EXAMPLE), Diagnoser(threads=1)
     voxels = study.voxels.astype(np.float32)
     assert ratio(lambda: diagnoser.run(study), lambda: ndimage.gaussian_filter(voxels, 4.0), 5) < 13
