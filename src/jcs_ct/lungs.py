@@ -18,7 +18,7 @@ from jcs_ct import preprocessing
 from jcs_ct.cores import parallel_map
 from jcs_ct.morphology import Mask, convex_hull, dilated, eroded, filled
 from jcs_ct.preprocessing import AIR_THRESHOLD, Box, Bytes, bounding_box, is_cropped
-from jcs_ct.weights import SHIPPED, load_manifest
+from jcs_ct.weights import shipped_network
 
 if TYPE_CHECKING:
     from jcs_ct.engine import Network
@@ -128,7 +128,7 @@ def shipped_finder() -> LungFinder:
     """The lung network that ships, loaded once."""
     from jcs_ct.engine import Network  # here: given lungs are measured without a library of networks
 
-    return LungFinder(Network(load_manifest(SHIPPED)[LUNGS].exact.path))
+    return LungFinder(Network(shipped_network(LUNGS).exact.path))
 
 
 def find_lungs(slices: Bytes, inside: Mask | None = None, coarse: Bytes | None = None) -> Mask:

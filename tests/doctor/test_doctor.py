@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jcs_ct.diagnosis.fitness import lung_ml
 from jcs_ct.diagnosis.slices import find_lung_slices
 from jcs_ct.doctor.checks import EXIT_CODES, Finding, State, examine, worst
 from jcs_ct.doctor.facts import Facts, facts_of_this_computer, instructions_in
 from jcs_ct.doctor.phantom import LUNG_ML, phantom
-from jcs_ct.doctor.self_test import judged, lung_ml, try_on_phantom
+from jcs_ct.doctor.self_test import judged, try_on_phantom
 from jcs_ct.errors import UsageError
 from jcs_ct.weights import SHIPPED
 from tests.command_line import CommandLine
@@ -135,7 +136,9 @@ def test_python_without_its_fixes_is_found() -> None:
 def test_phantom_has_the_lungs_that_it_states() -> None:
     lungs = find_lung_slices(phantom(), (224, 288))
     assert lungs is not None
-    assert abs(lung_ml(lungs) / LUNG_ML - 1) < 0.1
+    found_ml = lung_ml(lungs)
+    assert found_ml is not None
+    assert abs(found_ml / LUNG_ML - 1) < 0.1
 
 
 def test_shipped_networks_pass_on_the_phantom() -> None:

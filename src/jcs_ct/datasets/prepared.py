@@ -22,7 +22,7 @@ from jcs_ct.datasets.normalized import normalized
 from jcs_ct.datasets.own import files_of
 from jcs_ct.datasets.records import SliceRecord
 from jcs_ct.datasets.sources import clean_when_uninfected, read_source
-from jcs_ct.weights import SHIPPED, load_manifest
+from jcs_ct.weights import read_manifest
 
 LOG = logging.getLogger(__name__)
 NO_MASK, READER_MASK, EMPTY_MASK, PSEUDO_MASK = 0, 1, 2, 3
@@ -155,7 +155,7 @@ def _key(records: Sequence[SliceRecord], size: tuple[int, int]) -> str:
     ways = (preprocessing, morphology, lungs, normalization, normalized_form)
     for module in ways:  # another way of preparing is another cache
         key.update(inspect.getsource(module).encode())
-    key.update(load_manifest(SHIPPED)[lungs.LUNGS].exact.sha256.encode())
+    key.update(read_manifest()[lungs.LUNGS].exact.sha256.encode())
     return key.hexdigest()[:16]
 
 

@@ -58,7 +58,7 @@ def lung_refusals(lungs: FoundLungs) -> tuple[Notice, ...]:
         median = float(np.median(np.concatenate([study.voxels[z][mask[z]] for z in mask.shown()])))
         if median < GAS_HU:
             found.append(notice("lungs-are-gas", median_hu=median))
-    volume = _lung_ml(lungs)
+    volume = lung_ml(lungs)
     if not found and volume is not None and not LUNG_ML[0] <= volume <= LUNG_ML[1]:
         found.append(notice("lung-volume-implausible", volume_ml=volume, least_ml=LUNG_ML[0], most_ml=LUNG_ML[1]))
     return (*found, *other_body_part(study, Severity.REFUSAL)) if found else ()
@@ -122,7 +122,8 @@ def lung_coverage(lungs: FoundLungs) -> Coverage | None:
     return Coverage(float(places[1] - places[0] + extents.mean()), missing)
 
 
-def _lung_ml(lungs: FoundLungs) -> float | None:
+def lung_ml(lungs: FoundLungs) -> float | None:
+    """Volume of the lungs that were found, in mL; None if the input does not state what that takes."""
     geometry = lungs.study.geometry
     if geometry is None or np.isnan(geometry.slice_extents).any() or len(lungs.study) < 2:
         return None

@@ -13,7 +13,7 @@ from jcs_ct.errors import WeightsError
 from jcs_ct.evaluation.calibration import PlattScaling
 from jcs_ct.evaluation.conformal import AreaThresholds
 from jcs_ct.lungs import LUNGS
-from jcs_ct.weights import SHIPPED, ModelFile, NetworkFile, load_manifest
+from jcs_ct.weights import ModelFile, NetworkFile, load_manifest, shipped_network
 
 CLASSIFIER, SEGMENTER = "classifier", "segmenter"
 REQUIRED = (CLASSIFIER, SEGMENTER)
@@ -74,11 +74,9 @@ def load_networks(
     rows = load_manifest(folder)
     if missing := [name for name in REQUIRED if name not in rows]:
         raise WeightsError(f"{folder}: the manifest names no {' and no '.join(missing)}")
-    for name in FROM_WHAT_SHIPS:
-        if name not in rows:
-            rows = {**rows, name: load_manifest(SHIPPED)[name]}
-    names = (*REQUIRED, *FROM_WHAT_SHIPS)
-    return {name: _loaded(rows[name], precision, threads, device) for name in names}
+    used = {name: rows[name] for name in REQUIRED}
+    used |= {name: rows.get(name) or shipped_network(name) for name in FROM_WHAT_SHIPS}
+    return {name: _loaded(row, precision, threads, device) for name, row in used.items()}
 
 
 def _loaded(row: NetworkFile, precision: Precision, threads: int | None, device: Device) -> LoadedNetwork:

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from jcs_ct.diagnosis.classify import classify
 from jcs_ct.diagnosis.diagnoser_settings import Precision
+from jcs_ct.diagnosis.fitness import lung_ml
 from jcs_ct.diagnosis.networks import CLASSIFIER, SEGMENTER, LoadedNetwork, load_networks
 from jcs_ct.diagnosis.segment import segment
 from jcs_ct.diagnosis.slices import LungSlices, find_lung_slices
 from jcs_ct.doctor.checks import Finding, State
 from jcs_ct.doctor.phantom import LUNG_ML, phantom
 from jcs_ct.errors import JcsError
+from jcs_ct.lungs import LUNGS, LungFinder
 
 _LUNG_TOLERANCE = 0.15
 """Of the phantom's lung volume: it has few slices, each 14 mm apart."""
@@ -41,10 +43,11 @@ def try_on_phantom(weights: Path) -> Finding:
 def _problem(weights: Path) -> tuple[str | None, int]:
     """What is wrong, and how many slices were tried."""
     networks = load_networks(weights, Precision.INT8)
-    lungs = find_lung_slices(phantom(), networks[CLASSIFIER].input_size)
+    lungs = find_lung_slices(phantom(), networks[CLASSIFIER].input_size, LungFinder(networks[LUNGS].network))
     if lungs is None:
         return "no lungs were found in the phantom", 0
     found_ml = lung_ml(lungs)
+    assert found_ml is not None, "the phantom states its geometry"
     if abs(found_ml / LUNG_ML - 1) > _LUNG_TOLERANCE:
         return f"the phantom's lungs have {found_ml:.0f} mL, but {LUNG_ML:.0f} mL are in it", len(lungs.indices)
     exact = load_networks(weights, Precision.FP32)
@@ -77,11 +80,3 @@ def judged(name: str, values: NDArray[np.float32], exact: NDArray[np.float32]) -
     if not apart <= _PRECISION_TOLERANCE:  # NaN as well
         return f"the {name} differs by {apart:.2f} between 8 bits and fp32"
     return None
-
-
-def lung_ml(lungs: LungSlices) -> float:
-    """Volume of the lungs that were found, in mL."""
-    geometry = lungs.study.geometry
-    assert geometry is not None
-    voxels = np.array([np.count_nonzero(lungs.lung_mask[z]) for z in range(len(lungs.study))])
-    return float((voxels * geometry.slice_extents).sum() * geometry.pixel_area / 1000)

@@ -95,6 +95,19 @@ def load_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
     return found
 
 
+def shipped_network(name: str) -> NetworkFile:
+    """One of the networks that ship, its files checked and no others.
+
+    Raises:
+        WeightsError: there is none of that name, or one of its files is missing or differs from its checksum.
+    """
+    row = read_manifest(SHIPPED).get(name)
+    if row is None:
+        raise WeightsError(f"{SHIPPED}: the manifest names no {name}")
+    row.check()
+    return row
+
+
 def read_manifest(folder: Path = SHIPPED) -> dict[str, NetworkFile]:
     """Exported networks by name; no file is checked yet.
 
